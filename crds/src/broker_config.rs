@@ -1,0 +1,357 @@
+//! The configuration file of one `millpond-broker`.
+//!
+//! ```text
+//!   BrokerCluster ── operator ──► ConfigMap ──► /etc/millpond/broker.yaml ──► millpond-broker --config FILE
+//!                                               written by a person, too
+//! ```
+//!
+//! Promise: the operator writes and the broker reads the same type, so they cannot drift. An empty file is a valid
+//! configuration: one standalone broker with its data in `./data`. An unknown key is refused, not ignored.
+//! Limits: read once at start; a change needs a restart of the broker.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names;
+
+/// Smallest segment: below it a busy log would be made of files, not of bytes.
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+/// Largest segment: positions inside of one stay below 2^31.
+pub const SEGMENT_BYTES_MAX: u64 = 1 << 31;
+/// Default bytes of a segment.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 256 << 20;
+/// Default time a message is kept: 72 hours.
+pub const RETENTION_MS_DEFAULT: u64 = 72 * 3600 * 1000;
+/// Shortest retention by age: one minute.
+pub const RETENTION_MS_MIN: u64 = 60_000;
+/// Most broker groups of one cluster.
+pub const GROUPS_MAX: usize = 32;
+
+/// How one broker runs. Every field has a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct BrokerConfig {
+    /// Name of the cluster, as clients and people see it.
+    pub cluster: String,
+    /// Name of the group this broker serves: `g0`, `g1` and so on.
+    pub group: String,
+    /// Where clients connect: gRPC, in plaintext and TLS on one port.
+    pub listen: SocketAddr,
+    /// Where the admin API listens: gRPC in plaintext, not for the public.
+    pub admin_listen: SocketAddr,
+    /// Where probes and metrics listen: HTTP.
+    pub http_listen: SocketAddr,
+    /// Directory of the log; created when it is missing.
+    pub data: PathBuf,
+    /// How the log is written and kept.
+    pub log: LogConfig,
+    /// All groups of the cluster with their stable client addresses; empty: only this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupEndpoint>,
+    /// Certificate for TLS on the client port.
+    #[serde(skip_serializing_if = "TlsConfig::is_self_signed")]
+    pub tls: TlsConfig,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        Self {
+            cluster: "millpond".to_owned(),
+            group: "g0".to_owned(),
+            listen: any(8081),
+            admin_listen: any(8082),
+            http_listen: any(8083),
+            data: PathBuf::from("data"),
+            log: LogConfig::default(),
+            groups: Vec::new(),
+            tls: TlsConfig::default(),
+        }
+    }
+}
+
+/// How the log of a broker is written and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// When a send is answered.
+    pub flush: FlushMode,
+    /// Bytes per segment file; smaller frees the disk sooner, larger makes fewer files.
+    pub segment_bytes: u64,
+    /// Milliseconds after which a message may be removed.
+    pub retention_ms: u64,
+    /// Bytes of log above which the oldest segments are removed, whatever their age; none: as the disk allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_bytes: Option<u64>,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            flush: FlushMode::default(),
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            retention_ms: RETENTION_MS_DEFAULT,
+            retention_bytes: None,
+        }
+    }
+}
+
+/// When a send is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum FlushMode {
+    /// After the disk has confirmed that the message survives a power cut.
+    #[default]
+    Sync,
+    /// After the message is in the operating system's memory: it survives a killed broker, not a power cut.
+    Async,
+}
+
+/// Where clients reach one group of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GroupEndpoint {
+    /// Name of the group: `g0`, `g1` and so on.
+    pub name: String,
+    /// Stable address of its broker: `host:port`.
+    pub endpoint: String,
+}
+
+/// Certificate of the client port. None: a self-signed one is made at every start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file with the certificate chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// True when no certificate is named.
+    pub fn is_self_signed(&self) -> bool {
+        self.cert_file.is_none() && self.key_file.is_none()
+    }
+}
+
+/// Why a configuration cannot be used. The text names the key, the value and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not YAML, or not of this shape.
+    #[error("{0}")]
+    Shape(String),
+    /// A name that cannot be one.
+    #[error("{key}: `{value}` must be 1 to 63 lower case letters, digits or `-`, and start with a letter")]
+    Name {
+        /// The key in the file.
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A group name that is not `g` and a number.
+    #[error("{key}: `{value}` must be `g` and a number from 0 to 31, for example `g0`")]
+    Group {
+        /// The key in the file.
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A number outside of its range.
+    #[error("{key}: {value} must be from {min} to {max}")]
+    Range {
+        /// The key in the file.
+        key: &'static str,
+        /// Its value.
+        value: u64,
+        /// Smallest allowed.
+        min: u64,
+        /// Largest allowed.
+        max: u64,
+    },
+    /// Two listeners on one address.
+    #[error("{first} and {second} both listen on {address}; give each its own port")]
+    SameAddress {
+        /// One key.
+        first: &'static str,
+        /// The other key.
+        second: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// An endpoint that is not `host:port`.
+    #[error("groups: the endpoint `{0}` must be `host:port`")]
+    Endpoint(String),
+    /// A group named twice.
+    #[error("groups: `{0}` is listed twice")]
+    GroupTwice(String),
+    /// The list of groups lacks the own one.
+    #[error("groups: `{0}` is this broker's group and is not listed; list all groups of the cluster, or none")]
+    GroupMissing(String),
+    /// Only one of certificate and key.
+    #[error("tls: certFile and keyFile belong together; give both, or none for a self-signed certificate")]
+    HalfTls,
+    /// No data directory.
+    #[error("data: a directory is needed")]
+    NoData,
+}
+
+impl BrokerConfig {
+    /// Reads and checks a configuration.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        // A file of comments alone is YAML's null, and means all defaults.
+        let config: Option<Self> =
+            serde_yaml::from_str(text).map_err(|error| ConfigError::Shape(error.to_string()))?;
+        let config = config.unwrap_or_default();
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The file's text.
+    pub fn to_yaml(&self) -> Result<String, ConfigError> {
+        serde_yaml::to_string(self).map_err(|error| ConfigError::Shape(error.to_string()))
+    }
+
+    /// Checks what the types cannot hold.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if !names::is_label(&self.cluster) {
+            return Err(ConfigError::Name { key: "cluster", value: self.cluster.clone() });
+        }
+        check_group("group", &self.group)?;
+        if self.data.as_os_str().is_empty() {
+            return Err(ConfigError::NoData);
+        }
+        if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
+            return Err(ConfigError::HalfTls);
+        }
+        self.validate_listeners()?;
+        self.log.validate()?;
+        self.validate_groups()
+    }
+
+    fn validate_listeners(&self) -> Result<(), ConfigError> {
+        let listeners =
+            [("listen", self.listen), ("adminListen", self.admin_listen), ("httpListen", self.http_listen)];
+        for (at, (first, address)) in listeners.iter().enumerate() {
+            // Port 0 asks the system for a free one, so two of them never meet.
+            let same = listeners[at + 1..].iter().find(|(_, other)| other == address && address.port() != 0);
+            if let Some((second, _)) = same {
+                return Err(ConfigError::SameAddress { first, second, address: *address });
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_groups(&self) -> Result<(), ConfigError> {
+        check_range("groups", self.groups.len() as u64, 0, GROUPS_MAX as u64)?;
+        let mut seen = BTreeSet::new();
+        for group in &self.groups {
+            check_group("groups", &group.name)?;
+            if !seen.insert(group.name.as_str()) {
+                return Err(ConfigError::GroupTwice(group.name.clone()));
+            }
+            let port = group.endpoint.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+            if !port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+                return Err(ConfigError::Endpoint(group.endpoint.clone()));
+            }
+        }
+        if !seen.is_empty() && !seen.contains(self.group.as_str()) {
+            return Err(ConfigError::GroupMissing(self.group.clone()));
+        }
+        Ok(())
+    }
+}
+
+impl LogConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        check_range("log.segmentBytes", self.segment_bytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)?;
+        check_range("log.retentionMs", self.retention_ms, RETENTION_MS_MIN, u64::MAX)?;
+        // Two segments: the one being written is never removed, so less would promise what cannot be kept.
+        let bytes = self.retention_bytes.unwrap_or(u64::MAX);
+        check_range("log.retentionBytes", bytes, 2 * self.segment_bytes, u64::MAX)
+    }
+}
+
+fn check_group(key: &'static str, value: &str) -> Result<(), ConfigError> {
+    match names::group_number(value) {
+        Some(_) => Ok(()),
+        None => Err(ConfigError::Group { key, value: value.to_owned() }),
+    }
+}
+
+fn check_range(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(ConfigError::Range { key, value, min, max }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_groups() -> BrokerConfig {
+        let endpoint = |n: u32| GroupEndpoint {
+            name: format!("g{n}"),
+            endpoint: format!("shop-g{n}.default.svc:8081"),
+        };
+        BrokerConfig { group: "g1".into(), groups: vec![endpoint(0), endpoint(1)], ..Default::default() }
+    }
+
+    #[test]
+    fn an_empty_file_is_a_valid_configuration() {
+        for text in ["", "# nothing but a comment\n", "{}"] {
+            assert_eq!(BrokerConfig::from_yaml(text), Ok(BrokerConfig::default()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_equal() {
+        let mut config = two_groups();
+        config.log.retention_bytes = Some(8 << 30);
+        config.log.flush = FlushMode::Async;
+        config.tls.cert_file = Some("/tls/tls.crt".into());
+        config.tls.key_file = Some("/tls/tls.key".into());
+        let text = config.to_yaml().unwrap();
+        assert_eq!(BrokerConfig::from_yaml(&text), Ok(config));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_named() {
+        let error = BrokerConfig::from_yaml("log: {flsh: Sync}").unwrap_err().to_string();
+        assert!(error.contains("flsh"), "{error}");
+    }
+
+    #[test]
+    fn every_wrong_value_is_refused_with_its_key() {
+        let wrong: [(&str, fn(&mut BrokerConfig)); 11] = [
+            ("cluster:", |c| c.cluster = "Shop".into()),
+            ("group:", |c| c.group = "g32".into()),
+            ("data:", |c| c.data = PathBuf::new()),
+            ("tls:", |c| c.tls.cert_file = Some("/a".into())),
+            ("listen and httpListen", |c| c.http_listen = c.listen),
+            ("log.segmentBytes: 1 ", |c| c.log.segment_bytes = 1),
+            ("log.retentionMs: 0 ", |c| c.log.retention_ms = 0),
+            ("log.retentionBytes: 5 ", |c| c.log.retention_bytes = Some(5)),
+            ("groups: the endpoint `:80`", |c| c.groups[0].endpoint = ":80".into()),
+            ("groups: `g1` is listed twice", |c| c.groups[0].name = "g1".into()),
+            ("groups: `g1` is this broker's", |c| drop(c.groups.pop())),
+        ];
+        for (text, spoil) in wrong {
+            let mut config = two_groups();
+            assert_eq!(config.validate(), Ok(()));
+            spoil(&mut config);
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.contains(text), "`{error}` should contain `{text}`");
+        }
+    }
+
+    #[test]
+    fn several_free_ports_may_be_asked_for() {
+        let mut config = BrokerConfig::default();
+        config.listen.set_port(0);
+        config.admin_listen.set_port(0);
+        config.http_listen.set_port(0);
+        assert_eq!(config.validate(), Ok(()));
+    }
+}
