@@ -1,0 +1,214 @@
+//! The bounded way to the log thread, and the ticket that tells when a submission is stored.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::{Condvar, Mutex};
+use store::log::{Draft, Placed};
+
+use crate::mailbox::{Mailbox, Wakes};
+
+/// Why a submission was not accepted; nothing was stored, it may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("log is busy: {waiting_bytes} B wait already, the limit is {limit_bytes} B")]
+pub struct Busy {
+    /// Bytes that wait for the log.
+    pub waiting_bytes: u64,
+    /// The most that may wait.
+    pub limit_bytes: u64,
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full: not stored, may be sent again later.
+    #[error("disk is full, nothing was stored")]
+    DiskFull,
+    /// The batch is over what a segment can hold: not stored.
+    #[error("submission of {bytes} B is over the limit of {limit_bytes} B")]
+    TooLarge {
+        /// Size of the submission.
+        bytes: u64,
+        /// The most one submission may hold.
+        limit_bytes: u64,
+    },
+    /// The log ended while waiting: the records may or may not survive.
+    #[error("outcome unknown: the log has ended")]
+    Unknown,
+}
+
+/// Drafts on their way to the log thread.
+#[derive(Debug)]
+pub struct Submission {
+    /// Records to be stored together, in order.
+    pub drafts: Vec<Draft>,
+    ticket: Arc<Slot>,
+}
+
+/// The reply to come: a future that completes once the drafts are stored as the log's `flush` asks.
+///
+/// Dropping it does not take the submission back.
+#[derive(Debug)]
+pub struct Ticket {
+    slot: Arc<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    mailbox: Arc<Mailbox>,
+    state: Mutex<SlotState>,
+}
+
+#[derive(Debug, Default)]
+struct SlotState {
+    outcome: Option<Result<Vec<Placed>, StoreError>>,
+    waker: Option<Waker>,
+}
+
+impl Submission {
+    /// A submission and the ticket its sender keeps.
+    pub fn new(drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> (Self, Ticket) {
+        let slot = Arc::new(Slot { mailbox: Arc::clone(mailbox), state: Mutex::default() });
+        (Self { drafts, ticket: Arc::clone(&slot) }, Ticket { slot })
+    }
+
+    /// Bytes that the drafts hold in memory.
+    pub fn bytes(&self) -> u64 {
+        self.drafts.iter().map(|draft| (draft.head.len() + draft.body.len() + 64) as u64).sum()
+    }
+
+    /// Answers the ticket; its task is woken when `wakes` are posted.
+    pub fn complete(self, outcome: Result<Vec<Placed>, StoreError>, wakes: &mut Wakes) {
+        let mut state = self.ticket.state.lock();
+        state.outcome = Some(outcome);
+        if let Some(waker) = state.waker.take() {
+            drop(state);
+            wakes.push(&self.ticket.mailbox, waker);
+        }
+    }
+}
+
+impl Ticket {
+    /// The outcome if it is there already; for callers that drive the writer themselves.
+    pub fn try_outcome(&self) -> Option<Result<Vec<Placed>, StoreError>> {
+        self.slot.state.lock().outcome.take()
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Vec<Placed>, StoreError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.slot.state.lock();
+        match state.outcome.take() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Submissions that wait for the log thread, bounded by bytes.
+#[derive(Debug)]
+pub struct Inbox {
+    limit_bytes: u64,
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    submissions: Vec<Submission>,
+    bytes: u64,
+    /// The log thread sleeps and must be woken.
+    parked: bool,
+    /// Somebody asked the log thread to look again (acks wait, shut-down).
+    nudged: bool,
+    /// The log has ended; nothing is accepted any more.
+    closed: bool,
+}
+
+impl Inbox {
+    /// An empty inbox that holds up to `limit_bytes`.
+    pub fn new(limit_bytes: u64) -> Self {
+        Self { limit_bytes, queue: Mutex::default(), arrived: Condvar::new() }
+    }
+
+    /// Hands drafts to the log thread, in the order of calls.
+    ///
+    /// An over-limit submission is accepted when nothing else waits, so that no size is refused for ever.
+    pub fn submit(&self, drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> Result<Ticket, Busy> {
+        let (submission, ticket) = Submission::new(drafts, mailbox);
+        let bytes = submission.bytes();
+        let mut queue = self.queue.lock();
+        if queue.bytes > 0 && queue.bytes + bytes > self.limit_bytes {
+            return Err(Busy { waiting_bytes: queue.bytes, limit_bytes: self.limit_bytes });
+        }
+        if queue.closed {
+            drop(queue);
+            submission.complete(Err(StoreError::Unknown), &mut Wakes::default());
+            return Ok(ticket);
+        }
+        queue.bytes += bytes;
+        queue.submissions.push(submission);
+        if std::mem::take(&mut queue.parked) {
+            drop(queue);
+            self.arrived.notify_one();
+        }
+        Ok(ticket)
+    }
+
+    /// Makes the log thread look again although nothing was submitted.
+    pub fn nudge(&self) {
+        let mut queue = self.queue.lock();
+        queue.nudged = true;
+        if std::mem::take(&mut queue.parked) {
+            drop(queue);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes everything that waits, up to about `bytes_max`; at least one submission if there is any.
+    pub fn take(&self, bytes_max: u64, out: &mut Vec<Submission>) {
+        let mut queue = self.queue.lock();
+        queue.nudged = false;
+        let mut bytes = 0;
+        let mut count = 0;
+        for submission in &queue.submissions {
+            let next = submission.bytes();
+            if count > 0 && bytes + next > bytes_max {
+                break;
+            }
+            bytes += next;
+            count += 1;
+        }
+        queue.bytes -= bytes;
+        if count == queue.submissions.len() && out.is_empty() {
+            std::mem::swap(&mut queue.submissions, out);
+        } else {
+            out.extend(queue.submissions.drain(..count));
+        }
+    }
+
+    /// Blocks the log thread until something arrives, at most `wait_ms`.
+    pub fn park(&self, wait_ms: u64) {
+        let mut queue = self.queue.lock();
+        if queue.submissions.is_empty() && !queue.nudged {
+            queue.parked = true;
+            self.arrived.wait_for(&mut queue, std::time::Duration::from_millis(wait_ms));
+            queue.parked = false;
+        }
+    }
+
+    /// Refuses what comes from now on and hands out what still waited.
+    pub fn close(&self) -> Vec<Submission> {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        queue.bytes = 0;
+        std::mem::take(&mut queue.submissions)
+    }
+}

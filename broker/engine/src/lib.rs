@@ -1,0 +1,19 @@
+//! Meaning: topics, consumer groups, leases, attempts and dead letters, all folded from the records of one log.
+//!
+//! ```text
+//!   gateway --submit--> Inbox --Writer::step--> log --fold--> Catalog, topics' queues, Deliveries
+//!      ^                                                          |
+//!      +---- Ticket (stored), Waiter (something to read) <--wake--+
+//! ```
+//!
+//! Promise: every change of state that survives a restart is a record; delete the checkpoint and the same state
+//! comes back. Limit: one `Writer` per `Group`. Not here: bytes on disk (`store`), protocols (`gateway`), threads,
+//! clocks: time comes in as `now_ms`.
+#![forbid(unsafe_code)]
+
+pub mod catalog;
+pub mod group;
+pub mod inbox;
+pub mod lease;
+pub mod mailbox;
+pub mod writer;
