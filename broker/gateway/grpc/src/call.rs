@@ -1,0 +1,114 @@
+//! What a handler knows about one call besides its message, and how a call fails as gRPC.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use engine::mailbox::Mailbox;
+use http::HeaderMap;
+use wire::digest::Language;
+
+/// One call of a client: who, from where, until when.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Header `x-mq-client-id`; empty when absent.
+    pub client_id: String,
+    /// Header `x-mq-language`.
+    pub language: Language,
+    /// Header `x-mq-client-version`; empty when absent.
+    pub version: String,
+    /// Header `x-mq-namespace`; empty when absent.
+    pub namespace: String,
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// When the client stops waiting (unix ms), from `grpc-timeout`.
+    pub deadline_ms: Option<u64>,
+    /// Wakes tasks of the runtime that serves this connection.
+    pub mailbox: Arc<Mailbox>,
+    /// The `host:port` that the client dialled (`:authority`).
+    pub dialed: Option<String>,
+}
+
+impl Call {
+    /// Reads the headers of a request.
+    pub fn new(headers: &HeaderMap, authority: Option<&str>, remote: SocketAddr, mailbox: &Arc<Mailbox>, now_ms: u64) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Self {
+            client_id: text("x-mq-client-id").to_owned(),
+            language: Language::from_header(text("x-mq-language")),
+            version: text("x-mq-client-version").to_owned(),
+            namespace: text("x-mq-namespace").to_owned(),
+            remote,
+            deadline_ms: timeout_ms(text("grpc-timeout")).map(|ms| now_ms.saturating_add(ms)),
+            mailbox: Arc::clone(mailbox),
+            dialed: authority.map(str::to_owned),
+        }
+    }
+}
+
+/// A failure of the call itself, told as gRPC status; business failures are `Status` in a reply instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("grpc status {code}: {message}")]
+pub struct GrpcError {
+    /// gRPC status code.
+    pub code: u32,
+    /// Text for `grpc-message`.
+    pub message: String,
+}
+
+impl GrpcError {
+    /// The client's bytes or arguments make no sense (3).
+    pub fn invalid_argument(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into() }
+    }
+
+    /// The message is over a limit (8).
+    pub fn resource_exhausted(message: impl Into<String>) -> Self {
+        Self { code: 8, message: message.into() }
+    }
+
+    /// No such method, or an encoding that is not spoken here (12).
+    pub fn unimplemented(message: impl Into<String>) -> Self {
+        Self { code: 12, message: message.into() }
+    }
+
+    /// Something broke on our side (13).
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self { code: 13, message: message.into() }
+    }
+
+    /// The connection or the broker is going away (14).
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { code: 14, message: message.into() }
+    }
+}
+
+/// `grpc-timeout`: at most 8 digits and a unit, as the gRPC specification of HTTP/2 headers says.
+fn timeout_ms(text: &str) -> Option<u64> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    Some(match unit {
+        "H" => amount * 3_600_000,
+        "M" => amount * 60_000,
+        "S" => amount * 1000,
+        "m" => amount,
+        "u" => amount / 1000,
+        "n" => amount / 1_000_000,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::timeout_ms;
+
+    #[test]
+    fn timeouts_are_read_in_every_unit_and_refused_otherwise() {
+        assert_eq!(timeout_ms("3S"), Some(3000));
+        assert_eq!(timeout_ms("250m"), Some(250));
+        assert_eq!(timeout_ms("5000000n"), Some(5));
+        assert_eq!(timeout_ms("1H"), Some(3_600_000));
+        for bad in ["", "S", "5", "-1S", "123456789S", "5x", "é"] {
+            assert_eq!(timeout_ms(bad), None, "{bad}");
+        }
+    }
+}

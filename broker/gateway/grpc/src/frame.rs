@@ -1,0 +1,191 @@
+//! gRPC framing over HTTP/2 bodies: length-prefixed messages in, one buffer or a stream of them out.
+//!
+//! ```text
+//!   DATA frames -> [0 | length u32 BE | message] ...        reply buffer -> DATA, then trailers `grpc-status`
+//! ```
+//!
+//! Promise: a message that arrives in one DATA frame is handed on without a copy.
+//! Limit: `MESSAGE_BYTES_MAX`; a larger message ends the call with RESOURCE_EXHAUSTED.
+//! Not here: which method is called (`serve`), what messages mean.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures::Stream;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::call::GrpcError;
+
+/// A request may hold many messages of 4 MiB; Apache's proxy takes as much.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 130 << 20;
+
+const PREFIX_BYTES: usize = 5;
+
+/// The messages of a request body, one after another.
+pub(crate) struct Inbound {
+    body: Incoming,
+    buffered: BytesMut,
+}
+
+impl Inbound {
+    pub(crate) fn new(body: Incoming) -> Self {
+        Self { body, buffered: BytesMut::new() }
+    }
+
+    /// The next message; `None` when the client has ended its side.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, GrpcError> {
+        loop {
+            if let Some(length) = message_length(&self.buffered)?
+                && self.buffered.len() >= PREFIX_BYTES + length
+            {
+                self.buffered.advance(PREFIX_BYTES);
+                return Ok(Some(self.buffered.split_to(length).freeze()));
+            }
+            let data = match self.body.frame().await {
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Err(GrpcError::unavailable(format!("request ended early: {error}"))),
+                None if self.buffered.is_empty() => return Ok(None),
+                None => return Err(GrpcError::invalid_argument("request ended within a message")),
+            };
+            if self.buffered.is_empty()
+                && let Some(length) = message_length(&data)?
+            {
+                if data.len() == PREFIX_BYTES + length {
+                    return Ok(Some(data.slice(PREFIX_BYTES..)));
+                }
+                self.buffered.reserve(PREFIX_BYTES + length.min(1 << 20));
+            }
+            self.buffered.extend_from_slice(&data);
+        }
+    }
+
+    /// The only message of a unary request.
+    pub(crate) async fn only(&mut self) -> Result<Bytes, GrpcError> {
+        self.next().await?.ok_or_else(|| GrpcError::invalid_argument("request holds no message"))
+    }
+
+    /// The messages as a stream.
+    pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes, GrpcError>> + Send {
+        futures::stream::unfold(Some(self), |inbound| async {
+            let mut inbound = inbound?;
+            match inbound.next().await {
+                Ok(Some(message)) => Some((Ok(message), Some(inbound))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+/// Length of the message that `bytes` begin with, once its prefix is there.
+fn message_length(bytes: &[u8]) -> Result<Option<usize>, GrpcError> {
+    let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    if prefix[0] != 0 {
+        return Err(GrpcError::unimplemented("compressed messages are not accepted, send with identity encoding"));
+    }
+    let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        return Err(GrpcError::resource_exhausted(format!("message of {length} B is over the limit of {MESSAGE_BYTES_MAX} B")));
+    }
+    Ok(Some(length))
+}
+
+/// A reply's frames, still to be written.
+pub(crate) type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, GrpcError>> + Send>>;
+
+/// Body of a reply.
+pub(crate) enum Reply {
+    /// Complete frames in one buffer, then status OK.
+    Whole(Bytes),
+    /// Frames as they come, then the status.
+    Stream(Frames),
+    /// Only the status is left.
+    Trailers(Option<GrpcError>),
+    /// Everything has been written.
+    End,
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Trailers(None);
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Stream(frames) => match std::task::ready!(frames.as_mut().poll_next(context)) {
+                Some(Ok(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                ended => {
+                    *self = Self::End;
+                    Poll::Ready(Some(Ok(Frame::trailers(status(ended.and_then(Result::err).as_ref())))))
+                }
+            },
+            Self::Trailers(error) => {
+                let trailers = status(error.as_ref());
+                *self = Self::End;
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            Self::End => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::End)
+    }
+}
+
+/// `grpc-status` and, for failures, `grpc-message` (percent-encoded).
+pub(crate) fn status(error: Option<&GrpcError>) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(2);
+    match error {
+        None => {
+            headers.insert("grpc-status", HeaderValue::from_static("0"));
+        }
+        Some(error) => {
+            headers.insert("grpc-status", HeaderValue::from(error.code));
+            if let Ok(message) = HeaderValue::from_str(&percent_encoded(&error.message)) {
+                headers.insert("grpc-message", message);
+            }
+        }
+    }
+    headers
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if (0x20..=0x7e).contains(&byte) && byte != b'%' {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MESSAGE_BYTES_MAX, message_length, percent_encoded};
+
+    #[test]
+    fn a_prefix_is_complete_or_awaited_or_refused() {
+        assert_eq!(message_length(&[0, 0, 0]), Ok(None));
+        assert_eq!(message_length(&[0, 0, 0, 1, 2, 9]), Ok(Some(258)));
+        assert_eq!(message_length(&[1, 0, 0, 0, 0]).unwrap_err().code, 12, "compressed");
+        let over = u32::try_from(MESSAGE_BYTES_MAX + 1).unwrap().to_be_bytes();
+        assert_eq!(message_length(&[0, over[0], over[1], over[2], over[3]]).unwrap_err().code, 8, "too large");
+    }
+
+    #[test]
+    fn status_texts_are_percent_encoded() {
+        assert_eq!(percent_encoded("100% ä\n"), "100%25 %C3%A4%0A");
+    }
+}

@@ -1,0 +1,164 @@
+//! One connection of a client: plaintext or TLS by its first byte, then HTTP/2, then a task per call.
+//!
+//! ```text
+//!   TcpStream --peek--> 0x16: TLS ┐
+//!                       else:     ┴-> HTTP/2 -> Method -> Gateway -> one reply buffer
+//! ```
+//!
+//! Promise: whatever arrives on the port ends in a gRPC status or a closed connection, and every wait has a limit.
+//! Not here: which connection goes to which runtime (`broker`), what a call does (`Gateway`).
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use engine::mailbox::Mailbox;
+use futures::{Stream, StreamExt};
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::call::{Call, GrpcError};
+use crate::frame::{Inbound, Reply, status};
+use crate::gateway::Gateway;
+use crate::method::Method;
+
+/// The first byte of a TLS record that carries a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// A client that says nothing for so long after connecting is cut off.
+const FIRST_BYTES_WAIT: Duration = Duration::from_secs(10);
+/// An idle or dead peer is asked this often, and given that long to answer.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_WAIT: Duration = Duration::from_secs(20);
+/// Calls that finish after the broker was asked to stop get this long.
+const DRAIN_WAIT: Duration = Duration::from_secs(5);
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+const FRAME_BYTES_MAX: u32 = 64 << 10;
+/// A push consumer opens one receive stream per assignment; Netty's default is unlimited.
+const STREAMS_MAX: u32 = 10_000;
+const HEADER_BYTES_MAX: u32 = 64 << 10;
+
+/// What every connection of a runtime shares.
+#[derive(Clone)]
+pub struct Connections {
+    /// Answers the calls.
+    pub gateway: Arc<Gateway>,
+    /// Wakes tasks of this runtime.
+    pub mailbox: Arc<Mailbox>,
+    /// Serves clients that begin with a TLS handshake; without it they are closed.
+    pub tls: Option<TlsAcceptor>,
+    /// Unix time in milliseconds.
+    pub now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Cancelled when the broker stops.
+    pub stop: CancellationToken,
+}
+
+impl Connections {
+    /// Serves one connection until the client leaves or the broker stops.
+    pub async fn serve(self, stream: TcpStream, remote: SocketAddr) {
+        let mut first = [0];
+        match tokio::time::timeout(FIRST_BYTES_WAIT, stream.peek(&mut first)).await {
+            Ok(Ok(1)) => {}
+            Ok(Ok(_) | Err(_)) | Err(_) => return,
+        }
+        if first[0] != TLS_HANDSHAKE {
+            return self.http2(TokioIo::new(stream), remote).await;
+        }
+        let Some(tls) = self.tls.clone() else { return };
+        match tokio::time::timeout(FIRST_BYTES_WAIT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.http2(TokioIo::new(stream), remote).await,
+            Ok(Err(error)) => debug!(%remote, %error, "refused TLS handshake"),
+            Err(_) => debug!(%remote, "TLS handshake took too long"),
+        }
+    }
+
+    async fn http2<IO: Read + Write + Unpin>(self, io: IO, remote: SocketAddr) {
+        let stop = self.stop.clone();
+        let service = service_fn(move |request| answer(self.clone(), request, remote));
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES_MAX)
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEADER_BYTES_MAX)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_WAIT)
+            .serve_connection(io, service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = stop.cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(DRAIN_WAIT, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%remote, %error, "connection ended");
+        }
+    }
+}
+
+async fn answer(connections: Connections, request: Request<Incoming>, remote: SocketAddr) -> Result<Response<Reply>, Infallible> {
+    let is_grpc = request.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    if !is_grpc {
+        let mut response = Response::new(Reply::End);
+        *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Ok(response);
+    }
+    let reply = match Method::from_path(request.uri().path()) {
+        Some(method) => call(connections, method, request, remote).await,
+        None => Err(GrpcError::unimplemented(format!("no method {}", request.uri().path()))),
+    };
+    let mut response = Response::new(Reply::End);
+    match reply {
+        Ok(body) => *response.body_mut() = body,
+        Err(error) => *response.headers_mut() = status(Some(&error)),
+    }
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    Ok(response)
+}
+
+async fn call(connections: Connections, method: Method, request: Request<Incoming>, remote: SocketAddr) -> Result<Reply, GrpcError> {
+    let Connections { gateway, mailbox, now_ms, stop, .. } = connections;
+    let (head, body) = request.into_parts();
+    let call = Call::new(&head.headers, head.uri.authority().map(http::uri::Authority::as_str), remote, &mailbox, now_ms());
+    let mut inbound = Inbound::new(body);
+    let mut out = BytesMut::new();
+    match method {
+        Method::Telemetry => {
+            let frames = gateway.telemetry(call, inbound.into_stream());
+            return Ok(Reply::Stream(Box::pin(until(frames, stop))));
+        }
+        Method::SendMessage => gateway.send_message(&call, inbound.only().await?, &mut out).await?,
+        Method::ReceiveMessage => tokio::select! {
+            received = gateway.receive_message(&call, inbound.only().await?, &mut out) => received?,
+            () = stop.cancelled() => return Err(GrpcError::unavailable("the broker is stopping")),
+        },
+        Method::AckMessage => gateway.ack_message(&call, inbound.only().await?, &mut out).await?,
+        other => gateway.unary(other, &call, inbound.only().await?, &mut out).await?,
+    }
+    Ok(Reply::Whole(out.freeze()))
+}
+
+/// The stream, ended when `stop` is cancelled: an open telemetry stream must not hold up a stop.
+fn until<S: Stream + Send>(stream: S, stop: CancellationToken) -> impl Stream<Item = S::Item> + Send
+where
+    S::Item: Send,
+{
+    stream.take_until(stop.cancelled_owned())
+}
