@@ -16,4 +16,5 @@ pub mod group;
 pub mod inbox;
 pub mod lease;
 pub mod mailbox;
+pub mod waiter;
 pub mod writer;
