@@ -1,0 +1,374 @@
+//! The log: every change of state, in one order, on one disk.
+//!
+//! ```text
+//!   log/00000000000000000000.log       log/00000000000268435456.log        (prepared ahead)
+//!   [page|batch|batch|....|pad]  --->  [page|batch|batch|..............]   [page|..........]
+//!          batch = header, record, record, ...     ^durable    ^written
+//! ```
+//!
+//! A batch is the unit of writing: it is there as a whole after a crash, or not at all. Record and batch headers
+//! carry their own position, the epoch, and checksums seeded with the log's id, so bytes that lie in the wrong place,
+//! are left over from a recycled segment or belong to another log never verify.
+//!
+//! Promise: what [`Log::sync`] covered survives a power cut; after a crash the log is a prefix of what was appended;
+//! bytes that do not verify are never returned. The first write or sync that fails ends the log ([`Poisoned`]).
+//! Limits: one writer; a batch of at most [`BATCH_BYTES_MAX`] and of what a segment holds.
+//! Not here: which record lies at which offset of a queue (`index`), what a record means (`engine`).
+
+mod error;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::disk::Disk;
+use crate::units::{Epoch, Offset, Position, QueueId};
+
+pub use error::{AppendError, OpenError, Poisoned, PrepareError, ReadError, RetainError};
+
+/// The most bytes one batch may have, its header included.
+pub const BATCH_BYTES_MAX: u64 = 64 << 20;
+
+/// What a record is; decides whether it takes an offset of its queue, and whether a nearly full disk still takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// A message: a new entry of its queue.
+    Message = 1,
+    /// A pointer to a stored message: a new entry of its queue that reads through to it.
+    Link = 2,
+    /// Messages that consumer groups are done with.
+    Acks = 3,
+    /// Deliveries that count against the attempts of a message.
+    Attempts = 4,
+    /// A change of topics, consumer groups and the like.
+    Meta = 5,
+    /// The start of an epoch; written by the log itself.
+    Epoch = 6,
+    /// The unused end of a segment; written by the log itself, never shown.
+    Pad = 7,
+    // 8 Delayed, 9 Prepared, 10 Resolve, 11 Offsets: given out, not yet written by any version.
+}
+
+/// How the `head` of a record is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Encoding {
+    /// No head, or one that only its writer understands.
+    None = 0,
+    /// The fields of `apache.rocketmq.v2.Message` without the body, as protobuf.
+    RocketmqV2 = 1,
+}
+
+/// A record to be written.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// What it is; not `Epoch` or `Pad`.
+    pub kind: Kind,
+    /// How `head` is encoded.
+    pub encoding: Encoding,
+    /// The queue it belongs to; `QueueId::NONE` for control records.
+    pub queue: QueueId,
+    /// Messages in it; a `Message` or `Link` takes that many offsets of its queue (none counts as one).
+    pub count: u16,
+    /// How often the message had been delivered before.
+    pub attempt: u16,
+    /// Java's `String.hashCode` of the tag, to filter without reading the body; 0 without a tag.
+    pub tag_hash: u32,
+    /// Hash of the first key; 0 without keys.
+    pub key_hash: u32,
+    /// [`crc32`] of `body`; a wrong one makes the record unreadable.
+    pub body_crc: u32,
+    /// The fields beside the body.
+    pub head: Bytes,
+    /// The body, or the payload of a control record.
+    pub body: Bytes,
+}
+
+/// What a fold sees of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// How its head is encoded.
+    pub encoding: Encoding,
+    /// Where its header begins.
+    pub position: Position,
+    /// Length of the whole record, as `LogReader::read` wants it.
+    pub bytes: u32,
+    /// The queue it belongs to.
+    pub queue: QueueId,
+    /// Its number in the queue (the first one, if `count` is more than 1); 0 if it takes none.
+    pub offset: Offset,
+    /// Messages in it.
+    pub count: u16,
+    /// How often the message had been delivered before.
+    pub attempt: u16,
+    /// Hash of the tag.
+    pub tag_hash: u32,
+    /// Hash of the first key.
+    pub key_hash: u32,
+    /// Broker time when it was written; never less than that of the record before.
+    pub stored_ms: u64,
+    /// The epoch that wrote it.
+    pub epoch: Epoch,
+    /// The payload of a control record or link; empty for messages (read them with `LogReader`).
+    pub body: &'a [u8],
+}
+
+/// Where a draft was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Where its header begins.
+    pub position: Position,
+    /// Its number in its queue; 0 if it takes none.
+    pub offset: Offset,
+    /// Length of the whole record.
+    pub bytes: u32,
+    /// Broker time given to it.
+    pub stored_ms: u64,
+}
+
+/// When an append is safe to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flush {
+    /// After [`Log::sync`]: the writer syncs every batch. Segments are written full of zeros ahead of use, which
+    /// halves the time a sync takes.
+    #[default]
+    Sync,
+    /// After the write: somebody calls `sync` every now and then, and the log itself when too much waits.
+    Async,
+}
+
+/// How the log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Bytes per segment file, a multiple of 4096. It may change between starts: old segments keep their size.
+    pub segment_bytes: u64,
+    /// When an append is safe to answer.
+    pub flush: Flush,
+    /// Random identity for a log that is created by this open; without one it is derived from the time.
+    pub new_id: Option<[u8; 16]>,
+}
+
+/// Where the folds stand that a checkpoint brought back.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// Everything below is folded already, and was synced; 0 if there is no checkpoint.
+    pub covered: Position,
+    /// The next offset of every queue, as far as the folds know; may be ahead of `covered`.
+    pub tails: Vec<(QueueId, Offset)>,
+}
+
+/// Which old segments may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// A segment goes when its youngest record is older than this.
+    pub max_age_ms: u64,
+    /// The oldest segments go while the log is longer than this.
+    pub max_bytes: Option<u64>,
+}
+
+/// CRC-32/ISO-HDLC, the checksum of bodies.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes) as u32
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { segment_bytes: 256 << 20, flush: Flush::Sync, new_id: None }
+    }
+}
+
+impl Kind {
+    /// Whether such a record is an entry of its queue and takes an offset there.
+    pub const fn takes_offset(self) -> bool {
+        matches!(self, Self::Message | Self::Link)
+    }
+}
+
+/// The writing end of the log; owned by one thread.
+#[derive(Debug)]
+pub struct Log {}
+
+/// The reading end of the log; cheap to clone, for any thread.
+#[derive(Clone, Debug)]
+pub struct LogReader {}
+
+/// Makes the next segment ahead of its use; for a background thread.
+#[derive(Clone, Debug)]
+pub struct Preparer {}
+
+/// A stored record whose checksums were verified.
+#[derive(Clone, Debug)]
+pub struct Record {}
+
+impl Log {
+    /// Recovers the log and begins a new epoch.
+    ///
+    /// Scans from `from.covered`, calls `fold` for each record above it in order (the new `Epoch` record included),
+    /// and cuts a torn tail. Bytes that do not verify although they are known to have been synced are an error.
+    pub fn open(
+        _disk: Arc<dyn Disk>,
+        _config: LogConfig,
+        _from: Replay,
+        _now_ms: u64,
+        _fold: &mut dyn FnMut(&Entry<'_>),
+    ) -> Result<Self, OpenError> {
+        todo!()
+    }
+
+    /// Identity of the log.
+    pub fn id(&self) -> [u8; 16] {
+        todo!()
+    }
+
+    /// The epoch that this open began.
+    pub fn epoch(&self) -> Epoch {
+        todo!()
+    }
+
+    /// Start of the oldest segment that is kept.
+    pub fn head(&self) -> Position {
+        todo!()
+    }
+
+    /// End of the bytes handed to the disk.
+    pub fn written(&self) -> Position {
+        todo!()
+    }
+
+    /// End of the bytes that survive a power cut.
+    pub fn durable(&self) -> Position {
+        todo!()
+    }
+
+    /// The next offset of every queue that has one above 0.
+    pub fn tails(&self) -> Vec<(QueueId, Offset)> {
+        todo!()
+    }
+
+    /// A reading end.
+    pub fn reader(&self) -> LogReader {
+        todo!()
+    }
+
+    /// The handle that makes the next segment ahead of its use.
+    pub fn preparer(&self) -> Preparer {
+        todo!()
+    }
+
+    /// Writes the drafts as one batch: all of them or, with an error, none.
+    ///
+    /// After `Full` and `TooLarge` the log is as it was. A batch without `Message`s (acks, meta, links) is still taken
+    /// for a while when batches with messages are refused as `Full`.
+    pub fn append(&mut self, _drafts: &[Draft], _now_ms: u64) -> Result<Vec<Placed>, AppendError> {
+        todo!()
+    }
+
+    /// Makes everything written so far last; returns how far that is.
+    pub fn sync(&mut self) -> Result<Position, Poisoned> {
+        todo!()
+    }
+
+    /// Deletes old segments that lie wholly below `keep_from` (what the newest checkpoint covers); returns the head.
+    pub fn retain(
+        &mut self,
+        _now_ms: u64,
+        _retention: Retention,
+        _keep_from: Position,
+    ) -> Result<Position, RetainError> {
+        todo!()
+    }
+}
+
+impl LogReader {
+    /// Reads the record at `position`, `bytes` long; may wait for the device.
+    pub fn read(&self, _position: Position, _bytes: u32) -> Result<Record, ReadError> {
+        todo!()
+    }
+
+    /// As `read`, but `None` where it would wait for the device.
+    pub fn read_cached(&self, _position: Position, _bytes: u32) -> Result<Option<Record>, ReadError> {
+        todo!()
+    }
+
+    /// Reads several records, given in rising order; neighbours come with one system call. One result for each.
+    pub fn read_span(&self, _wanted: &[(Position, u32)]) -> Vec<Result<Record, ReadError>> {
+        todo!()
+    }
+
+    /// As `read_span`, but `None` where it would wait for the device.
+    pub fn read_span_cached(&self, _wanted: &[(Position, u32)]) -> Vec<Result<Option<Record>, ReadError>> {
+        todo!()
+    }
+
+    /// Start of the oldest segment that is kept.
+    pub fn head(&self) -> Position {
+        todo!()
+    }
+
+    /// End of the bytes handed to the disk.
+    pub fn written(&self) -> Position {
+        todo!()
+    }
+
+    /// End of the bytes that survive a power cut.
+    pub fn durable(&self) -> Position {
+        todo!()
+    }
+
+    /// As [`Log::sync`], from any thread; the writer may go on meanwhile.
+    pub fn sync(&self) -> Result<Position, Poisoned> {
+        todo!()
+    }
+}
+
+impl Preparer {
+    /// Makes the next segment if there is none; true if it did. May take long: the writer only waits for it when the
+    /// active segment is full.
+    pub fn prepare(&self, _now_ms: u64) -> Result<bool, PrepareError> {
+        todo!()
+    }
+}
+
+impl Record {
+    /// What a fold sees of it; `body` as there.
+    pub fn entry(&self) -> Entry<'_> {
+        todo!()
+    }
+
+    /// The fields beside the body.
+    pub fn head(&self) -> Bytes {
+        todo!()
+    }
+
+    /// The body, or the payload of a control record.
+    pub fn body(&self) -> Bytes {
+        todo!()
+    }
+
+    /// Checksum of the body.
+    pub fn body_crc(&self) -> u32 {
+        todo!()
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// The entry of a draft that was just placed, for folding what one has appended oneself.
+    pub fn of(_draft: &'a Draft, _placed: &Placed, _epoch: Epoch) -> Self {
+        todo!()
+    }
+}
+
+impl Draft {
+    /// Length of the record it becomes.
+    pub fn bytes(&self) -> u64 {
+        todo!()
+    }
+
+    /// A control record without a queue.
+    pub fn control(_kind: Kind, _payload: Bytes) -> Self {
+        todo!()
+    }
+}

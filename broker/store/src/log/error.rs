@@ -1,0 +1,173 @@
+//! What can go wrong with the log, one type per operation.
+
+use std::io;
+
+use crate::units::Position;
+
+/// The log has ended: a write or sync failed, so nobody knows what the disk holds. Recovery finds out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("log has ended: {operation} of `{file}` failed: {reason}")]
+pub struct Poisoned {
+    /// `write` or `sync`.
+    pub operation: &'static str,
+    /// The file it happened to.
+    pub file: String,
+    /// What the disk said.
+    pub reason: String,
+}
+
+/// Why drafts were not appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Nothing was written; the log takes drafts again as soon as there is room.
+    #[error("disk is full: the next segment needs {needed_bytes} B, {free_bytes} B are free")]
+    Full {
+        /// What must be free for the log to go on.
+        needed_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+    },
+    /// Nothing was written.
+    #[error("batch of {bytes} B is over the limit of {limit_bytes} B")]
+    TooLarge {
+        /// Size of the batch.
+        bytes: u64,
+        /// The most a batch may have.
+        limit_bytes: u64,
+    },
+    /// It is unknown what was written.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+}
+
+/// Why the log could not be opened. Nothing was deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Bytes that had been synced do not verify.
+    #[error("`{file}` is corrupt at position {position}")]
+    Corrupt {
+        /// The file.
+        file: String,
+        /// Position of the batch that does not verify.
+        position: Position,
+    },
+    /// A part of the log is not there.
+    #[error("no segment holds position {position}")]
+    Missing {
+        /// The first position that is missing.
+        position: Position,
+    },
+    /// The file belongs to another log.
+    #[error("`{file}` belongs to another log")]
+    Foreign {
+        /// The file.
+        file: String,
+    },
+    /// The file was written by a version that knows more.
+    #[error("`{file}` has a format that this version does not know ({what})")]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// What is not known.
+        what: String,
+    },
+    /// The configuration makes no log.
+    #[error(
+        "segment size of {segment_bytes} B is not a multiple of 4096 between {min_bytes} and {max_bytes}"
+    )]
+    SegmentSize {
+        /// The size asked for.
+        segment_bytes: u64,
+        /// The least.
+        min_bytes: u64,
+        /// The most.
+        max_bytes: u64,
+    },
+    /// There is no room for the record that begins the epoch.
+    #[error("disk is full: {needed_bytes} B needed, {free_bytes} B are free")]
+    Full {
+        /// What must be free for the log to open.
+        needed_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+    },
+    /// The disk refused.
+    #[error("`{file}`: {source}")]
+    Io {
+        /// The file or folder.
+        file: String,
+        /// What the disk said.
+        source: io::Error,
+    },
+}
+
+/// Why a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The bytes do not verify.
+    #[error("`{file}` is corrupt at position {position}")]
+    Corrupt {
+        /// The file.
+        file: String,
+        /// Position of the record.
+        position: Position,
+    },
+    /// The record was removed by retention.
+    #[error("trimmed: the log begins at {head}")]
+    Trimmed {
+        /// Where the log begins.
+        head: Position,
+    },
+    /// No record can be there: it would end beyond what is written, or cross segments.
+    #[error("no record of {bytes} B at {position}, the log ends at {written}")]
+    OutOfRange {
+        /// Where a record was looked for.
+        position: Position,
+        /// Its supposed length.
+        bytes: u32,
+        /// Where the log ends.
+        written: Position,
+    },
+    /// The disk refused.
+    #[error("`{file}` at position {position}: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// Position of the record.
+        position: Position,
+        /// What the disk said.
+        source: io::Error,
+    },
+}
+
+/// Why old segments could not be deleted; what is left of them is deleted next time.
+#[derive(Debug, thiserror::Error)]
+#[error("`{file}`: {source}")]
+pub struct RetainError {
+    /// The file.
+    pub file: String,
+    /// What the disk said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Why the next segment could not be made ahead; try again later.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// There is no room.
+    #[error("disk is full: the next segment needs {needed_bytes} B, {free_bytes} B are free")]
+    Full {
+        /// What must be free.
+        needed_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+    },
+    /// The disk refused.
+    #[error("`{file}`: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the disk said.
+        source: io::Error,
+    },
+}
