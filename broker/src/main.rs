@@ -1,1 +1,153 @@
-fn main() {}
+//! `millpond-broker`: one broker group's log, its gateway, its admin API; wiring only.
+//!
+//! ```text
+//!   listener -> runtimes (one per core) -> Gateway -> engine::Group <- log thread, background thread
+//!   control runtime: accept, admin API, health and metrics, the manifest folder, signals
+//! ```
+
+mod args;
+mod clock;
+mod http;
+mod log_thread;
+mod metrics;
+mod runtimes;
+mod standalone;
+mod tls;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use args::Args;
+use clap::Parser;
+use clock::Clock;
+use crds::broker_config::{BrokerConfig, FlushMode};
+use engine::group::{Group, GroupConfig};
+use engine::mailbox::Mailbox;
+use gateway_grpc::gateway::{Gateway, GatewayConfig};
+use gateway_grpc::serve::Connections;
+use log_thread::LogThreads;
+use metrics::Figures;
+use runtimes::Runtimes;
+use standalone::Folder;
+use store::disk::real::RealDisk;
+use store::log::{Flush, LogConfig, Retention};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    start_logging(args.log_json);
+    let config = args.broker_config()?;
+    let clock = Arc::new(Clock::default());
+    let started_ms = clock.now_ms();
+    let disk = RealDisk::open(&config.data).with_context(|| format!("data folder {}", config.data.display()))?;
+    let (group, writer) = Group::open(Arc::new(disk), group_config(&config), started_ms)
+        .with_context(|| format!("opening the log in {}", config.data.display()))?;
+    info!(ms = clock.now_ms() - started_ms, state = ?group.log_state(), "recovered the log");
+    let log_threads = LogThreads::start(Arc::clone(&group), writer, Arc::clone(&clock))?;
+    let served = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(&args, &config, Arc::clone(&group), clock, started_ms));
+    log_threads.stop();
+    served
+}
+
+async fn serve(args: &Args, config: &BrokerConfig, group: Arc<Group>, clock: Arc<Clock>, started_ms: u64) -> Result<()> {
+    let stop = CancellationToken::new();
+    let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(move || clock.now_ms());
+    let gateway = Gateway::new(gateway_config(config, started_ms), Arc::clone(&group), Arc::clone(&now_ms));
+    let tls = tls::acceptor(&config.tls)?;
+    let listener = listen("listen", config.listen).await?;
+    let admin_listener = listen("adminListen", config.admin_listen).await?;
+    let http_listener = listen("httpListen", config.http_listen).await?;
+
+    let mailbox = Mailbox::new();
+    tokio::spawn(Arc::clone(&mailbox).drain());
+    let threads = args.threads.map_or_else(cores, usize::from);
+    let runtimes = Runtimes::start(threads, |mailbox| Connections {
+        gateway: Arc::clone(&gateway),
+        mailbox,
+        tls: Some(tls.clone()),
+        now_ms: Arc::clone(&now_ms),
+        stop: stop.clone(),
+    })?;
+    let figures = Arc::new(Figures::new(Arc::clone(&group), Arc::clone(&gateway), runtimes.connections()));
+    tokio::spawn(http::serve(http_listener, Arc::clone(&figures), stop.clone()));
+    tokio::spawn(gateway_grpc::admin::serve(
+        Arc::clone(&gateway),
+        Arc::clone(&mailbox),
+        admin_listener,
+        stop.clone().cancelled_owned(),
+    ));
+    if let Some(folder) = &args.apply {
+        let mut folder = Folder::new(folder.clone(), Arc::clone(&group), Arc::clone(&mailbox));
+        folder.apply_if_changed().await;
+        tokio::spawn(folder.watch(stop.clone()));
+    }
+    tokio::spawn(Arc::clone(&gateway).keep_sessions(stop.clone()));
+    figures.serving();
+    info!(clients = %config.listen, admin = %config.admin_listen, http = %config.http_listen, threads, "serving");
+    tokio::select! {
+        () = runtimes.accept(listener, stop.clone()) => {}
+        () = stop_asked() => {}
+    }
+    info!("stopping: answering what is under way");
+    figures.stopping();
+    stop.cancel();
+    tokio::task::spawn_blocking(move || runtimes.join()).await.context("runtimes")
+}
+
+async fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
+}
+
+async fn stop_asked() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn group_config(config: &BrokerConfig) -> GroupConfig {
+    let flush = match config.log.flush {
+        FlushMode::Sync => Flush::Sync,
+        FlushMode::Async => Flush::Async,
+    };
+    GroupConfig {
+        log: LogConfig { segment_bytes: config.log.segment_bytes, flush },
+        retention: Retention { max_age_ms: config.log.retention_ms, max_bytes: config.log.retention_bytes },
+        ..GroupConfig::default()
+    }
+}
+
+fn gateway_config(config: &BrokerConfig, started_ms: u64) -> GatewayConfig {
+    GatewayConfig {
+        cluster: config.cluster.clone(),
+        group: config.group.clone(),
+        groups: config.groups.iter().map(|group| (group.name.clone(), group.endpoint.clone())).collect(),
+        started_ms,
+        flush: match config.log.flush {
+            FlushMode::Sync => "Sync".to_owned(),
+            FlushMode::Async => "Async".to_owned(),
+        },
+    }
+}
+
+fn start_logging(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { lines.json().init() } else { lines.init() }
+}

@@ -1,0 +1,19 @@
+//! Real time, the only place that reads it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+/// Unix time in milliseconds that never goes back, whatever is done to the machine's clock.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    latest_ms: AtomicU64,
+}
+
+impl Clock {
+    pub(crate) fn now_ms(&self) -> u64 {
+        #[allow(clippy::disallowed_methods, reason = "the program hands time to everything else from here")]
+        let now = SystemTime::now();
+        let now_ms = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        self.latest_ms.fetch_max(now_ms, Ordering::Relaxed).max(now_ms)
+    }
+}

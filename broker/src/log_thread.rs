@@ -1,0 +1,140 @@
+//! The two threads behind the log: one writes, the other keeps house.
+//!
+//! ```text
+//!   log thread:        step, step, ... ; retention once a second ; parks when there is nothing to write
+//!   background thread: sync (flush: Async), checkpoint, the next segment
+//! ```
+//!
+//! A log that cannot be written or synced ends the process: recovery at the next start is the tested path.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use engine::group::Group;
+use engine::writer::{Step, Writer};
+use parking_lot::{Condvar, Mutex};
+use tracing::{error, info};
+
+use crate::clock::Clock;
+
+/// The log thread looks at retention and the stop flag at least this often.
+const PARK_MS: u64 = 500;
+const RETAIN_EVERY_MS: u64 = 1000;
+/// Bytes that the operating system alone has are synced this often (`flush: Async`).
+const SYNC_EVERY: Duration = Duration::from_millis(200);
+/// Checkpoints: replay after a crash reads at most about this much time of log.
+const CHECKPOINT_EVERY_TURNS: u32 = 150;
+/// Exit code of a broker whose log has ended.
+const EXIT_POISONED: i32 = 70;
+
+/// The threads, running.
+pub(crate) struct LogThreads {
+    group: Arc<Group>,
+    stopping: Arc<Stopping>,
+    writer: JoinHandle<()>,
+    housekeeper: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Stopping {
+    flag: AtomicBool,
+    told: Mutex<bool>,
+    tell: Condvar,
+}
+
+impl LogThreads {
+    pub(crate) fn start(group: Arc<Group>, writer: Writer, clock: Arc<Clock>) -> Result<Self> {
+        let stopping = Arc::new(Stopping::default());
+        let write = {
+            let (group, stopping) = (Arc::clone(&group), Arc::clone(&stopping));
+            move || write(&group, writer, &clock, &stopping)
+        };
+        let keep_house = {
+            let (group, stopping) = (Arc::clone(&group), Arc::clone(&stopping));
+            move || keep_house(&group, &stopping)
+        };
+        let writer = std::thread::Builder::new().name("log".to_owned()).spawn(write).context("log thread")?;
+        let housekeeper =
+            std::thread::Builder::new().name("house".to_owned()).spawn(keep_house).context("background thread")?;
+        Ok(Self { group, stopping, writer, housekeeper })
+    }
+
+    /// Writes what still waits, syncs, leaves a checkpoint; call it after the last client has gone.
+    pub(crate) fn stop(self) {
+        self.stopping.flag.store(true, Ordering::Release);
+        self.group.nudge();
+        *self.stopping.told.lock() = true;
+        self.stopping.tell.notify_all();
+        let ended = (self.writer.join(), self.housekeeper.join());
+        if let (Ok(()), Ok(())) = ended {
+            finish(&self.group);
+        }
+    }
+}
+
+fn write(group: &Group, mut writer: Writer, clock: &Clock, stopping: &Stopping) {
+    let mut retain_at_ms = clock.now_ms() + RETAIN_EVERY_MS;
+    loop {
+        let now_ms = clock.now_ms();
+        let step = match writer.step(now_ms) {
+            Ok(step) => step,
+            Err(poisoned) => end(&poisoned),
+        };
+        if now_ms >= retain_at_ms {
+            retain_at_ms = now_ms + RETAIN_EVERY_MS;
+            if let Err(problem) = writer.retain(now_ms) {
+                error!(%problem, "old segments stay");
+            }
+        }
+        match step {
+            Step::Wrote => {}
+            Step::Idle if stopping.flag.load(Ordering::Acquire) => return,
+            Step::Idle => group.park(PARK_MS),
+        }
+    }
+}
+
+fn keep_house(group: &Group, stopping: &Stopping) {
+    let mut turn = 0;
+    loop {
+        let mut told = stopping.told.lock();
+        if !*told {
+            stopping.tell.wait_for(&mut told, SYNC_EVERY);
+        }
+        if *told {
+            return;
+        }
+        drop(told);
+        if let Err(poisoned) = group.sync() {
+            end(&poisoned);
+        }
+        if let Err(problem) = group.prepare_segment() {
+            error!(%problem, "the next segment is not prepared");
+        }
+        turn += 1;
+        if turn >= CHECKPOINT_EVERY_TURNS || group.wants_checkpoint() {
+            turn = 0;
+            if let Err(problem) = group.checkpoint() {
+                error!(%problem, "no checkpoint was written, the next start replays more");
+            }
+        }
+    }
+}
+
+fn finish(group: &Group) {
+    if let Err(poisoned) = group.sync() {
+        end(&poisoned);
+    }
+    match group.checkpoint() {
+        Ok(()) => info!("log closed"),
+        Err(problem) => error!(%problem, "log closed without a checkpoint, the next start replays more"),
+    }
+}
+
+fn end(poisoned: &dyn std::error::Error) -> ! {
+    error!(%poisoned, "the log has ended, the broker stops");
+    std::process::exit(EXIT_POISONED)
+}

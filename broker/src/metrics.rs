@@ -1,0 +1,77 @@
+//! Figures for Prometheus, read when asked.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use engine::group::Group;
+use gateway_grpc::gateway::Gateway;
+
+/// Where the figures come from.
+pub(crate) struct Figures {
+    group: Arc<Group>,
+    gateway: Arc<Gateway>,
+    connections: Vec<Arc<AtomicUsize>>,
+    ready: AtomicBool,
+}
+
+impl Figures {
+    pub(crate) fn new(group: Arc<Group>, gateway: Arc<Gateway>, connections: Vec<Arc<AtomicUsize>>) -> Self {
+        Self { group, gateway, connections, ready: AtomicBool::new(false) }
+    }
+
+    /// Clients are served from now on.
+    pub(crate) fn serving(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// New clients should go elsewhere.
+    pub(crate) fn stopping(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn prometheus_text(&self) -> String {
+        let mut page = Page::default();
+        let log = self.group.log_state();
+        page.gauge("millpond_ready", "1 when clients are served.", u64::from(self.is_ready()));
+        page.gauge("millpond_epoch", "Epoch of the log; grows with every start.", log.epoch.0.into());
+        page.gauge("millpond_log_head_bytes", "Position of the oldest record kept.", log.head.0);
+        page.counter("millpond_log_written_bytes", "Position behind the last record written.", log.written.0);
+        page.counter("millpond_log_durable_bytes", "Position up to which a power cut loses nothing.", log.durable.0);
+        page.gauge("millpond_disk_free_bytes", "Bytes that can still be allocated in the data folder.", log.free_bytes);
+        page.gauge("millpond_disk_full", "1 while sends are refused for want of room.", u64::from(log.disk_full));
+        let open: usize = self.connections.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        page.gauge("millpond_connections", "Open client connections.", open as u64);
+        page.gauge("millpond_topics", "Topics.", self.group.topics().len() as u64);
+        page.gauge("millpond_consumer_groups", "Consumer groups.", self.group.consumer_groups().len() as u64);
+        for (name, help, value) in self.gateway.counters() {
+            page.counter(name, help, value);
+        }
+        page.text
+    }
+}
+
+/// A page in Prometheus' text format.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.series("gauge", name, help, value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.series("counter", name, help, value);
+    }
+
+    fn series(&mut self, kind: &str, name: &str, help: &str, value: u64) {
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+    }
+}

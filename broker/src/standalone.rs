@@ -1,0 +1,138 @@
+//! Topics and consumer groups from a folder of YAML files, for a broker without Kubernetes.
+//!
+//! ```text
+//!   folder --every second, if it changed--> crds::manifests --> Group::apply_* --> log
+//! ```
+//!
+//! Promise: what the files say is applied once at start, before clients are served, and again after each change.
+//! An object that left the folder stays, as `deletionPolicy: Retain` does in Kubernetes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crds::consumer_group::ConsumeFrom;
+use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, TopicDefinition};
+use crds::manifests::read_folder;
+use engine::catalog::{self, Adopt, ApplyOutcome, Backoff, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::group::Group;
+use engine::inbox::{Busy, Ticket};
+use engine::mailbox::Mailbox;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// Who owns what a folder declares.
+const OWNER: &str = "folder";
+/// How often the folder is looked at; works on every file system and for mounted ConfigMaps.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A folder that declares objects.
+pub(crate) struct Folder {
+    path: PathBuf,
+    group: Arc<Group>,
+    mailbox: Arc<Mailbox>,
+    seen: Vec<(PathBuf, Option<SystemTime>, u64)>,
+}
+
+impl Folder {
+    pub(crate) fn new(path: PathBuf, group: Arc<Group>, mailbox: Arc<Mailbox>) -> Self {
+        Self { path, group, mailbox, seen: Vec::new() }
+    }
+
+    /// Applies changes until `stop`.
+    pub(crate) async fn watch(mut self, stop: CancellationToken) {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => self.apply_if_changed().await,
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Applies what the folder says, unless it says the same as last time.
+    pub(crate) async fn apply_if_changed(&mut self) {
+        let seen = fingerprint(&self.path);
+        if seen == self.seen && !seen.is_empty() {
+            return;
+        }
+        self.seen = seen;
+        let (found, errors) = read_folder(&self.path);
+        for error in errors {
+            error!(%error, "manifest not applied");
+        }
+        let topics: Vec<TopicSpec> = found.topics.into_iter().map(|topic| topic_spec(topic.definition)).collect();
+        let groups: Vec<ConsumerGroupSpec> =
+            found.consumer_groups.into_iter().map(|group| consumer_group_spec(group.definition)).collect();
+        let names = topics.iter().map(|topic| topic.name.clone()).collect();
+        let applied = self.group.apply_topics(&topics, Adopt::Always, &self.mailbox);
+        self.report("topic", names, applied).await;
+        let names = groups.iter().map(|group| group.name.clone()).collect();
+        let applied = self.group.apply_consumer_groups(&groups, Adopt::Always, &self.mailbox);
+        self.report("consumer group", names, applied).await;
+    }
+
+    async fn report(&mut self, kind: &str, names: Vec<String>, applied: Result<(Vec<ApplyOutcome>, Option<Ticket>), Busy>) {
+        let outcomes = match applied {
+            Ok((outcomes, None)) => outcomes,
+            Ok((outcomes, Some(ticket))) => match ticket.await {
+                Ok(_) => outcomes,
+                Err(error) => return self.again(kind, &error),
+            },
+            Err(busy) => return self.again(kind, &busy),
+        };
+        for (name, outcome) in names.iter().zip(outcomes) {
+            match outcome {
+                ApplyOutcome::Created | ApplyOutcome::Changed => info!(kind, name, ?outcome, "applied"),
+                ApplyOutcome::Unchanged | ApplyOutcome::Deleted | ApplyOutcome::NotFound => {}
+                ApplyOutcome::Invalid(reason) | ApplyOutcome::InvalidChange(reason) | ApplyOutcome::Conflict(reason) => {
+                    error!(kind, name, reason, "not applied");
+                }
+            }
+        }
+    }
+
+    fn again(&mut self, kind: &str, error: &dyn std::error::Error) {
+        warn!(kind, %error, "not stored, trying again");
+        self.seen.clear();
+    }
+}
+
+fn fingerprint(folder: &Path) -> Vec<(PathBuf, Option<SystemTime>, u64)> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let metadata = std::fs::metadata(&path).ok()?;
+            Some((path, metadata.modified().ok(), metadata.len()))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn topic_spec(definition: TopicDefinition) -> TopicSpec {
+    let TopicDefinition { name, queues, retention_ms } = definition;
+    TopicSpec { name, queues, retention_ms, owner: OWNER.to_owned() }
+}
+
+fn consumer_group_spec(definition: ConsumerGroupDefinition) -> ConsumerGroupSpec {
+    let backoff = match definition.backoff {
+        BackoffDefinition::Custom(times) => Backoff::Custom(times),
+        BackoffDefinition::Exponential { initial_ms, max_ms, multiplier } => Backoff::Exponential {
+            initial_ms,
+            max_ms,
+            #[allow(clippy::cast_sign_loss, reason = "a definition's multiplier is from 1 to 100")]
+            multiplier_permille: (multiplier * 1000.0).round() as u32,
+        },
+    };
+    ConsumerGroupSpec {
+        name: definition.name,
+        retry: RetryPolicy { max_attempts: definition.max_attempts, backoff },
+        consume_from: match definition.consume_from {
+            ConsumeFrom::Earliest => catalog::ConsumeFrom::Earliest,
+            ConsumeFrom::Latest => catalog::ConsumeFrom::Latest,
+        },
+        owner: OWNER.to_owned(),
+    }
+}
