@@ -189,7 +189,9 @@ pub enum ConfigError {
     #[error("groups: `{0}` is listed twice")]
     GroupTwice(String),
     /// The list of groups lacks the own one.
-    #[error("groups: `{0}` is this broker's group and is not listed; list all groups of the cluster, or none")]
+    #[error(
+        "groups: `{0}` is this broker's group and is not listed; list all groups of the cluster, or none"
+    )]
     GroupMissing(String),
     /// Only one of certificate and key.
     #[error("tls: certFile and keyFile belong together; give both, or none for a self-signed certificate")]
@@ -291,10 +293,8 @@ mod tests {
     use super::*;
 
     fn two_groups() -> BrokerConfig {
-        let endpoint = |n: u32| GroupEndpoint {
-            name: format!("g{n}"),
-            endpoint: format!("shop-g{n}.default.svc:8081"),
-        };
+        let endpoint =
+            |n: u32| GroupEndpoint { name: format!("g{n}"), endpoint: format!("shop-g{n}.default.svc:8081") };
         BrokerConfig { group: "g1".into(), groups: vec![endpoint(0), endpoint(1)], ..Default::default() }
     }
 

@@ -1,0 +1,193 @@
+//! What a broker has to know of a Topic or a ConsumerGroup: names and numbers, without Kubernetes.
+//!
+//! ```text
+//!   Topic (custom resource, or YAML file) ──► TopicDefinition ──► admin API of a broker
+//! ```
+//!
+//! Promise: the operator and a standalone broker make the same definition of the same manifest, and refuse the same
+//! ones. So the rules that the API server checks with CEL are checked here again: a file never met an API server.
+
+use kube::ResourceExt;
+
+use crate::amount::AmountError;
+use crate::consumer_group::{Backoff, ConsumeFrom, ConsumerGroup};
+use crate::names::{CONSUMER_GROUP_NAME_LEN_MAX, TOPIC_NAME_LEN_MAX};
+use crate::topic::{Topic, TopicType};
+
+/// Waiting times between deliveries when a manifest names none: after 10 s, 30 s, 1 to 10 min, 20, 30 min, 1 and 2 h.
+pub const BACKOFF_DEFAULT_MS: [u64; 16] = [
+    10_000, 30_000, 60_000, 120_000, 180_000, 240_000, 300_000, 360_000, 420_000, 480_000, 540_000, 600_000,
+    1_200_000, 1_800_000, 3_600_000, 7_200_000,
+];
+
+/// A topic as a broker keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDefinition {
+    /// Name for clients.
+    pub name: String,
+    /// Queues in each group.
+    pub queues: u32,
+    /// Milliseconds a message is kept at least; 0: as long as the log keeps it.
+    pub retention_ms: u64,
+}
+
+/// A consumer group as a broker keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConsumerGroupDefinition {
+    /// Name for clients.
+    pub name: String,
+    /// Deliveries of one message before it goes to the dead letter topic.
+    pub max_attempts: u32,
+    /// How long each next delivery waits.
+    pub backoff: BackoffDefinition,
+    /// Where the group starts on a topic it never read.
+    pub consume_from: ConsumeFrom,
+}
+
+/// How long each next delivery waits.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BackoffDefinition {
+    /// One time in milliseconds per delivery; the last one repeats.
+    Custom(Vec<u64>),
+    /// Times that grow by a factor.
+    Exponential {
+        /// The first time.
+        initial_ms: u64,
+        /// The longest time.
+        max_ms: u64,
+        /// What each time is multiplied by to get the next one.
+        multiplier: f64,
+    },
+}
+
+/// Why a manifest cannot become a definition. The text says what to write instead.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum DefinitionError {
+    /// A name that clients could not use.
+    #[error(
+        "the name `{name}` must be 1 to {len_max} letters, digits, `-` or `_`; set spec.name to such a name"
+    )]
+    Name {
+        /// The name.
+        name: String,
+        /// Most characters.
+        len_max: usize,
+    },
+    /// A type that does not work yet.
+    #[error("spec.type: only NORMAL topics work for now, not {}; leave type out or set NORMAL", .0.word())]
+    Type(TopicType),
+    /// A number outside of its range.
+    #[error("{field}: {value} must be from {min} to {max}")]
+    Range {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+        /// Smallest allowed.
+        min: f64,
+        /// Largest allowed.
+        max: f64,
+    },
+    /// Not exactly one way to wait.
+    #[error("spec.retry.backoff: give exactly one of custom and exponential")]
+    Backoff,
+    /// A first waiting time above the longest.
+    #[error(
+        "spec.retry.backoff.exponential: initial must not be longer than max; lower initial or raise max"
+    )]
+    InitialAboveMax,
+    /// Not a duration.
+    #[error("{field}: {source}")]
+    Amount {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        source: AmountError,
+    },
+}
+
+impl Topic {
+    /// Name of the topic for clients.
+    pub fn client_name(&self) -> String {
+        self.spec.name.clone().unwrap_or_else(|| self.name_any())
+    }
+
+    /// What a broker has to know.
+    pub fn definition(&self) -> Result<TopicDefinition, DefinitionError> {
+        let name = checked_name(self.client_name(), TOPIC_NAME_LEN_MAX)?;
+        if self.spec.topic_type != TopicType::Normal {
+            return Err(DefinitionError::Type(self.spec.topic_type));
+        }
+        let queues = checked_number("spec.queues.perGroup", self.spec.queues.per_group, 1024)?;
+        let retention_ms = match &self.spec.retention {
+            Some(retention) => millis("spec.retention.maxAge", &retention.max_age)?,
+            None => 0,
+        };
+        Ok(TopicDefinition { name, queues, retention_ms })
+    }
+}
+
+impl ConsumerGroup {
+    /// Name of the group for clients.
+    pub fn client_name(&self) -> String {
+        self.spec.name.clone().unwrap_or_else(|| self.name_any())
+    }
+
+    /// What a broker has to know.
+    pub fn definition(&self) -> Result<ConsumerGroupDefinition, DefinitionError> {
+        let retry = &self.spec.retry;
+        Ok(ConsumerGroupDefinition {
+            name: checked_name(self.client_name(), CONSUMER_GROUP_NAME_LEN_MAX)?,
+            max_attempts: checked_number("spec.retry.maxAttempts", retry.max_attempts, 1000)?,
+            backoff: match &retry.backoff {
+                None => BackoffDefinition::Custom(BACKOFF_DEFAULT_MS.to_vec()),
+                Some(backoff) => backoff_definition(backoff)?,
+            },
+            consume_from: self.spec.consume_from,
+        })
+    }
+}
+
+fn backoff_definition(backoff: &Backoff) -> Result<BackoffDefinition, DefinitionError> {
+    match (&backoff.custom, &backoff.exponential) {
+        (Some(custom), None) => {
+            const FIELD: &str = "spec.retry.backoff.custom";
+            checked_range(FIELD, custom.len() as f64, 1.0, 64.0)?;
+            let times = custom.iter().map(|span| millis(FIELD, span)).collect::<Result<_, _>>()?;
+            Ok(BackoffDefinition::Custom(times))
+        }
+        (None, Some(growth)) => {
+            let initial_ms = millis("spec.retry.backoff.exponential.initial", &growth.initial)?;
+            let max_ms = millis("spec.retry.backoff.exponential.max", &growth.max)?;
+            if initial_ms > max_ms {
+                return Err(DefinitionError::InitialAboveMax);
+            }
+            let multiplier = growth.multiplier;
+            checked_range("spec.retry.backoff.exponential.multiplier", multiplier, 1.0, 100.0)?;
+            Ok(BackoffDefinition::Exponential { initial_ms, max_ms, multiplier })
+        }
+        (Some(_), Some(_)) | (None, None) => Err(DefinitionError::Backoff),
+    }
+}
+
+fn checked_name(name: String, len_max: usize) -> Result<String, DefinitionError> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if !name.is_empty() && name.len() <= len_max && name.bytes().all(fits) {
+        Ok(name)
+    } else {
+        Err(DefinitionError::Name { name, len_max })
+    }
+}
+
+fn checked_number(field: &'static str, value: i32, max: u32) -> Result<u32, DefinitionError> {
+    let number = u32::try_from(value).ok().filter(|number| (1..=max).contains(number));
+    number.ok_or(DefinitionError::Range { field, value: value.into(), min: 1.0, max: max.into() })
+}
+
+fn checked_range(field: &'static str, value: f64, min: f64, max: f64) -> Result<(), DefinitionError> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(DefinitionError::Range { field, value, min, max }) }
+}
+
+fn millis(field: &'static str, span: &crate::amount::Span) -> Result<u64, DefinitionError> {
+    span.millis().map_err(|source| DefinitionError::Amount { field, source })
+}

@@ -1,0 +1,95 @@
+//! How broker pods run and are reached: the parts of a BrokerCluster that say nothing about messages.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Toleration, TopologySpreadConstraint};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::amount::Quantity;
+
+/// CPU and memory of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What is set aside for it, by resource.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, Quantity>,
+    /// What it cannot go above, by resource.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+/// Where brokers run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Scheduling {
+    /// Labels a node has to have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that brokers put up with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+    /// How brokers spread; left out: over nodes and zones as evenly as possible. Without a label selector of its own
+    /// a constraint is about the brokers of this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology_spread: Option<Vec<TopologySpreadConstraint>>,
+    /// Priority class of the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_class_name: Option<String>,
+}
+
+/// What else broker pods carry. Labels and annotations of the operator win over these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodTemplate {
+    /// Labels of the pods.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the pods.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// How clients reach the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.nodePort) || self.serviceType == 'NodePort'").message(
+    "nodePort needs serviceType NodePort; set it, or leave nodePort out"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct Listener {
+    /// Type of the Service that clients use.
+    #[serde(default)]
+    pub service_type: ServiceType,
+    /// Port on every node; left out: Kubernetes chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub node_port: Option<i32>,
+    /// Annotations of the Service, as load balancers want them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Type of the Service that clients use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    /// Clients in Kubernetes.
+    #[default]
+    ClusterIP,
+    /// Clients anywhere that reach a node.
+    NodePort,
+    /// Clients anywhere that reach a load balancer.
+    LoadBalancer,
+}
+
+impl ServiceType {
+    /// The word in a Service.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ClusterIP => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+}

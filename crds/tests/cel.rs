@@ -1,0 +1,275 @@
+//! The rules that the API server checks: each one lets right objects pass and refuses wrong ones with a sentence.
+
+use crds::{BrokerCluster, ConsumerGroup, Topic};
+use kube::core::cel::{validate_cel, validate_cel_update};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+fn object<T: DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> T {
+    let object = json!({
+        "apiVersion": "millpond.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec,
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+fn refusals<T: kube::CustomResourceExt + Serialize>(object: &T, old: Option<&T>) -> Vec<String> {
+    let outcome = match old {
+        Some(old) => validate_cel_update(object, old),
+        None => validate_cel(object),
+    };
+    match outcome {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.iter().map(|error| error.message.clone()).collect(),
+    }
+}
+
+/// The base with a part of it replaced.
+fn with(base: &Value, part: &Value) -> Value {
+    let mut merged = base.clone();
+    for (key, value) in part.as_object().unwrap() {
+        merged[key] = value.clone();
+    }
+    merged
+}
+
+/// Every part is accepted on the base.
+fn accepted<T: kube::CustomResourceExt + Serialize + DeserializeOwned>(
+    kind: &str,
+    base: &Value,
+    parts: &[Value],
+) {
+    for part in parts {
+        let object: T = object(kind, "some", &with(base, part));
+        assert_eq!(refusals(&object, None), Vec::<String>::new(), "{part}");
+    }
+}
+
+/// Every part is refused on the base, by exactly one rule, with this text in its message.
+fn refused<T: kube::CustomResourceExt + Serialize + DeserializeOwned>(
+    kind: &str,
+    base: &Value,
+    parts: &[(Value, &str)],
+) {
+    for (part, text) in parts {
+        let object: T = object(kind, "some", &with(base, part));
+        let found = refusals(&object, None);
+        assert!(found.len() == 1 && found[0].contains(text), "{part}: {found:?} should be only `{text}`");
+    }
+}
+
+/// Changes from one part to another: refused with a text, or accepted when there is none.
+fn changes<T: kube::CustomResourceExt + Serialize + DeserializeOwned>(
+    kind: &str,
+    base: &Value,
+    steps: &[(Value, Value, Option<&str>)],
+) {
+    for (from, to, text) in steps {
+        let old: T = object(kind, "some", &with(base, from));
+        let new: T = object(kind, "some", &with(base, to));
+        let found = refusals(&new, Some(&old));
+        match text {
+            None => assert_eq!(found, Vec::<String>::new(), "{from} to {to}"),
+            Some(text) => assert!(
+                found.len() == 1 && found[0].contains(text),
+                "{from} to {to}: {found:?} should be only `{text}`"
+            ),
+        }
+    }
+}
+
+#[test]
+fn clusters_that_can_work_are_accepted() {
+    let base = json!({ "storage": { "size": "10Gi" } });
+    accepted::<BrokerCluster>(
+        "BrokerCluster",
+        &base,
+        &[
+            json!({}),
+            json!({ "groups": 32, "copies": 1, "flush": "Async", "version": "1.2.3" }),
+            json!({ "storage": { "size": 1_073_741_824, "className": "fast" } }),
+            json!({ "retention": { "maxAge": "1m", "maxSize": "16Mi" } }),
+            json!({ "allowedNamespaces": ["*"] }),
+            json!({ "allowedNamespaces": ["a", "team-1"] }),
+            json!({ "groups": 2, "listener": { "serviceType": "ClusterIP" } }),
+            json!({ "listener": { "serviceType": "NodePort", "nodePort": 30081 } }),
+            json!({ "resources": { "requests": { "cpu": 1, "memory": "1Gi" } } }),
+        ],
+    );
+}
+
+#[test]
+fn clusters_that_cannot_work_are_refused_with_advice() {
+    let base = json!({ "storage": { "size": "10Gi" } });
+    refused::<BrokerCluster>(
+        "BrokerCluster",
+        &base,
+        &[
+            (json!({ "copies": 3 }), "leave copies out or set 1"),
+            (json!({ "version": "1", "image": "a/b:1" }), "give version or image, not both"),
+            (json!({ "storage": { "size": "lots" } }), "for example 10Gi"),
+            (json!({ "storage": { "size": "1Mi" } }), "at least 64Mi"),
+            (json!({ "retention": { "maxAge": "3d" } }), "write days as hours"),
+            (json!({ "retention": { "maxAge": "30s" } }), "must be at least 1m"),
+            (json!({ "retention": { "maxSize": "1Ki" } }), "at least 16Mi"),
+            (json!({ "allowedNamespaces": ["Team A"] }), "'*' for all of them"),
+            (json!({ "groups": 2, "listener": { "serviceType": "NodePort" } }), "set groups to 1"),
+            (
+                json!({ "listener": { "serviceType": "ClusterIP", "nodePort": 30081 } }),
+                "needs serviceType NodePort",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_cluster_name_leaves_room_for_what_is_added_to_it() {
+    let spec = json!({ "storage": { "size": "10Gi" } });
+    for name in ["a", "shop", &"a".repeat(48)] {
+        let cluster: BrokerCluster = object("BrokerCluster", name, &spec);
+        assert_eq!(refusals(&cluster, None), Vec::<String>::new(), "{name}");
+    }
+    for name in ["1shop", "sh.op", &"a".repeat(49)] {
+        let cluster: BrokerCluster = object("BrokerCluster", name, &spec);
+        assert!(refusals(&cluster, None)[0].contains("choose a shorter name"), "{name}");
+    }
+}
+
+#[test]
+fn a_cluster_grows_and_does_not_shrink() {
+    let base = json!({ "storage": { "size": "10Gi" } });
+    let storage = |size: &str, class: Option<&str>| match class {
+        Some(class) => json!({ "storage": { "size": size, "className": class } }),
+        None => json!({ "storage": { "size": size } }),
+    };
+    changes::<BrokerCluster>(
+        "BrokerCluster",
+        &base,
+        &[
+            (json!({ "groups": 1 }), json!({ "groups": 3 }), None),
+            (json!({ "groups": 3 }), json!({ "groups": 2 }), Some("groups cannot be lowered for now")),
+            (storage("10Gi", None), storage("20Gi", None), None),
+            (storage("1Gi", None), storage("1024Mi", None), None),
+            (storage("10Gi", None), storage("9Gi", None), Some("disks do not shrink")),
+            (storage("10Gi", Some("a")), storage("10Gi", Some("a")), None),
+            (storage("10Gi", Some("a")), storage("10Gi", Some("b")), Some("class cannot be changed")),
+            (storage("10Gi", None), storage("10Gi", Some("b")), Some("class cannot be changed")),
+            (json!({ "flush": "Sync" }), json!({ "flush": "Async" }), None),
+            (json!({ "version": "1" }), json!({ "image": "a/b:2" }), None),
+        ],
+    );
+}
+
+#[test]
+fn topics_that_can_work_are_accepted() {
+    let base = json!({ "clusterRef": { "name": "shop" } });
+    accepted::<Topic>(
+        "Topic",
+        &base,
+        &[
+            json!({}),
+            json!({ "name": "Orders_v2", "type": "NORMAL", "queues": { "perGroup": 1024 } }),
+            json!({ "retention": { "maxAge": "168h" }, "deletionPolicy": "Delete", "adoptionPolicy": "Always" }),
+            json!({ "clusterRef": { "name": "shop", "namespace": "other" }, "management": "Observed" }),
+        ],
+    );
+}
+
+#[test]
+fn topics_that_cannot_work_are_refused_with_advice() {
+    let base = json!({ "clusterRef": { "name": "shop" } });
+    refused::<Topic>(
+        "Topic",
+        &base,
+        &[
+            (json!({ "name": "%DLQ%x" }), "belong to the broker"),
+            (json!({ "type": "FIFO" }), "leave type out or set NORMAL"),
+            (json!({ "retention": { "maxAge": "1 day" } }), "write days as hours"),
+            (json!({ "retention": { "maxAge": "0s" } }), "above zero"),
+        ],
+    );
+    let dotted: Topic = object("Topic", "a.b", &base);
+    assert!(refusals(&dotted, None)[0].contains("for another name set spec.name"));
+    let named: Topic = object("Topic", "a.b", &with(&base, &json!({ "name": "a_b" })));
+    assert_eq!(refusals(&named, None), Vec::<String>::new());
+    let long: Topic = object("Topic", &"a".repeat(128), &base);
+    assert!(refusals(&long, None)[0].contains("at most 127"));
+}
+
+#[test]
+fn a_topic_keeps_name_type_and_cluster() {
+    let base = json!({ "clusterRef": { "name": "shop" } });
+    changes::<Topic>(
+        "Topic",
+        &base,
+        &[
+            (json!({}), json!({ "queues": { "perGroup": 9 } }), None),
+            (json!({}), json!({ "name": "some" }), None),
+            (json!({}), json!({ "name": "other" }), Some("create another Topic and move")),
+            (json!({ "name": "a" }), json!({ "name": "b" }), Some("create another Topic and move")),
+            (
+                json!({}),
+                json!({ "clusterRef": { "name": "other" } }),
+                Some("cannot be moved to another cluster"),
+            ),
+            (
+                json!({ "type": "FIFO" }),
+                json!({ "type": "NORMAL" }),
+                Some("type of a topic cannot be changed"),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn consumer_groups_that_can_work_are_accepted() {
+    let base = json!({ "clusterRef": { "name": "shop" } });
+    let backoff = |backoff: Value| json!({ "retry": { "maxAttempts": 3, "backoff": backoff } });
+    accepted::<ConsumerGroup>(
+        "ConsumerGroup",
+        &base,
+        &[
+            json!({}),
+            json!({ "name": "Billing_1", "consumeFrom": "Latest" }),
+            backoff(json!({ "custom": ["1s", "10s", "1m"] })),
+            backoff(json!({ "exponential": { "initial": "1s", "max": "1s", "multiplier": 1.5 } })),
+        ],
+    );
+}
+
+#[test]
+fn consumer_groups_that_cannot_work_are_refused_with_advice() {
+    let base = json!({ "clusterRef": { "name": "shop" } });
+    let growth = json!({ "initial": "1s", "max": "1m" });
+    let backoff = |backoff: Value| json!({ "retry": { "backoff": backoff } });
+    refused::<ConsumerGroup>(
+        "ConsumerGroup",
+        &base,
+        &[
+            (json!({ "name": "a b" }), "letters, digits"),
+            (backoff(json!({})), "exactly one of custom and exponential"),
+            (backoff(json!({ "custom": ["1s"], "exponential": growth })), "exactly one"),
+            (backoff(json!({ "custom": ["1s", "soon"] })), "must be a duration"),
+            (
+                backoff(json!({ "exponential": { "initial": "2m", "max": "1m" } })),
+                "lower initial or raise max",
+            ),
+        ],
+    );
+    let dotted: ConsumerGroup = object("ConsumerGroup", "a.b", &base);
+    assert!(refusals(&dotted, None)[0].contains("for another name set spec.name"));
+}
+
+#[test]
+fn a_consumer_group_keeps_name_and_cluster() {
+    let base = json!({ "clusterRef": { "name": "shop" } });
+    changes::<ConsumerGroup>(
+        "ConsumerGroup",
+        &base,
+        &[
+            (json!({}), json!({ "retry": { "maxAttempts": 1000 } }), None),
+            (json!({}), json!({ "name": "other" }), Some("name of a consumer group cannot be changed")),
+            (json!({}), json!({ "clusterRef": { "name": "b" } }), Some("cannot be moved to another cluster")),
+        ],
+    );
+}
