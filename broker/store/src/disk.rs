@@ -2,6 +2,9 @@
 //!
 //! Paths are relative to the data folder and use `/`.
 
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 

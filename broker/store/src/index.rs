@@ -81,7 +81,13 @@ impl Index {
     }
 
     /// Copies up to `max` entries from `from` on into `out`; nothing if `from` is at the tail or beyond.
-    pub fn read(&self, queue: QueueId, from: Offset, max: usize, out: &mut Vec<IndexEntry>) -> Result<(), IndexError> {
+    pub fn read(
+        &self,
+        queue: QueueId,
+        from: Offset,
+        max: usize,
+        out: &mut Vec<IndexEntry>,
+    ) -> Result<(), IndexError> {
         let _ = (&self.disk, queue, from, max, out);
         unimplemented!()
     }
