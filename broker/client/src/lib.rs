@@ -1,1 +1,18 @@
-//! client
+//! What a program in Rust needs to talk to a broker: the administration, a producer and a simple consumer.
+//!
+//! ```text
+//!   AdminClient ── millpond.admin.v1 ──▶ topics, consumer groups, state of a broker
+//!   Producer, SimpleConsumer ── apache.rocketmq.v2 ──▶ any RocketMQ 5 endpoint
+//! ```
+//!
+//! Promise: each call ends within its time limit and with an error that says whether trying again can help. A lost connection
+//! is made anew by the next call. Nothing is retried behind the caller's back except a send, as its config says.
+//! Not here: push consumers, transactions, ordered and delayed messages.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+mod dial;
+mod endpoint;
+
+pub use dial::{DialError, Trust};
+pub use endpoint::{Endpoint, InvalidEndpoint};

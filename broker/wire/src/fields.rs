@@ -65,7 +65,7 @@ impl<'a> Field<'a> {
 }
 
 /// The fields of one message, in the order they were sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }

@@ -5,7 +5,6 @@ use bytes::{BufMut, BytesMut};
 use super::head::Head;
 use crate::digest::BodyDigest;
 use crate::frame;
-use crate::v2::DigestType;
 
 /// A stored message and what the broker says about this delivery of it.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +101,7 @@ fn put_delta(into: &mut impl Sink, parts: &DeliveryParts<'_>) {
 }
 
 fn put_digest(into: &mut impl Sink, digest: &BodyDigest) {
-    put_number(into, 1, DigestType::from(digest.kind()) as u64);
+    put_number(into, 1, digest.kind() as u64);
     put_bytes(into, 2, digest.as_str().as_bytes());
 }
 

@@ -163,8 +163,8 @@ proptest! {
             seen.property_bytes as usize,
             sent.user_properties.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
         );
-        prop_assert_eq!(seen.keys().collect::<Vec<_>>(), system.keys.clone());
         prop_assert_eq!(seen.system.key_bytes as usize, system.keys.concat().len());
+        prop_assert_eq!(seen.keys().collect::<Vec<_>>(), system.keys);
         prop_assert_eq!(seen.system.tag, system.tag.as_deref());
         prop_assert_eq!(seen.system.message_group, system.message_group.as_deref());
         prop_assert_eq!(seen.system.lite_topic, system.lite_topic.as_deref());
