@@ -1,0 +1,216 @@
+// One program of the SDK matrix: the official Go SDK, unmodified, against any RocketMQ 5 endpoint.
+// Command line, scenarios and output are the same in every language: see ../README.md.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	rmq "github.com/apache/rocketmq-clients/golang/v5"
+	"github.com/apache/rocketmq-clients/golang/v5/credentials"
+)
+
+const (
+	ack  = "ack"
+	fail = "fail"
+	hide = "hide"
+)
+
+// session is what one run has seen so far.
+type session struct {
+	options
+	began    time.Time
+	mu       sync.Mutex
+	sent     []sent
+	received []received
+	acked    map[int]bool
+	copies   int // deliveries of a message that was delivered before (stream)
+	errors   []string
+	failures int
+}
+
+func (s *session) problem(what string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures++
+	if len(s.errors) < 20 {
+		s.errors = append(s.errors, what+": "+err.Error())
+	}
+}
+
+// verdict decides what happens to one delivery.
+func (s *session) verdict(m *rmq.MessageView, index int) string {
+	first := m.GetDeliveryAttempt() <= 1
+	switch {
+	case s.scenario == "redeliver" && index%2 == 0 && first:
+		return fail
+	case s.scenario == "change-invisible" && first:
+		return hide
+	case s.scenario == "dlq" && !strings.HasPrefix(m.GetTopic(), "%DLQ%"):
+		return fail
+	}
+	return ack
+}
+
+// deliver records one delivery and says what to do with it. Messages of other runs are only acknowledged.
+func (s *session) deliver(m *rmq.MessageView) string {
+	if s.scenario != "receive" && m.GetProperties()["run"] != s.run {
+		return ack
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := view(m, "", time.Since(s.began).Milliseconds())
+	r.Verdict = s.verdict(m, r.Index)
+	if s.scenario == "stream" {
+		if s.acked[r.Index] {
+			s.copies++
+		}
+	} else {
+		s.received = append(s.received, r)
+	}
+	return r.Verdict
+}
+
+// done notes that a delivery was acknowledged (simple) or about to be (push).
+func (s *session) done(m *rmq.MessageView) {
+	if s.scenario != "receive" && m.GetProperties()["run"] != s.run {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acked[view(m, "", 0).Index] = true
+}
+
+func (s *session) ackedCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.acked)
+}
+
+func (s *session) config(group string) *rmq.Config {
+	return &rmq.Config{Endpoint: s.endpoint, ConsumerGroup: group, Credentials: &credentials.SessionCredentials{}}
+}
+
+func (s *session) producer() (rmq.Producer, error) {
+	p, err := rmq.NewProducer(s.config(""), rmq.WithTopics(s.topic))
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Start()
+}
+
+// consume starts a consumer and returns what stops it.
+func (s *session) consume(topic, group string) (func(), error) {
+	expression := "*"
+	if s.scenario == "tagfilter" {
+		expression = "a || b"
+	}
+	filter := map[string]*rmq.FilterExpression{topic: rmq.NewFilterExpression(expression)}
+	if s.mode == "push" {
+		return s.push(group, filter)
+	}
+	return s.simple(group, filter)
+}
+
+func (s *session) push(group string, filter map[string]*rmq.FilterExpression) (func(), error) {
+	c, err := rmq.NewPushConsumer(s.config(group),
+		rmq.WithPushAwaitDuration(5*time.Second),
+		rmq.WithPushSubscriptionExpressions(filter),
+		rmq.WithPushMessageListener(&rmq.FuncMessageListener{Consume: func(m *rmq.MessageView) rmq.ConsumerResult {
+			if s.deliver(m) != ack {
+				return rmq.FAILURE
+			}
+			s.done(m)
+			return rmq.SUCCESS
+		}}))
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = c.GracefulStop() }, c.Start()
+}
+
+func (s *session) simple(group string, filter map[string]*rmq.FilterExpression) (func(), error) {
+	c, err := rmq.NewSimpleConsumer(s.config(group),
+		rmq.WithSimpleAwaitDuration(3*time.Second),
+		rmq.WithSimpleSubscriptionExpressions(filter))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		for ctx.Err() == nil {
+			s.receive(ctx, c)
+		}
+	}()
+	return func() { cancel(); _ = c.GracefulStop() }, nil
+}
+
+func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer) {
+	invisible := 10 * time.Second
+	if s.scenario == "change-invisible" {
+		invisible = 60 * time.Second
+	}
+	views, err := c.Receive(ctx, 16, invisible)
+	if err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "MESSAGE_NOT_FOUND") {
+		s.problem("receive", err)
+		time.Sleep(100 * time.Millisecond)
+	}
+	for _, m := range views {
+		switch s.deliver(m) {
+		case ack:
+			if err := c.Ack(ctx, m); err != nil {
+				s.problem("ack", err)
+			} else {
+				s.done(m)
+			}
+		case hide:
+			if err := c.ChangeInvisibleDuration(m, 3*time.Second); err != nil {
+				s.problem("change invisible", err)
+			}
+		}
+	}
+}
+
+func (s *session) send(p rmq.Producer, i int) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	receipts, err := p.Send(ctx, message(s.options, i))
+	if err != nil {
+		s.problem(fmt.Sprintf("send %d", i), err)
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = append(s.sent, sent{receipts[0].MessageID, i})
+	return true
+}
+
+func main() {
+	o := parse()
+	rmq.EnableSsl = o.tls
+	s := &session{options: o, began: time.Now(), acked: map[int]bool{}}
+	report := map[string]any{"sdk": "go", "version": "5.1.4", "scenario": o.scenario, "mode": o.mode, "tls": o.tls, "run": o.run}
+	var ok bool
+	if o.scenario == "stream" {
+		ok = s.stream(report)
+	} else {
+		ok = s.play()
+		report["sent"], report["received"] = s.sent, s.received
+	}
+	s.mu.Lock()
+	report["errors"], report["failures"] = s.errors, s.failures
+	report["ok"], report["elapsedMs"] = ok, time.Since(s.began).Milliseconds()
+	_ = json.NewEncoder(os.Stdout).Encode(report)
+	if !ok {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}

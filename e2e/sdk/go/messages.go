@@ -1,0 +1,91 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+
+	rmq "github.com/apache/rocketmq-clients/golang/v5"
+)
+
+// pattern is a body of the given size whose bytes the driver can compute as well.
+func pattern(size int) []byte {
+	b := make([]byte, size)
+	for j := range b {
+		b[j] = byte(j*31 + 7)
+	}
+	return b
+}
+
+// body of message i. The first six of `roundtrip` are the awkward ones: one byte, 1 KiB, not ASCII, the
+// largest allowed, and two whose CRC32 begins with one and with two zero digits.
+func body(o options, i int) []byte {
+	if o.scenario == "roundtrip" || o.scenario == "send" {
+		switch i {
+		case 0:
+			return []byte("x")
+		case 1:
+			return pattern(1024)
+		case 2:
+			return []byte("Grüße, 世界 🌍")
+		case 3:
+			return pattern(o.largest)
+		case 4:
+			return []byte("crc 31")
+		case 5:
+			return []byte("crc 432")
+		}
+	}
+	return []byte(fmt.Sprintf("message %d", i))
+}
+
+// tag of message i; empty: none.
+func tag(scenario string, i int) string {
+	if scenario == "tagfilter" {
+		return []string{"a", "b", "c", ""}[i%4]
+	}
+	return fmt.Sprintf("t%d", i%3)
+}
+
+func message(o options, i int) *rmq.Message {
+	m := &rmq.Message{Topic: o.topic, Body: body(o, i)}
+	if t := tag(o.scenario, i); t != "" {
+		m.SetTag(t)
+	}
+	m.SetKeys("k"+strconv.Itoa(i), "schlüssel")
+	m.AddProperty("index", strconv.Itoa(i))
+	m.AddProperty("run", o.run)
+	m.AddProperty("note", "Grüße, 世界")
+	return m
+}
+
+type sent struct {
+	ID    string `json:"id"`
+	Index int    `json:"index"`
+}
+
+type received struct {
+	ID         string            `json:"id"`
+	Topic      string            `json:"topic"`
+	Index      int               `json:"index"`
+	Tag        *string           `json:"tag"`
+	Keys       []string          `json:"keys"`
+	Properties map[string]string `json:"properties"`
+	Attempt    int32             `json:"attempt"`
+	Bytes      int               `json:"bytes"`
+	SHA256     string            `json:"sha256"`
+	Verdict    string            `json:"verdict"`
+	AtMs       int64             `json:"atMs"`
+}
+
+func view(m *rmq.MessageView, verdict string, atMs int64) received {
+	index, err := strconv.Atoi(m.GetProperties()["index"])
+	if err != nil {
+		index = -1
+	}
+	sum := sha256.Sum256(m.GetBody())
+	return received{ID: m.GetMessageId(), Topic: m.GetTopic(), Index: index, Tag: m.GetTag(), Keys: m.GetKeys(),
+		Properties: m.GetProperties(), Attempt: m.GetDeliveryAttempt(), Bytes: len(m.GetBody()),
+		SHA256: hex.EncodeToString(sum[:]), Verdict: verdict, AtMs: atMs}
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	rmq "github.com/apache/rocketmq-clients/golang/v5"
+)
+
+// expected is how many different messages have to be acknowledged in the end.
+func (s *session) expected() int {
+	if s.scenario != "tagfilter" {
+		return s.count
+	}
+	n := 0
+	for i := range s.count {
+		if t := tag(s.scenario, i); t == "a" || t == "b" {
+			n++
+		}
+	}
+	return n
+}
+
+// play runs every scenario but `stream`: consumers first, then the messages, then wait for the end.
+func (s *session) play() bool {
+	if s.scenario != "send" {
+		stop, err := s.consume(s.topic, s.group)
+		if err != nil {
+			s.problem("start consumer", err)
+			return false
+		}
+		defer s.leave(stop)
+	}
+	if s.scenario == "dlq" {
+		stop, err := s.consume("%DLQ%"+s.group, s.group+"-dlq")
+		if err != nil {
+			s.problem("start dead letter consumer", err)
+			return false
+		}
+		defer s.leave(stop)
+	}
+	if s.scenario != "receive" {
+		p, err := s.producer()
+		if err != nil {
+			s.problem("start producer", err)
+			return false
+		}
+		defer func() { _ = p.GracefulStop() }()
+		for i := range s.count {
+			if !s.send(p, i) {
+				return false
+			}
+		}
+	}
+	if s.scenario == "send" {
+		return true
+	}
+	return s.settle()
+}
+
+// leave stops a consumer properly where that is quick or is part of the test: a push consumer waits for its
+// running long polls, which can take half a minute.
+func (s *session) leave(stop func()) {
+	if s.mode == "simple" || s.scenario == "roundtrip" {
+		stop()
+	}
+}
+
+// settle waits until everything is acknowledged, and then a little for what must not come.
+func (s *session) settle() bool {
+	for deadline := time.Now().Add(s.timeout); s.ackedCount() < s.expected(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.problem("timeout", fmt.Errorf("%d of %d acknowledged", s.ackedCount(), s.expected()))
+			return false
+		}
+	}
+	if s.scenario == "tagfilter" {
+		time.Sleep(time.Second)
+	}
+	return true
+}
+
+// stream sends and receives until SIGTERM or the time limit, through any number of broker restarts, and then
+// waits until everything that was acknowledged has also been received.
+func (s *session) stream(report map[string]any) bool {
+	stop, err := s.consume(s.topic, s.group)
+	if err != nil {
+		s.problem("start consumer", err)
+		return false
+	}
+	defer s.leave(stop)
+	p, err := s.producer()
+	if err != nil {
+		s.problem("start producer", err)
+		return false
+	}
+	defer func() { _ = p.GracefulStop() }()
+	longest := s.flow(p)
+	missing := s.missing()
+	for deadline := time.Now().Add(s.drain); len(missing) > 0 && time.Now().Before(deadline); missing = s.missing() {
+		time.Sleep(50 * time.Millisecond)
+	}
+	report["acknowledged"], report["distinct"], report["copies"] = len(s.sent), s.ackedCount(), s.copies
+	report["missing"], report["longestGapMs"] = missing, longest.Milliseconds()
+	return len(missing) == 0 && len(s.sent) > 0
+}
+
+// flow sends at the wanted rate and returns the longest time without an acknowledged send.
+func (s *session) flow(p rmq.Producer) time.Duration {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	tick := time.NewTicker(time.Second / time.Duration(s.rate))
+	defer tick.Stop()
+	end := time.After(s.seconds)
+	last, spoke, longest := time.Now(), time.Now(), time.Duration(0)
+	for i := 0; ; i++ {
+		select {
+		case <-signals:
+			return longest
+		case <-end:
+			return longest
+		case <-tick.C:
+		}
+		if s.send(p, i) {
+			longest = max(longest, time.Since(last))
+			last = time.Now()
+		}
+		if time.Since(spoke) > time.Second {
+			spoke = time.Now()
+			fmt.Fprintf(os.Stderr, "progress acknowledged=%d received=%d failures=%d\n", len(s.sent), s.ackedCount(), s.failures)
+		}
+	}
+}
+
+// missing lists what was acknowledged and has not been received.
+func (s *session) missing() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	missing := []int{}
+	for _, m := range s.sent {
+		if !s.acked[m.Index] {
+			missing = append(missing, m.Index)
+		}
+	}
+	return missing
+}

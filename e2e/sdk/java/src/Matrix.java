@@ -1,0 +1,163 @@
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.rocketmq.client.apis.producer.Producer;
+import org.apache.rocketmq.shaded.com.google.gson.GsonBuilder;
+import sun.misc.Signal;
+
+/**
+ * One program of the SDK matrix: the official Java SDK, unmodified, against any RocketMQ 5 endpoint.
+ * Command line, scenarios and output are the same in every language: see ../../README.md.
+ */
+public final class Matrix {
+    private final Options options;
+    private final Session session;
+
+    private Matrix(Options options) {
+        this.options = options;
+        this.session = new Session(options);
+    }
+
+    /** How many different messages have to be acknowledged in the end. */
+    private int expected() {
+        int expected = 0;
+        for (int i = 0; i < options.count; i++) {
+            String tag = Messages.tag(options.scenario, i);
+            expected += !options.scenario.equals("tagfilter") || tag.equals("a") || tag.equals("b") ? 1 : 0;
+        }
+        return expected;
+    }
+
+    /** Until everything is acknowledged, and then a little for what must not come. */
+    private boolean settled() {
+        while (session.acked.size() < expected()) {
+            if (session.elapsedMs() > options.timeout * 1000) {
+                String text = session.acked.size() + " of " + expected() + " acknowledged";
+                session.problem("timeout", new IllegalStateException(text));
+                return false;
+            }
+            Session.pause(20);
+        }
+        if (options.scenario.equals("tagfilter")) {
+            Session.pause(1000);
+        }
+        return true;
+    }
+
+    /** Every scenario but `stream`: consumers first, then the messages, then wait for the end. */
+    private boolean play() throws Exception {
+        List<Session.Stop> stops = new ArrayList<>();
+        if (!options.scenario.equals("send")) {
+            stops.add(session.consumer(options.topic, options.group));
+        }
+        if (options.scenario.equals("dlq")) {
+            stops.add(session.consumer("%DLQ%" + options.group, options.group + "-dlq"));
+        }
+        boolean ok = true;
+        if (!options.scenario.equals("receive")) {
+            Producer p = session.producer();
+            stops.add(p::close);
+            for (int i = 0; ok && i < options.count; i++) {
+                ok = session.send(p, i);
+            }
+        }
+        ok = ok && (options.scenario.equals("send") || settled());
+        session.stopped = true;
+        // A push consumer waits for its running long polls: half a minute, so only where it is part of the test.
+        if (options.mode.equals("simple") || options.scenario.equals("roundtrip")) {
+            for (Session.Stop stop : stops) {
+                stop.run();
+            }
+        }
+        return ok;
+    }
+
+    /** Sends and receives through any number of broker restarts; nothing acknowledged may be lost. */
+    private boolean stream(Map<String, Object> report) throws Exception {
+        AtomicBoolean ended = new AtomicBoolean();
+        Signal.handle(new Signal("TERM"), signal -> ended.set(true));
+        session.consumer(options.topic, options.group);
+        long longest = flow(session.producer(), ended);
+        double deadline = session.elapsedMs() + options.drain * 1000;
+        while (!missing().isEmpty() && session.elapsedMs() < deadline) {
+            Session.pause(50);
+        }
+        session.stopped = true;
+        List<Object> missing = missing();
+        report.put("acknowledged", session.sent.size());
+        report.put("distinct", session.acked.size());
+        report.put("copies", session.copies);
+        report.put("missing", missing);
+        report.put("longestGapMs", longest);
+        return missing.isEmpty() && !session.sent.isEmpty();
+    }
+
+    /** Sends at the wanted rate and returns the longest time without an acknowledged send. */
+    private long flow(Producer p, AtomicBoolean ended) {
+        long began = session.elapsedMs();
+        long last = began;
+        long spoke = began;
+        long longest = 0;
+        for (int i = 0; !ended.get() && session.elapsedMs() < began + options.seconds * 1000; i++) {
+            if (session.send(p, i)) {
+                longest = Math.max(longest, session.elapsedMs() - last);
+                last = session.elapsedMs();
+            }
+            if (session.elapsedMs() - spoke > 1000) {
+                spoke = session.elapsedMs();
+                System.err.printf("progress acknowledged=%d received=%d failures=%d%n",
+                    session.sent.size(), session.acked.size(), session.failures);
+            }
+            Session.pause(1000 / options.rate);
+        }
+        return longest;
+    }
+
+    private List<Object> missing() {
+        List<Object> missing = new ArrayList<>();
+        for (Map<String, Object> m : session.sent) {
+            if (!session.acked.contains((Integer) m.get("index"))) {
+                missing.add(m.get("index"));
+            }
+        }
+        return missing;
+    }
+
+    private boolean run(Map<String, Object> report) {
+        try {
+            return options.scenario.equals("stream") ? stream(report) : play();
+        } catch (Throwable e) {
+            session.problem("start", e);
+            return false;
+        }
+    }
+
+    public static void main(String[] args) {
+        Matrix matrix = new Matrix(Options.parse(args));
+        Options o = matrix.options;
+        Map<String, Object> report = new LinkedHashMap<>();
+        report.put("sdk", "java");
+        report.put("version", "5.2.0");
+        report.put("scenario", o.scenario);
+        report.put("mode", o.mode);
+        report.put("tls", o.tls);
+        report.put("run", o.run);
+        boolean ok = matrix.run(report);
+        if (!o.scenario.equals("stream")) {
+            report.put("sent", matrix.session.sent);
+            report.put("received", matrix.session.received);
+        }
+        report.put("errors", matrix.session.errors);
+        report.put("failures", matrix.session.failures);
+        report.put("ok", ok);
+        report.put("elapsedMs", matrix.session.elapsedMs());
+        byte[] text = new GsonBuilder().serializeNulls().disableHtmlEscaping().create().toJson(report)
+            .getBytes(java.nio.charset.StandardCharsets.UTF_8);
+        System.out.write(text, 0, text.length);
+        System.out.println();
+        System.out.flush();
+        Runtime.getRuntime().halt(ok ? 0 : 1);
+    }
+}

@@ -1,0 +1,90 @@
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.apache.rocketmq.client.apis.ClientServiceProvider;
+import org.apache.rocketmq.client.apis.message.Message;
+import org.apache.rocketmq.client.apis.message.MessageBuilder;
+import org.apache.rocketmq.client.apis.message.MessageView;
+
+/** What is sent and how it is reported; the same rules in every language (see ../../README.md). */
+final class Messages {
+    private Messages() {}
+
+    private static byte[] pattern(int size) {
+        byte[] bytes = new byte[size];
+        for (int j = 0; j < size; j++) {
+            bytes[j] = (byte) (j * 31 + 7);
+        }
+        return bytes;
+    }
+
+    /** One byte, 1 KiB, not ASCII, the largest allowed, and two whose CRC32 begins with zero digits; then plain. */
+    private static byte[] body(Options o, int index) {
+        boolean awkward = o.scenario.equals("roundtrip") || o.scenario.equals("send");
+        return switch (awkward ? index : -1) {
+            case 0 -> utf8("x");
+            case 1 -> pattern(1024);
+            case 2 -> utf8("Grüße, 世界 🌍");
+            case 3 -> pattern(o.largest);
+            case 4 -> utf8("crc 31");
+            case 5 -> utf8("crc 432");
+            default -> utf8("message " + index);
+        };
+    }
+
+    private static byte[] utf8(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** The tag of message `index`; empty: none. */
+    static String tag(String scenario, int index) {
+        return scenario.equals("tagfilter") ? new String[] {"a", "b", "c", ""}[index % 4] : "t" + index % 3;
+    }
+
+    static Message message(Options o, int index) {
+        MessageBuilder builder = ClientServiceProvider.loadService().newMessageBuilder()
+            .setTopic(o.topic)
+            .setBody(body(o, index))
+            .setKeys("k" + index, "schlüssel")
+            .addProperty("index", String.valueOf(index))
+            .addProperty("run", o.run)
+            .addProperty("note", "Grüße, 世界");
+        String tag = tag(o.scenario, index);
+        return (tag.isEmpty() ? builder : builder.setTag(tag)).build();
+    }
+
+    static int index(MessageView m) {
+        return Integer.parseInt(m.getProperties().getOrDefault("index", "-1"));
+    }
+
+    static Map<String, Object> view(MessageView m, String verdict, long atMs) {
+        byte[] body = new byte[m.getBody().remaining()];
+        m.getBody().get(body);
+        Map<String, Object> view = new LinkedHashMap<>();
+        view.put("id", m.getMessageId().toString());
+        view.put("topic", m.getTopic());
+        view.put("index", index(m));
+        view.put("tag", m.getTag().orElse(null));
+        view.put("keys", m.getKeys());
+        view.put("properties", m.getProperties());
+        view.put("attempt", m.getDeliveryAttempt());
+        view.put("bytes", body.length);
+        view.put("sha256", sha256(body));
+        view.put("verdict", verdict);
+        view.put("atMs", atMs);
+        return view;
+    }
+
+    private static String sha256(byte[] body) {
+        try {
+            StringBuilder hex = new StringBuilder();
+            for (byte b : MessageDigest.getInstance("SHA-256").digest(body)) {
+                hex.append(String.format("%02x", b));
+            }
+            return hex.toString();
+        } catch (java.security.NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

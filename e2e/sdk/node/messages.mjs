@@ -1,0 +1,51 @@
+// What is sent and how it is reported; the same rules in every language (see ../README.md).
+import { createHash } from 'node:crypto';
+
+const pattern = (size) => Buffer.alloc(size).map((_, j) => (j * 31 + 7) & 255);
+
+// One byte, 1 KiB, not ASCII, the largest allowed, and two whose CRC32 begins with one and with two zero digits.
+const awkward = [
+  () => Buffer.from('x'),
+  () => pattern(1024),
+  () => Buffer.from('Grüße, 世界 🌍'),
+  ({ largest }) => pattern(largest),
+  () => Buffer.from('crc 31'),
+  () => Buffer.from('crc 432'),
+];
+
+function body(options, index) {
+  const special = ['roundtrip', 'send'].includes(options.scenario) ? awkward[index] : undefined;
+  return special ? special(options) : Buffer.from(`message ${index}`);
+}
+
+export function tagOf(scenario, index) {
+  return scenario === 'tagfilter' ? ['a', 'b', 'c', undefined][index % 4] : `t${index % 3}`;
+}
+
+export function message(options, index) {
+  return {
+    topic: options.topic,
+    body: body(options, index),
+    tag: tagOf(options.scenario, index),
+    keys: [`k${index}`, 'schlüssel'],
+    properties: new Map([['index', String(index)], ['run', options.run], ['note', 'Grüße, 世界']]),
+  };
+}
+
+export const indexOf = (m) => Number(m.properties.get('index') ?? -1);
+
+export function view(m, verdict, atMs) {
+  return {
+    id: m.messageId,
+    topic: m.topic,
+    index: indexOf(m),
+    tag: m.tag || null,
+    keys: m.keys,
+    properties: Object.fromEntries(m.properties),
+    attempt: m.deliveryAttempt,
+    bytes: m.body.length,
+    sha256: createHash('sha256').update(m.body).digest('hex'),
+    verdict,
+    atMs,
+  };
+}

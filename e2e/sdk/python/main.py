@@ -1,0 +1,221 @@
+"""One program of the SDK matrix: the official Python SDK, unmodified, against any RocketMQ 5 endpoint.
+
+Command line, scenarios and output are the same in every language: see ../README.md.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from importlib.metadata import version
+
+from messages import index_of, message, tag, view
+from rocketmq import (
+    ClientConfiguration,
+    ConsumeResult,
+    Credentials,
+    FilterExpression,
+    MessageListener,
+    Producer,
+    PushConsumer,
+    SimpleConsumer,
+)
+from streaming import stream
+
+ACK, FAIL, HIDE = "ack", "fail", "hide"
+
+
+class Session(MessageListener):
+    """What one run has seen so far, and the decisions about each delivery."""
+
+    def __init__(self, options):
+        self.options = options
+        self.began = time.monotonic()
+        self.lock = threading.Lock()
+        self.stopped = threading.Event()
+        self.sent, self.received, self.errors = [], [], []
+        self.acked = set()
+        self.copies = self.failures = 0
+
+    def problem(self, what, error):
+        with self.lock:
+            self.failures += 1
+            if len(self.errors) < 20:
+                self.errors.append(f"{what}: {type(error).__name__}: {error}")
+
+    def ours(self, m):
+        return self.options.scenario == "receive" or (m.properties or {}).get("run") == self.options.run
+
+    def verdict(self, m):
+        scenario, first = self.options.scenario, m.delivery_attempt <= 1
+        if scenario == "redeliver" and index_of(m) % 2 == 0 and first:
+            return FAIL
+        if scenario == "change-invisible" and first:
+            return HIDE
+        if scenario == "dlq" and not m.topic.startswith("%DLQ%"):
+            return FAIL
+        return ACK
+
+    def deliver(self, m):
+        """Records one delivery and says what to do with it. Messages of other runs are only acknowledged."""
+        if not self.ours(m):
+            return ACK
+        verdict = self.verdict(m)
+        with self.lock:
+            if self.options.scenario == "stream":
+                self.copies += index_of(m) in self.acked
+            else:
+                self.received.append(view(m, verdict, round((time.monotonic() - self.began) * 1000)))
+        return verdict
+
+    def done(self, m):
+        if self.ours(m):
+            with self.lock:
+                self.acked.add(index_of(m))
+
+    def consume(self, m):
+        """The push consumer's listener."""
+        if self.deliver(m) != ACK:
+            return ConsumeResult.FAILURE
+        self.done(m)
+        return ConsumeResult.SUCCESS
+
+    def config(self):
+        return ClientConfiguration(self.options.endpoint, Credentials(), request_timeout=5)
+
+    def producer(self):
+        p = Producer(self.config(), (self.options.topic,), tls_enable=self.options.tls)
+        p.startup()
+        return p
+
+    def consumer(self, topic, group):
+        """Starts a consumer and returns what stops it."""
+        expression = "a || b" if self.options.scenario == "tagfilter" else "*"
+        subscription = {topic: FilterExpression(expression)}
+        if self.options.mode == "push":
+            c = PushConsumer(self.config(), group, self, subscription, tls_enable=self.options.tls)
+            c.startup()
+            return c.shutdown
+        c = SimpleConsumer(self.config(), group, subscription, await_duration=3, tls_enable=self.options.tls)
+        c.startup()
+        threading.Thread(target=self.receive_all, args=(c,), daemon=True).start()
+        return c.shutdown
+
+    def receive_all(self, c):
+        invisible = 60 if self.options.scenario == "change-invisible" else 10
+        while not self.stopped.is_set():
+            try:
+                for m in c.receive(16, invisible):
+                    self.settle_one(c, m)
+            except Exception as e:
+                if not self.stopped.is_set():
+                    self.problem("receive", e)
+                    time.sleep(0.1)
+
+    def settle_one(self, c, m):
+        verdict = self.deliver(m)
+        if verdict == ACK:
+            c.ack(m)
+            self.done(m)
+        elif verdict == HIDE:
+            c.change_invisible_duration(m, 3)
+
+    def send(self, p, index):
+        try:
+            receipt = p.send(message(self.options, index))
+        except Exception as e:
+            self.problem(f"send {index}", e)
+            return False
+        with self.lock:
+            self.sent.append({"id": receipt.message_id, "index": index})
+        return True
+
+    def expected(self):
+        if self.options.scenario != "tagfilter":
+            return self.options.count
+        return sum(tag("tagfilter", i) in ("a", "b") for i in range(self.options.count))
+
+    def wait(self):
+        """Until everything is acknowledged, and then a little for what must not come."""
+        deadline = time.monotonic() + self.options.timeout
+        while len(self.acked) < self.expected():
+            if time.monotonic() > deadline:
+                self.problem("timeout", TimeoutError(f"{len(self.acked)} of {self.expected()} acknowledged"))
+                return False
+            time.sleep(0.02)
+        if self.options.scenario == "tagfilter":
+            time.sleep(1)
+        return True
+
+    def play(self):
+        """Every scenario but `stream`: consumers first, then the messages, then wait for the end."""
+        o, stops = self.options, []
+        if o.scenario != "send":
+            stops.append(self.consumer(o.topic, o.group))
+        if o.scenario == "dlq":
+            stops.append(self.consumer(f"%DLQ%{o.group}", f"{o.group}-dlq"))
+        ok = True
+        if o.scenario != "receive":
+            p = self.producer()
+            stops.append(p.shutdown)
+            ok = all(self.send(p, i) for i in range(o.count))
+        ok = ok and (o.scenario == "send" or self.wait())
+        self.stopped.set()
+        # A push consumer waits for its running long polls: half a minute, so only where it is part of the test.
+        if o.mode == "simple" or o.scenario == "roundtrip":
+            for stop in stops:
+                stop()
+        return ok
+
+
+def parse():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--endpoint", default="127.0.0.1:8081")
+    p.add_argument("--topic", required=True)
+    p.add_argument("--group", required=True)
+    p.add_argument("--mode", choices=("simple", "push"), default="simple")
+    p.add_argument("--scenario", default="roundtrip")
+    p.add_argument("--run", default="")
+    p.add_argument("--count", type=int, default=8)
+    p.add_argument("--largest", type=int, default=4 << 20)
+    p.add_argument("--rate", type=int, default=100)
+    p.add_argument("--timeout", type=float, default=60)
+    p.add_argument("--seconds", type=float, default=20)
+    p.add_argument("--drain", type=float, default=60)
+    p.add_argument("--tls", action="store_true")
+    o = p.parse_args()
+    o.run = o.run or f"python-{os.getpid()}-{time.time_ns()}"
+    return o
+
+
+def main():
+    o = parse()
+    s = Session(o)
+    report = {
+        "sdk": "python",
+        "version": version("rocketmq-python-client"),
+        "scenario": o.scenario,
+        "mode": o.mode,
+        "tls": o.tls,
+        "run": o.run,
+    }
+    ok = False
+    try:
+        if o.scenario == "stream":
+            ok = stream(s, report)
+        else:
+            ok = s.play()
+    except Exception as e:
+        s.problem("start", e)
+    if o.scenario != "stream":
+        report |= {"sent": s.sent, "received": s.received}
+    report |= {"errors": s.errors, "failures": s.failures, "ok": ok}
+    report["elapsedMs"] = round((time.monotonic() - s.began) * 1000)
+    print(json.dumps(report), flush=True)
+    os._exit(0 if ok else 1)  # the SDK leaves threads behind that would keep the process
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What is sent and how it is reported; the same rules in every language (see ../README.md)."""
+
+import hashlib
+
+from rocketmq import Message
+
+PATTERN = bytes((j * 31 + 7) & 255 for j in range(256))
+AWKWARD = {
+    0: b"x",
+    1: PATTERN * 4,
+    2: "Grüße, 世界 🌍".encode(),
+    4: b"crc 31",
+    5: b"crc 432",
+}
+
+
+def body(options, index):
+    """One byte, 1 KiB, not ASCII, the largest allowed, and two whose CRC32 begins with zero digits; then plain."""
+    if options.scenario in ("roundtrip", "send"):
+        if index == 3:
+            return (PATTERN * (options.largest // 256 + 1))[: options.largest]
+        if index in AWKWARD:
+            return AWKWARD[index]
+    return f"message {index}".encode()
+
+
+def tag(scenario, index):
+    """The tag of message `index`, or None."""
+    if scenario == "tagfilter":
+        return ("a", "b", "c", None)[index % 4]
+    return f"t{index % 3}"
+
+
+def message(options, index):
+    m = Message()
+    m.topic = options.topic
+    m.body = body(options, index)
+    if tag(options.scenario, index):
+        m.tag = tag(options.scenario, index)
+    m.keys = f"k{index}"  # assigning a key adds it
+    m.keys = "schlüssel"
+    m.add_property("index", str(index))
+    m.add_property("run", options.run)
+    m.add_property("note", "Grüße, 世界")
+    return m
+
+
+def index_of(m):
+    return int((m.properties or {}).get("index", -1))
+
+
+def view(m, verdict, at_ms):
+    return {
+        "id": m.message_id,
+        "topic": m.topic,
+        "index": index_of(m),
+        "tag": m.tag or None,
+        "keys": list(m.keys or []),
+        "properties": dict(m.properties or {}),
+        "attempt": m.delivery_attempt,
+        "bytes": len(m.body),
+        "sha256": hashlib.sha256(m.body).hexdigest(),
+        "verdict": verdict,
+        "atMs": at_ms,
+    }
