@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# A real Kubernetes of N nodes on this one Linux machine, without Docker and without pulling an image.
+# Each node is a network namespace with its own containerd, kubelet and kube-proxy, so a node can be cut off,
+# drained, killed and brought back; the control plane and CoreDNS run in the host's namespace.
+#
+#   cluster.sh up [N]            start N nodes (default 3), wait until they are Ready, print the kubeconfig's path
+#   cluster.sh down              stop everything that `up` started and remove its state
+#   cluster.sh load FILE.tar...  import OCI or Docker archives into every node
+#   cluster.sh cut NODE          drop all of a node's traffic (n1, n2, ...); `heal NODE` brings it back
+#   cluster.sh kill NODE         SIGKILL a node's kubelet, containerd, shims and containers; `start NODE` boots it
+#   cluster.sh env               print `export KUBECONFIG=... PATH=...` for eval
+#
+# Needs root, cgroups, the packages of packages.sh and the binaries of tools.sh.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/common.sh"
+. "$here/control-plane.sh"
+. "$here/node.sh"
+. "$here/storage.sh"
+export KUBECONFIG=$RUN/admin.kubeconfig
+
+ready() { [[ $(kubectl get nodes --no-headers 2>/dev/null | grep -c ' Ready') -ge $1 ]]; }
+load() { local n f; for n in $(nodes); do for f in "$@"; do ctr -a "$RUN/$n/c.sock" -n k8s.io images import "$f" >/dev/null; done; done; }
+known() { [[ -d $RUN/${1:-none} ]] || die "no node ${1:-given}; there are: $(nodes | tr '\n' ' ')"; }
+
+up() {
+  local count=$1 n
+  [[ $(id -u) -eq 0 ]] || die "the local cluster needs root"
+  [[ -x $K8S_BIN/kube-apiserver ]] || die "no Kubernetes binaries in $K8S_BIN: run tools.sh first"
+  [[ ! -d $RUN ]] || die "$RUN exists: a cluster is up (\`cluster.sh down\` removes it)"
+  ! ss -Hltn 'sport = 6443 or sport = 2379' | grep -q . || die "ports 6443 or 2379 are taken: another cluster runs on this machine"
+  mkdir -p "$LOG"
+  pki
+  control_plane
+  base_images
+  for ((k = 1; k <= count; k++)); do node_network "n$k"; node_files "n$k"; node_cgroup "n$k"; done
+  for n in $(nodes); do node_routes "$n"; node_boot "$n"; done
+  load "$RUN/busybox.tar"
+  storage_class
+  wait_for "$count Ready nodes" 90 ready "$count"
+  for n in $(nodes); do kubectl label node "$n" "topology.kubernetes.io/zone=z${n#n}" --overwrite >/dev/null; done
+  echo "$KUBECONFIG"
+}
+
+down() {
+  local n p
+  [[ -d $RUN ]] || { say "no cluster is up"; return 0; }
+  for n in $(nodes); do node_kill "$n"; done
+  for p in local-path coredns scheduler kcm apiserver etcd; do stop "$p"; done
+  grep -o " $RUN/[^ ]*" /proc/mounts | sort -r | while read -r m; do umount -l "$m" 2>/dev/null || true; done
+  for n in $(nodes); do node_remove "$n"; done
+  ip link del $BRIDGE 2>/dev/null || true
+  rm -rf "$RUN"
+}
+
+case ${1:-} in
+  up) up "${2:-3}" ;;
+  down) down ;;
+  load) shift; load "$@" ;;
+  cut) known "${2:-}"; ip link set "mp-$2" down ;;
+  heal) known "${2:-}"; ip link set "mp-$2" up ;;
+  kill) known "${2:-}"; node_kill "$2" ;;
+  start) known "${2:-}"; node_boot "$2" ;;
+  env) echo "export KUBECONFIG=$KUBECONFIG PATH=$K8S_BIN:\$PATH" ;;
+  *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
