@@ -45,6 +45,14 @@ impl TagFilter {
         if wanted.is_empty() { Err(NoTag(expression.to_owned())) } else { Ok(Self::Any(wanted)) }
     }
 
+    /// Hashes of the wanted tags; none means all messages.
+    pub fn hashes(&self) -> Option<Vec<u32>> {
+        match self {
+            Self::All => None,
+            Self::Any(wanted) => Some(wanted.iter().map(|want| want.hash).collect()),
+        }
+    }
+
     /// Whether a message with this hash of its tag can be wanted.
     pub fn may_match(&self, tag_hash: u32) -> bool {
         match self {

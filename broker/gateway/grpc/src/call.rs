@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use engine::mailbox::Mailbox;
 use http::HeaderMap;
-use wire::digest::Language;
 
 /// One call of a client: who, from where, until when.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// Header `x-mq-client-id`; empty when absent.
     pub client_id: String,
-    /// Header `x-mq-language`.
-    pub language: Language,
+    /// Header `x-mq-language`; empty when absent.
+    pub language: String,
     /// Header `x-mq-client-version`; empty when absent.
     pub version: String,
     /// Header `x-mq-namespace`; empty when absent.
@@ -30,11 +29,17 @@ pub struct Call {
 
 impl Call {
     /// Reads the headers of a request.
-    pub fn new(headers: &HeaderMap, authority: Option<&str>, remote: SocketAddr, mailbox: &Arc<Mailbox>, now_ms: u64) -> Self {
+    pub fn new(
+        headers: &HeaderMap,
+        authority: Option<&str>,
+        remote: SocketAddr,
+        mailbox: &Arc<Mailbox>,
+        now_ms: u64,
+    ) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         Self {
             client_id: text("x-mq-client-id").to_owned(),
-            language: Language::from_header(text("x-mq-language")),
+            language: text("x-mq-language").to_owned(),
             version: text("x-mq-client-version").to_owned(),
             namespace: text("x-mq-namespace").to_owned(),
             remote,

@@ -20,6 +20,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::call::GrpcError;
+use crate::handout::Handout;
 
 /// A request may hold many messages of 4 MiB; Apache's proxy takes as much.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 130 << 20;
@@ -48,7 +49,9 @@ impl Inbound {
             }
             let data = match self.body.frame().await {
                 Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Err(GrpcError::unavailable(format!("request ended early: {error}"))),
+                Some(Err(error)) => {
+                    return Err(GrpcError::unavailable(format!("request ended early: {error}")));
+                }
                 None if self.buffered.is_empty() => return Ok(None),
                 None => return Err(GrpcError::invalid_argument("request ended within a message")),
             };
@@ -86,11 +89,15 @@ impl Inbound {
 fn message_length(bytes: &[u8]) -> Result<Option<usize>, GrpcError> {
     let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
     if prefix[0] != 0 {
-        return Err(GrpcError::unimplemented("compressed messages are not accepted, send with identity encoding"));
+        return Err(GrpcError::unimplemented(
+            "compressed messages are not accepted, send with identity encoding",
+        ));
     }
     let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
     if length > MESSAGE_BYTES_MAX {
-        return Err(GrpcError::resource_exhausted(format!("message of {length} B is over the limit of {MESSAGE_BYTES_MAX} B")));
+        return Err(GrpcError::resource_exhausted(format!(
+            "message of {length} B is over the limit of {MESSAGE_BYTES_MAX} B"
+        )));
     }
     Ok(Some(length))
 }
@@ -100,12 +107,12 @@ pub(crate) type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, GrpcError>> + S
 
 /// Body of a reply.
 pub(crate) enum Reply {
-    /// Complete frames in one buffer, then status OK.
-    Whole(Bytes),
+    /// Complete frames in one buffer, then status OK; messages that were handed out go back if it is dropped before.
+    Whole(Bytes, Option<Handout>),
     /// Frames as they come, then the status.
     Stream(Frames),
     /// Only the status is left.
-    Trailers(Option<GrpcError>),
+    Trailers(Option<Handout>),
     /// Everything has been written.
     End,
 }
@@ -114,11 +121,14 @@ impl Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
-            Self::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
-                *self = Self::Trailers(None);
+            Self::Whole(bytes, handout) => {
+                let (bytes, handout) = (std::mem::take(bytes), handout.take());
+                *self = Self::Trailers(handout);
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Self::Stream(frames) => match std::task::ready!(frames.as_mut().poll_next(context)) {
@@ -128,10 +138,13 @@ impl Body for Reply {
                     Poll::Ready(Some(Ok(Frame::trailers(status(ended.and_then(Result::err).as_ref())))))
                 }
             },
-            Self::Trailers(error) => {
-                let trailers = status(error.as_ref());
+            Self::Trailers(handout) => {
+                // Asked for only once the network has taken all that came before.
+                if let Some(handout) = handout.take() {
+                    handout.delivered();
+                }
                 *self = Self::End;
-                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+                Poll::Ready(Some(Ok(Frame::trailers(status(None)))))
             }
             Self::End => Poll::Ready(None),
         }
@@ -181,7 +194,11 @@ mod tests {
         assert_eq!(message_length(&[0, 0, 0, 1, 2, 9]), Ok(Some(258)));
         assert_eq!(message_length(&[1, 0, 0, 0, 0]).unwrap_err().code, 12, "compressed");
         let over = u32::try_from(MESSAGE_BYTES_MAX + 1).unwrap().to_be_bytes();
-        assert_eq!(message_length(&[0, over[0], over[1], over[2], over[3]]).unwrap_err().code, 8, "too large");
+        assert_eq!(
+            message_length(&[0, over[0], over[1], over[2], over[3]]).unwrap_err().code,
+            8,
+            "too large"
+        );
     }
 
     #[test]

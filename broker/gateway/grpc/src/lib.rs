@@ -5,8 +5,25 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod ack;
+pub mod admin;
+pub mod authorize;
 pub mod call;
+pub mod endpoints;
 mod frame;
 pub mod gateway;
+mod handle;
+pub mod handout;
+mod heartbeat;
 pub mod method;
+mod receive;
+pub mod refusal;
+pub mod renew;
+mod reply;
+mod route;
+mod send;
 pub mod serve;
+pub mod session;
+mod settings;
+mod telemetry;
+mod unary;

@@ -113,8 +113,15 @@ impl Connections {
     }
 }
 
-async fn answer(connections: Connections, request: Request<Incoming>, remote: SocketAddr) -> Result<Response<Reply>, Infallible> {
-    let is_grpc = request.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+async fn answer(
+    connections: Connections,
+    request: Request<Incoming>,
+    remote: SocketAddr,
+) -> Result<Response<Reply>, Infallible> {
+    let is_grpc = request
+        .headers()
+        .get("content-type")
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if !is_grpc {
         let mut response = Response::new(Reply::End);
         *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -133,12 +140,24 @@ async fn answer(connections: Connections, request: Request<Incoming>, remote: So
     Ok(response)
 }
 
-async fn call(connections: Connections, method: Method, request: Request<Incoming>, remote: SocketAddr) -> Result<Reply, GrpcError> {
+async fn call(
+    connections: Connections,
+    method: Method,
+    request: Request<Incoming>,
+    remote: SocketAddr,
+) -> Result<Reply, GrpcError> {
     let Connections { gateway, mailbox, now_ms, stop, .. } = connections;
     let (head, body) = request.into_parts();
-    let call = Call::new(&head.headers, head.uri.authority().map(http::uri::Authority::as_str), remote, &mailbox, now_ms());
+    let call = Call::new(
+        &head.headers,
+        head.uri.authority().map(http::uri::Authority::as_str),
+        remote,
+        &mailbox,
+        now_ms(),
+    );
     let mut inbound = Inbound::new(body);
     let mut out = BytesMut::new();
+    let mut handout = None;
     match method {
         Method::Telemetry => {
             let frames = gateway.telemetry(call, inbound.into_stream());
@@ -146,13 +165,13 @@ async fn call(connections: Connections, method: Method, request: Request<Incomin
         }
         Method::SendMessage => gateway.send_message(&call, inbound.only().await?, &mut out).await?,
         Method::ReceiveMessage => tokio::select! {
-            received = gateway.receive_message(&call, inbound.only().await?, &mut out) => received?,
+            received = gateway.receive_message(&call, inbound.only().await?, &mut out) => handout = Some(received?),
             () = stop.cancelled() => return Err(GrpcError::unavailable("the broker is stopping")),
         },
         Method::AckMessage => gateway.ack_message(&call, inbound.only().await?, &mut out).await?,
         other => gateway.unary(other, &call, inbound.only().await?, &mut out).await?,
     }
-    Ok(Reply::Whole(out.freeze()))
+    Ok(Reply::Whole(out.freeze(), handout))
 }
 
 /// The stream, ended when `stop` is cancelled: an open telemetry stream must not hold up a stop.

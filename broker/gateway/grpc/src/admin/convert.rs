@@ -1,0 +1,129 @@
+//! Between the administration protocol and the engine's definitions.
+
+use engine::catalog::{
+    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic,
+    TopicSpec,
+};
+use wire::admin::{self, Code, TopicType};
+use wire::validate;
+
+/// Deliveries of a group that says nothing about retries: a first one and 16 more.
+const ATTEMPTS: u32 = 17;
+const INITIAL_MS: u64 = 5000;
+const MAX_MS: u64 = 2 * 3600 * 1000;
+const MULTIPLIER: f32 = 2.0;
+
+pub(super) fn topic_spec(topic: admin::Topic) -> Result<TopicSpec, String> {
+    validate::topic_to_send(&topic.name).map_err(|violation| violation.to_string())?;
+    match TopicType::try_from(topic.r#type) {
+        Ok(TopicType::Unspecified | TopicType::Normal) => {}
+        Err(_) => return Err(format!("topic type {} is not known, NORMAL is 1", topic.r#type)),
+    }
+    Ok(TopicSpec {
+        name: topic.name,
+        queues: topic.queues,
+        retention_ms: topic.retention_ms,
+        owner: topic.owner,
+    })
+}
+
+pub(super) fn consumer_group_spec(group: admin::ConsumerGroup) -> Result<ConsumerGroupSpec, String> {
+    validate::group(&group.name).map_err(|violation| violation.to_string())?;
+    let consume_from = match admin::ConsumeFrom::try_from(group.consume_from) {
+        Ok(admin::ConsumeFrom::Earliest) => ConsumeFrom::Earliest,
+        Ok(admin::ConsumeFrom::Latest) => ConsumeFrom::Latest,
+        Err(_) => return Err(format!("consume from {} is not known", group.consume_from)),
+    };
+    let retry =
+        retry(group.retry.unwrap_or(admin::RetryPolicy { max_attempts: ATTEMPTS, ..Default::default() }))?;
+    Ok(ConsumerGroupSpec { name: group.name, retry, consume_from, owner: group.owner })
+}
+
+/// Numbers that are left out of an exponential backoff have defaults.
+fn retry(policy: admin::RetryPolicy) -> Result<RetryPolicy, String> {
+    let backoff = if policy.custom_ms.is_empty() {
+        let given = |value: u64, default| if value == 0 { default } else { value };
+        let multiplier = if policy.multiplier == 0.0 { MULTIPLIER } else { policy.multiplier };
+        if !(1.0..=1000.0).contains(&multiplier) {
+            return Err(format!("multiplier {multiplier} is outside of 1 to 1000"));
+        }
+        Backoff::Exponential {
+            initial_ms: given(policy.initial_ms, INITIAL_MS),
+            max_ms: given(policy.max_ms, MAX_MS),
+            multiplier_permille: permille(multiplier),
+        }
+    } else {
+        Backoff::Custom(policy.custom_ms)
+    };
+    Ok(RetryPolicy { max_attempts: policy.max_attempts, backoff })
+}
+
+#[expect(clippy::cast_sign_loss, reason = "the caller checked that it is 1 to 1000")]
+fn permille(multiplier: f32) -> u32 {
+    (multiplier * 1000.0).round() as u32
+}
+
+pub(super) fn topic(topic: &Topic) -> admin::Topic {
+    let TopicSpec { name, queues, retention_ms, owner } = topic.spec.clone();
+    admin::Topic { name, r#type: TopicType::Normal.into(), queues, retention_ms, owner }
+}
+
+pub(super) fn consumer_group(group: &ConsumerGroup) -> admin::ConsumerGroup {
+    let ConsumerGroupSpec { name, retry, consume_from, owner } = group.spec.clone();
+    let consume_from = match consume_from {
+        ConsumeFrom::Earliest => admin::ConsumeFrom::Earliest,
+        ConsumeFrom::Latest => admin::ConsumeFrom::Latest,
+    };
+    let mut policy = admin::RetryPolicy { max_attempts: retry.max_attempts, ..Default::default() };
+    match retry.backoff {
+        Backoff::Exponential { initial_ms, max_ms, multiplier_permille } => {
+            policy.initial_ms = initial_ms;
+            policy.max_ms = max_ms;
+            policy.multiplier = multiplier_permille as f32 / 1000.0;
+        }
+        Backoff::Custom(times) => policy.custom_ms = times,
+    }
+    admin::ConsumerGroup { name, retry: Some(policy), consume_from: consume_from.into(), owner }
+}
+
+pub(super) fn outcome(outcome: ApplyOutcome) -> (Code, String) {
+    match outcome {
+        ApplyOutcome::Created => (Code::Created, String::new()),
+        ApplyOutcome::Changed => (Code::Changed, String::new()),
+        ApplyOutcome::Unchanged => (Code::Unchanged, String::new()),
+        ApplyOutcome::Deleted => (Code::Deleted, String::new()),
+        ApplyOutcome::NotFound => (Code::NotFound, String::new()),
+        ApplyOutcome::Invalid(why) => (Code::Invalid, why),
+        ApplyOutcome::InvalidChange(why) => (Code::InvalidChange, why),
+        ApplyOutcome::Conflict(why) => (Code::Conflict, why),
+    }
+}
+
+pub(super) fn adopt(number: i32) -> Option<Adopt> {
+    Some(match admin::Adopt::try_from(number).ok()? {
+        admin::Adopt::IfCompatible => Adopt::IfCompatible,
+        admin::Adopt::Always => Adopt::Always,
+        admin::Adopt::Never => Adopt::Never,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_without_a_retry_policy_gets_the_usual_one() {
+        let spec =
+            consumer_group_spec(admin::ConsumerGroup { name: "g".into(), ..Default::default() }).unwrap();
+        let backoff = Backoff::Exponential { initial_ms: 5000, max_ms: 7_200_000, multiplier_permille: 2000 };
+        assert_eq!(spec.retry, RetryPolicy { max_attempts: 17, backoff });
+    }
+
+    #[test]
+    fn a_multiplier_that_does_not_grow_is_refused() {
+        for multiplier in [-1.0, 0.5, f32::NAN, f32::INFINITY] {
+            let policy = admin::RetryPolicy { max_attempts: 1, multiplier, ..Default::default() };
+            assert!(retry(policy).is_err(), "{multiplier}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Receipt handles: the text that clients keep, and the receipt it stands for.
+
+use engine::lease::{LeaseError, Receipt};
+use store::{Epoch, Offset, QueueId};
+use wire::receipt::{self, ReceiptText};
+use wire::v2::{self, Code};
+
+use crate::gateway::{Gateway, name_of};
+use crate::refusal::Refusal;
+
+/// The handle that a client gets.
+pub(crate) fn text_of(receipt: &Receipt) -> ReceiptText {
+    receipt::Receipt {
+        consumer_group: receipt.group,
+        queue: receipt.queue.0,
+        offset: receipt.offset.0,
+        attempt: receipt.attempt,
+        serial: receipt.serial,
+        due_ms: receipt.due_ms,
+        epoch: receipt.epoch.0,
+    }
+    .encode()
+}
+
+/// Whatever is wrong with a receipt has this code: it is the only one that ends a client's retries.
+pub(crate) fn invalid(error: &LeaseError) -> Refusal {
+    Refusal::new(Code::InvalidReceiptHandle, error.to_string())
+}
+
+impl Gateway {
+    /// The id of the group that a request is for. A group that was deleted leaves only invalid receipts.
+    pub(crate) fn group_of_receipts(&self, group: Option<&v2::Resource>) -> Result<u32, Refusal> {
+        self.consumer_group(name_of(group)).map(|group| group.id).map_err(|refusal| match refusal.code {
+            Code::ConsumerGroupNotFound => Refusal { code: Code::InvalidReceiptHandle, ..refusal },
+            _ => refusal,
+        })
+    }
+}
+
+/// The receipt in a handle; one of another group's receives is no good.
+pub(crate) fn read(handle: &str, group: u32) -> Result<Receipt, Refusal> {
+    let read = receipt::Receipt::decode(handle)
+        .map_err(|error| Refusal::new(Code::InvalidReceiptHandle, error.to_string()))?;
+    if read.consumer_group != group {
+        return Err(Refusal::new(
+            Code::InvalidReceiptHandle,
+            "receipt handle belongs to another consumer group",
+        ));
+    }
+    Ok(Receipt {
+        group: read.consumer_group,
+        queue: QueueId(read.queue),
+        offset: Offset(read.offset),
+        attempt: read.attempt,
+        serial: read.serial,
+        due_ms: read.due_ms,
+        epoch: Epoch(read.epoch),
+    })
+}

@@ -1,0 +1,107 @@
+//! ReceiveMessage: wait for messages, lease them, write them.
+//!
+//! ```text
+//!   plan (who, what, how long) ──▶ poll ──▶ [status][message]…[delivery timestamp]
+//!                                   │ nothing: woken by a publish, by the end of a lease, or at the end of the wait
+//! ```
+//!
+//! Promise: a receive drains every queue of its topic, whatever queue it names; its reply has one status first and one time
+//! last, and comes half a second before the client's deadline at the latest.
+
+mod plan;
+mod poll;
+
+use bytes::{Bytes, BytesMut};
+use engine::group::Delivery;
+use prost::Message;
+use wire::digest::DigestForm;
+use wire::frame;
+use wire::stored::{DeadLetter, DeliveryParts, Head, encode_delivery};
+use wire::v2::{self, Code, receive_message_response::Content};
+
+use crate::call::{Call, GrpcError};
+use crate::gateway::Gateway;
+use crate::handle;
+use crate::handout::Handout;
+use crate::receive::plan::Plan;
+use crate::refusal::{Failure, Refusal};
+use crate::reply;
+
+/// What a delivery adds to its record, about.
+const OVERHEAD_BYTES: usize = 256;
+
+impl Gateway {
+    /// Waits for messages and appends the whole reply. The messages are the client's when the handout is told that they
+    /// were written; they are given back when it is dropped, or when this future is.
+    pub async fn receive_message(
+        &self,
+        call: &Call,
+        request: Bytes,
+        out: &mut BytesMut,
+    ) -> Result<Handout, GrpcError> {
+        let mut handout = Handout::new(self.group.clone(), self.clock());
+        match self.receive(call, request, &mut handout, out).await {
+            Ok(()) => {}
+            Err(failure) => {
+                let status = Content::Status(failure.refusal()?.status());
+                frame::put(out, &v2::ReceiveMessageResponse { content: Some(status) });
+            }
+        }
+        reply::put_delivery_timestamp(out, self.now_ms());
+        Ok(handout)
+    }
+
+    async fn receive(
+        &self,
+        call: &Call,
+        request: Bytes,
+        handout: &mut Handout,
+        out: &mut BytesMut,
+    ) -> Result<(), Failure> {
+        call.identified()?;
+        let request = v2::ReceiveMessageRequest::decode(request)?;
+        let plan = self.plan(call, &request)?;
+        let deliveries = self.poll(call, &plan, handout).await?;
+        if deliveries.is_empty() {
+            return Err(Refusal::new(Code::MessageNotFound, "no new message").into());
+        }
+        reply::put_receive_ok(out);
+        out.reserve(deliveries.iter().map(|delivery| delivery.bytes as usize + OVERHEAD_BYTES).sum());
+        let digest = DigestForm::of_client(&call.language, &call.version);
+        let now_ms = self.now_ms();
+        for delivery in &deliveries {
+            self.put_delivery(out, &plan, digest, delivery);
+            if let Some(session) = &plan.renew_for {
+                self.renewals.hold(&delivery.receipt, session, call.remote, now_ms);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_delivery(&self, out: &mut BytesMut, plan: &Plan, form: DigestForm, delivery: &Delivery) {
+        let record = delivery.record.as_ref().expect("poll returns loaded deliveries");
+        let (head, body) = (record.head(), record.body());
+        let head = Head::parse(&head).expect("poll returns readable heads");
+        let dead_letter = delivery
+            .origin
+            .as_ref()
+            .map(|origin| DeadLetter { topic: &origin.topic, message_id: head.message_id() });
+        let receipt = handle::text_of(&delivery.receipt);
+        let parts = DeliveryParts {
+            topic: &plan.topic.spec.name,
+            namespace: &plan.namespace,
+            head,
+            body: &body,
+            digest: &form.digest(record.body_crc(), &body),
+            receipt: Some(receipt.as_str()),
+            queue: delivery.queue_index,
+            offset: delivery.offset.0,
+            stored_ms: delivery.stored_ms,
+            store_host: &self.config.host,
+            attempt: u32::from(delivery.attempt),
+            invisible_ms: Some(plan.invisible_ms),
+            dead_letter,
+        };
+        encode_delivery(out, &parts);
+    }
+}

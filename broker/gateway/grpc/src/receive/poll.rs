@@ -1,0 +1,162 @@
+//! The wait for messages: look, and if there is nothing, be woken or look again when a lease runs out.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use engine::group::{Delivery, Group, Receive};
+use engine::waiter::Waiter;
+use store::log::{Encoding, ReadError};
+use tracing::{error, warn};
+use wire::stored::Head;
+use wire::v2::Code;
+
+use crate::call::Call;
+use crate::gateway::Gateway;
+use crate::handout::Handout;
+use crate::receive::plan::Plan;
+use crate::refusal::Refusal;
+use crate::renew::give_back;
+
+/// One receive that waits.
+struct Polling<'a>(&'a AtomicUsize);
+
+impl Gateway {
+    /// Messages with their records, all of them readable and wanted; none when the wait is over. What is leased is in
+    /// `handout` before the first await, so that a client that leaves gives it back.
+    pub(crate) async fn poll(
+        &self,
+        call: &Call,
+        plan: &Plan,
+        handout: &mut Handout,
+    ) -> Result<Vec<Delivery>, Refusal> {
+        // Most receives find something at once and need no waiter.
+        let mut waiting = None;
+        loop {
+            let now_ms = self.now_ms();
+            let waiter = waiting.as_ref().map(|(waiter, _)| waiter);
+            let found = self.group.receive(&request(plan), now_ms, waiter).map_err(|error| {
+                error!(%error, topic = plan.topic.spec.name, "receive cannot look");
+                Refusal::new(Code::InternalServerError, error.to_string())
+            })?;
+            for error in &found.corrupt {
+                error!(%error, topic = plan.topic.spec.name, "skipped a message that does not verify");
+            }
+            if !found.deliveries.is_empty() {
+                handout.add(found.deliveries.iter().map(|delivery| delivery.receipt));
+                let wanted = self.wanted(plan, found.deliveries).await;
+                if !wanted.is_empty() {
+                    return Ok(wanted);
+                }
+                continue;
+            }
+            let now_ms = self.now_ms();
+            if now_ms >= plan.until_ms {
+                return Ok(Vec::new());
+            }
+            let Some((waiter, _)) = &waiting else {
+                waiting = Some((Waiter::new(&call.mailbox), self.polling()?));
+                continue;
+            };
+            let again_ms = found.next_due_ms.map_or(plan.until_ms, |due_ms| due_ms.min(plan.until_ms));
+            if again_ms <= now_ms {
+                // The search stopped early, to let others run.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            tokio::select! {
+                () = waiter.woken() => {}
+                () = tokio::time::sleep(Duration::from_millis(again_ms - now_ms)) => {}
+            }
+        }
+    }
+
+    /// Loads what is not in memory, and finishes what cannot or shall not be delivered.
+    async fn wanted(&self, plan: &Plan, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        let mut deliveries = self.load(deliveries).await;
+        deliveries.retain(|delivery| {
+            let deliver = is_deliverable(plan, delivery);
+            if !deliver {
+                // Already gone or done again: what was to be reached.
+                let _ = self.group.ack(&delivery.receipt, self.now_ms());
+            }
+            deliver
+        });
+        deliveries
+    }
+
+    /// Reads cold records on a thread that may wait for the disk.
+    async fn load(&self, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        if deliveries.iter().all(|delivery| delivery.record.is_some()) {
+            return deliveries;
+        }
+        let (group, clock) = (self.group.clone(), self.clock());
+        let loading = tokio::task::spawn_blocking(move || {
+            deliveries
+                .retain_mut(|delivery| delivery.record.is_some() || load_one(&group, delivery, clock()));
+            deliveries
+        });
+        // The runtime is going away: the handout gives everything back.
+        loading.await.unwrap_or_default()
+    }
+
+    fn polling(&self) -> Result<Polling<'_>, Refusal> {
+        let limit = self.config.pollers_max;
+        if self.pollers.fetch_add(1, Ordering::Relaxed) >= limit {
+            self.pollers.fetch_sub(1, Ordering::Relaxed);
+            let text = format!("polling full: {limit} receives wait already, which is the limit");
+            return Err(Refusal::new(Code::TooManyRequests, text));
+        }
+        Ok(Polling(&self.pollers))
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn request(plan: &Plan) -> Receive<'_> {
+    Receive {
+        group: &plan.group,
+        topic: &plan.topic,
+        tags: plan.tags.as_deref(),
+        max: plan.max,
+        invisible_ms: plan.invisible_ms,
+    }
+}
+
+/// Whether the record is there now. What can never be read is done, what cannot be read right now is given back.
+fn load_one(group: &Group, delivery: &mut Delivery, now_ms: u64) -> bool {
+    let Err(error) = group.load(delivery) else { return true };
+    match error {
+        ReadError::Trimmed { .. } => {
+            let _ = group.ack(&delivery.receipt, now_ms);
+        }
+        ReadError::Corrupt { .. } | ReadError::OutOfRange { .. } => {
+            error!(%error, "skipped a message that does not verify");
+            let _ = group.ack(&delivery.receipt, now_ms);
+        }
+        ReadError::Io { .. } => {
+            warn!(%error, "message is given back, it cannot be read now");
+            give_back(group, &[delivery.receipt], now_ms);
+        }
+    }
+    false
+}
+
+/// Whether the message can be written for this client, and has a tag that it asked for: the index knows tags by a hash that
+/// several tags share.
+fn is_deliverable(plan: &Plan, delivery: &Delivery) -> bool {
+    let Some(record) = &delivery.record else { return false };
+    let head = record.head();
+    match Head::parse(&head) {
+        Ok(head) if record.entry().encoding == Encoding::RocketmqV2 => {
+            plan.tags.is_none() || plan.filter.matches(head.tag())
+        }
+        Ok(_) | Err(_) => {
+            error!(position = %delivery.position, "skipped a message whose encoding is not known");
+            false
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Why a request is not served: a code of the protocol, and a sentence for people.
+//!
+//! A refusal travels as `Status` inside a gRPC reply that is itself OK; clients turn any other gRPC status into a
+//! transport failure, retry it and hide the text.
+
+use prost::{DecodeError, Message};
+use wire::Malformed;
+use wire::v2::{self, Code};
+use wire::validate::Violation;
+
+use crate::call::GrpcError;
+
+/// A request that is answered with another code than OK; what `message` names comes with its limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", code.as_str_name())]
+pub struct Refusal {
+    /// The protocol's code.
+    pub code: Code,
+    /// Text for the client.
+    pub message: String,
+}
+
+/// How a handler ends without a result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Told within the reply.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Told as gRPC status: the bytes are no request.
+    #[error("request does not decode: {0}")]
+    Malformed(String),
+}
+
+/// A reply that can carry a refusal.
+pub(crate) trait Refusable: Message + Default {
+    /// The reply that holds nothing but this status.
+    fn with_status(status: v2::Status) -> Self;
+}
+
+impl Refusal {
+    /// A refusal of this code.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The form that replies carry.
+    pub fn status(self) -> v2::Status {
+        v2::Status { code: self.code.into(), message: self.message }
+    }
+}
+
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        Self::new(violation.code(), violation.to_string())
+    }
+}
+
+impl From<Violation> for Failure {
+    fn from(violation: Violation) -> Self {
+        Self::Refused(violation.into())
+    }
+}
+
+/// The status of success.
+pub(crate) fn ok() -> v2::Status {
+    v2::Status { code: Code::Ok.into(), message: "OK".to_owned() }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl Failure {
+    /// The refusal, or the gRPC status that ends the call.
+    pub(crate) fn refusal(self) -> Result<Refusal, GrpcError> {
+        match self {
+            Self::Refused(refusal) => Ok(refusal),
+            Self::Malformed(_) => Err(GrpcError::invalid_argument(self.to_string())),
+        }
+    }
+}
+
+macro_rules! refusable {
+    ($($reply:ident)*) => {$(
+        impl Refusable for v2::$reply {
+            fn with_status(status: v2::Status) -> Self {
+                Self { status: Some(status), ..Self::default() }
+            }
+        }
+    )*};
+}
+
+refusable! {
+    QueryRouteResponse SendMessageResponse QueryAssignmentResponse AckMessageResponse HeartbeatResponse
+    ForwardMessageToDeadLetterQueueResponse EndTransactionResponse NotifyClientTerminationResponse
+    ChangeInvisibleDurationResponse UpdateOffsetResponse GetOffsetResponse QueryOffsetResponse
+    RecallMessageResponse SyncLiteSubscriptionResponse
+}
+
+impl Refusable for v2::PullMessageResponse {
+    fn with_status(status: v2::Status) -> Self {
+        Self { content: Some(v2::pull_message_response::Content::Status(status)) }
+    }
+}

@@ -1,0 +1,100 @@
+//! QueryRoute and QueryAssignment: which brokers serve a topic.
+//!
+//! A route has one entry per group and not one per queue: a receive drains every queue of its topic whatever entry it
+//! names, and a simple consumer waits on one entry at a time, so more entries would only make it wait at the wrong one.
+
+use engine::catalog::Topic;
+use wire::v2::{self, Code, MessageType, Permission};
+
+use crate::authorize::{Action, Principal, Resource, authorize};
+use crate::call::Call;
+use crate::endpoints;
+use crate::gateway::{Gateway, name_of};
+use crate::refusal::{Refusal, ok};
+
+/// Replicas have other ids; SDKs write to and read from 0 only.
+const MASTER_ID: i32 = 0;
+/// "All queues of this broker" in an assignment.
+const ALL_QUEUES: i32 = -1;
+
+impl Gateway {
+    pub(crate) fn query_route(
+        &self,
+        call: &Call,
+        request: &v2::QueryRouteRequest,
+    ) -> Result<v2::QueryRouteResponse, Refusal> {
+        call.identified()?;
+        let name = name_of(request.topic.as_ref());
+        authorize(Principal::Anonymous, Action::Locate, Resource::Topic(name))?;
+        let topic = self.topic(name)?;
+        let permission = permission(&topic);
+        let entry = |broker| v2::MessageQueue {
+            topic: request.topic.clone(),
+            id: 0,
+            permission: permission.into(),
+            broker: Some(broker),
+            accept_message_types: vec![MessageType::Normal.into()],
+        };
+        let message_queues = self.brokers(call, request.endpoints.as_ref()).into_iter().map(entry).collect();
+        Ok(v2::QueryRouteResponse { status: Some(ok()), message_queues })
+    }
+
+    pub(crate) fn query_assignment(
+        &self,
+        call: &Call,
+        request: &v2::QueryAssignmentRequest,
+    ) -> Result<v2::QueryAssignmentResponse, Refusal> {
+        call.identified()?;
+        let (name, group) = (name_of(request.topic.as_ref()), name_of(request.group.as_ref()));
+        authorize(Principal::Anonymous, Action::Subscribe, Resource::ConsumerGroup(group))?;
+        authorize(Principal::Anonymous, Action::Subscribe, Resource::Topic(name))?;
+        self.consumer_group(group)?;
+        let permission = permission(&*self.topic(name)?);
+        // Every member of a group gets all queues: leases keep members apart, so nothing has to be divided.
+        let assignment = |broker| v2::Assignment {
+            message_queue: Some(v2::MessageQueue {
+                topic: request.topic.clone(),
+                id: ALL_QUEUES,
+                permission: permission.into(),
+                broker: Some(broker),
+                accept_message_types: Vec::new(),
+            }),
+        };
+        let assignments =
+            self.brokers(call, request.endpoints.as_ref()).into_iter().map(assignment).collect();
+        Ok(v2::QueryAssignmentResponse { status: Some(ok()), assignments })
+    }
+
+    /// The broker of each group, in a lasting order: a changed list makes clients open new connections.
+    fn brokers(&self, call: &Call, typed: Option<&v2::Endpoints>) -> Vec<v2::Broker> {
+        let broker = |name: &str, endpoints| v2::Broker {
+            name: name.to_owned(),
+            id: MASTER_ID,
+            endpoints: Some(endpoints),
+        };
+        if self.config.groups.is_empty() {
+            let endpoints = endpoints::dialled(typed, call.dialed.as_deref(), &self.config.host);
+            return vec![broker(&self.config.group, endpoints)];
+        }
+        self.config.groups.iter().map(|group| broker(&group.name, group.endpoints())).collect()
+    }
+
+    /// Refuses a type that the topic does not take.
+    pub(crate) fn fits_type(topic: &Topic, found: MessageType) -> Result<(), Refusal> {
+        if found == MessageType::Normal {
+            return Ok(());
+        }
+        let text =
+            format!("message is of type {}, topic `{}` takes NORMAL", found.as_str_name(), topic.spec.name);
+        Err(Refusal::new(Code::MessagePropertyConflictWithType, text))
+    }
+}
+
+/// Topics that the broker fills by itself are read-only for clients.
+fn permission(topic: &Topic) -> Permission {
+    if wire::validate::topic_to_send(&topic.spec.name).is_ok() {
+        Permission::ReadWrite
+    } else {
+        Permission::Read
+    }
+}

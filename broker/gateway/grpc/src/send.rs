@@ -1,0 +1,172 @@
+//! SendMessage: from a request's bytes to records of the log, and back with their offsets.
+//!
+//! ```text
+//!   request ──split──▶ messages ──scan, validate──▶ Drafts ──Group::send──▶ Ticket ──▶ one entry per message
+//! ```
+//!
+//! Promise: the messages of one request are stored all or none, next to each other; the reply comes after they are as safe
+//! as the log's `flush` says. Bodies are not copied here, their CRC-32 is computed here.
+//!
+//! | what happened to the request | code of each entry and of the reply |
+//! |---|---|
+//! | stored | OK |
+//! | too much waits for the log; not stored | `TOO_MANY_REQUESTS`: clients retry with a growing delay |
+//! | the disk is full; not stored | `INTERNAL_SERVER_ERROR` |
+//! | larger than the log's batches; not stored | `PAYLOAD_TOO_LARGE` |
+//! | the log ended while it waited; stored or not | `MASTER_PERSISTENCE_TIMEOUT` |
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use engine::catalog::Topic;
+use engine::inbox::{Busy, StoreError, Ticket};
+use store::QueueId;
+use store::log::{Draft, Encoding, Kind, Placed, crc32};
+use wire::stored::{self, Defaults, Scanned, System};
+use wire::v2::{self, Code, MessageType};
+use wire::{frame, tag, validate};
+
+use crate::authorize::{Action, Principal, Resource, authorize};
+use crate::call::{Call, GrpcError};
+use crate::gateway::Gateway;
+use crate::refusal::{Failure, Refusable, Refusal};
+use crate::reply;
+
+/// Messages of one request.
+const MESSAGES_MAX: usize = 4096;
+
+/// A checked request.
+struct Prepared {
+    topic: Arc<Topic>,
+    drafts: Vec<Draft>,
+    ids: Vec<Bytes>,
+}
+
+impl Gateway {
+    /// Stores the messages of one request; the reply is appended once they are as safe as the log's `flush` says.
+    pub async fn send_message(
+        &self,
+        call: &Call,
+        request: Bytes,
+        out: &mut BytesMut,
+    ) -> Result<(), GrpcError> {
+        let Prepared { topic, drafts, ids } = match self.prepare(call, &request) {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                frame::put(out, &v2::SendMessageResponse::with_status(failure.refusal()?.status()));
+                return Ok(());
+            }
+        };
+        match stored(self.group.send(&topic, drafts, &call.mailbox)).await {
+            Ok(placed) => reply::put_stored(out, &ids, &placed),
+            Err(refusal) => frame::put(out, &not_stored(ids.len(), refusal)),
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, call: &Call, request: &Bytes) -> Result<Prepared, Failure> {
+        call.identified()?;
+        let now_ms = self.now_ms();
+        let mut heads = BytesMut::new();
+        let mut topic: Option<(Arc<Topic>, Bytes)> = None;
+        let mut drafts = Vec::new();
+        let mut ids = Vec::new();
+        for message in stored::split_messages(request) {
+            let message = message?;
+            let scanned = stored::scan(&message)?;
+            if drafts.len() == MESSAGES_MAX {
+                let text = format!("request holds more than {MESSAGES_MAX} messages");
+                return Err(Refusal::new(Code::PayloadTooLarge, text).into());
+            }
+            validate::message(&scanned, &self.config.limits, now_ms)?;
+            let topic = match &topic {
+                Some((topic, first)) => {
+                    same_topic(&scanned, first)?;
+                    topic
+                }
+                None => {
+                    authorize(Principal::Anonymous, Action::Publish, Resource::Topic(scanned.topic))?;
+                    let found = self.topic(scanned.topic)?;
+                    &topic.insert((found, message.clone())).0
+                }
+            };
+            Self::fits_type(topic, type_of(&scanned.system))?;
+            ids.push(message.slice_ref(scanned.system.message_id.as_bytes()));
+            drafts.push(draft(&message, &scanned, call, now_ms, &mut heads));
+        }
+        match topic {
+            Some((topic, _)) => Ok(Prepared { topic, drafts, ids }),
+            None => Err(Refusal::new(Code::MessageCorrupted, "request holds no message").into()),
+        }
+    }
+}
+
+/// Waits for a submission and says what became of it.
+pub(crate) async fn stored(submitted: Result<Ticket, Busy>) -> Result<Vec<Placed>, Refusal> {
+    let ticket = submitted.map_err(|busy| Refusal::new(Code::TooManyRequests, busy.to_string()))?;
+    ticket.await.map_err(|error| {
+        let code = match error {
+            StoreError::DiskFull => Code::InternalServerError,
+            StoreError::TooLarge { .. } => Code::PayloadTooLarge,
+            StoreError::Unknown => Code::MasterPersistenceTimeout,
+        };
+        Refusal::new(code, error.to_string())
+    })
+}
+
+/// One failed entry per message: clients compare the counts.
+fn not_stored(messages: usize, refusal: Refusal) -> v2::SendMessageResponse {
+    let status = refusal.status();
+    let entry = v2::SendResultEntry { status: Some(status.clone()), ..Default::default() };
+    v2::SendMessageResponse { status: Some(status), entries: vec![entry; messages] }
+}
+
+fn draft(message: &Bytes, scanned: &Scanned<'_>, call: &Call, now_ms: u64, heads: &mut BytesMut) -> Draft {
+    let born_host =
+        if scanned.system.born_host.is_empty() { call.remote.ip().to_string() } else { String::new() };
+    let defaults =
+        Defaults { born_ms: now_ms, born_host: &born_host, message_type: MessageType::Normal.into() };
+    heads.reserve(scanned.head_bytes_max(&defaults));
+    scanned.put_head(heads, &defaults);
+    Draft {
+        kind: Kind::Message,
+        encoding: Encoding::RocketmqV2,
+        queue: QueueId::NONE,
+        count: 1,
+        attempt: 0,
+        tag_hash: scanned.system.tag.map_or(0, tag::hash),
+        key_hash: scanned.keys().next().map_or(0, tag::hash),
+        body_crc: crc32(scanned.body),
+        head: heads.split().freeze(),
+        body: message.slice_ref(scanned.body),
+    }
+}
+
+/// All messages of a request go to one queue, so they must agree on the topic, namespace included.
+fn same_topic(scanned: &Scanned<'_>, first: &Bytes) -> Result<(), Failure> {
+    let first = stored::scan(first)?;
+    if (scanned.namespace, scanned.topic) == (first.namespace, first.topic) {
+        return Ok(());
+    }
+    let (one, other) = (validate::Shown::from(first.topic), validate::Shown::from(scanned.topic));
+    let text =
+        format!("messages of one request are for topics `{one}` and `{other}`, or differ in namespace");
+    Err(Refusal::new(Code::MessageCorrupted, text).into())
+}
+
+/// The type that the content of a message makes it; what the sender calls it counts for transactions only.
+fn type_of(system: &System<'_>) -> MessageType {
+    if system.message_type == i32::from(MessageType::Transaction) {
+        MessageType::Transaction
+    } else if system.delivery_ms.is_some() {
+        MessageType::Delay
+    } else if system.message_group.is_some() {
+        MessageType::Fifo
+    } else if system.priority.is_some() {
+        MessageType::Priority
+    } else if system.lite_topic.is_some() {
+        MessageType::Lite
+    } else {
+        MessageType::Normal
+    }
+}

@@ -1,0 +1,199 @@
+//! Telemetry: one stream per client and broker, over which settings are settled.
+//!
+//! ```text
+//!   client: settings ──▶ session learns ──▶ merged settings      (again every few seconds to minutes)
+//!   client: any other command ──▶ nothing
+//! ```
+//!
+//! Promise: each settings frame is answered on its stream, which is also what a client waits for to start. A stream that
+//! ends takes nothing with it: the session lives on until it falls silent, and a later stream of the same client stays.
+//! Settings that break a rule end the stream as gRPC INVALID_ARGUMENT: this is the one call where clients expect that.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt, stream};
+use prost::Message;
+use wire::v2::{self, ClientType, Code, settings::PubSub, telemetry_command::Command};
+use wire::{frame, validate};
+
+use crate::authorize::{Action, Principal, Resource, authorize};
+use crate::call::{Call, GrpcError};
+use crate::gateway::{Gateway, name_of};
+use crate::refusal::{Refusal, ok};
+use crate::session::Session;
+use crate::settings::{self, millis};
+
+/// Topics of one client that are remembered.
+const TOPICS_MAX: usize = 1024;
+
+/// An open telemetry stream.
+struct OpenStream {
+    gateway: Arc<Gateway>,
+    call: Call,
+    number: u64,
+    session: Option<Arc<Session>>,
+}
+
+enum Answer {
+    Nothing,
+    Frame(Bytes),
+    /// A frame, and then the stream is complete.
+    Last(Bytes),
+    Fail(GrpcError),
+}
+
+impl Gateway {
+    /// Serves a telemetry stream: message bytes in, frames out.
+    pub fn telemetry<S, E>(
+        self: &Arc<Self>,
+        call: Call,
+        inbound: S,
+    ) -> impl Stream<Item = Result<Bytes, GrpcError>> + Send + use<S, E>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Send,
+    {
+        let number = self.streams.fetch_add(1, Ordering::Relaxed);
+        let open = OpenStream { gateway: Arc::clone(self), call, number, session: None };
+        stream::unfold(Some((open, Box::pin(inbound))), |state| async move {
+            let (mut open, mut inbound) = state?;
+            // Whether the client ended its side or was cut off: there is nobody left to answer.
+            while let Some(Ok(bytes)) = inbound.next().await {
+                match open.answer(bytes) {
+                    Answer::Nothing => {}
+                    Answer::Frame(frame) => return Some((Ok(frame), Some((open, inbound)))),
+                    Answer::Last(frame) => return Some((Ok(frame), None)),
+                    Answer::Fail(error) => return Some((Err(error), None)),
+                }
+            }
+            None
+        })
+    }
+}
+
+impl OpenStream {
+    fn answer(&mut self, bytes: Bytes) -> Answer {
+        if let Err(refusal) = self.call.identified() {
+            return Answer::Last(framed(refusal.status(), None));
+        }
+        let command = match v2::TelemetryCommand::decode(bytes) {
+            Ok(command) => command.command,
+            Err(error) => return Answer::Fail(GrpcError::invalid_argument(error.to_string())),
+        };
+        if let Some(session) = &self.session {
+            session.seen(self.gateway.now_ms());
+        }
+        // Results of commands that we never send, commands that only a server sends, and what is not known yet.
+        let Some(Command::Settings(settings)) = command else { return Answer::Nothing };
+        match self.settle(settings) {
+            Ok(settings) => Answer::Frame(framed(ok(), Some(settings))),
+            Err(refusal) if refusal.code == Code::Unauthorized => {
+                Answer::Last(framed(refusal.status(), None))
+            }
+            Err(refusal) => Answer::Fail(failure(&refusal)),
+        }
+    }
+
+    fn settle(&mut self, settings: v2::Settings) -> Result<v2::Settings, Refusal> {
+        let client_type = settings.client_type();
+        let request_timeout_ms =
+            settings.request_timeout.as_ref().and_then(|time| u64::try_from(millis(time)).ok());
+        let (group, topics, merged) = match &settings.pub_sub {
+            None => {
+                return Err(Refusal::new(
+                    Code::BadRequest,
+                    "settings hold neither publishing nor subscription",
+                ));
+            }
+            Some(PubSub::Publishing(publishing)) => {
+                let topics = producer_topics(publishing)?;
+                (None, topics, settings::for_producer(settings, self.gateway.config.limits.body_bytes_max))
+            }
+            Some(PubSub::Subscription(subscription)) => {
+                let (group, topics) = subscribed(subscription)?;
+                refuse_lite(client_type, &group)?;
+                let retry = self.gateway.consumer_group(&group)?.spec.retry.clone();
+                (Some(group), topics, settings::for_consumer(settings, &retry))
+            }
+        };
+        let session = self.gateway.sessions.touch(&self.call, self.gateway.now_ms())?;
+        session.learn(|profile| {
+            profile.client_type = client_type;
+            profile.group = group;
+            profile.topics = topics;
+            profile.language.clone_from(&self.call.language);
+            profile.version.clone_from(&self.call.version);
+            profile.remote = self.call.remote;
+            profile.stream = Some((self.number, self.call.remote));
+            if let Some(timeout_ms) = request_timeout_ms.filter(|timeout_ms| *timeout_ms > 0) {
+                profile.request_timeout_ms = timeout_ms;
+            }
+        });
+        self.session = Some(session);
+        Ok(merged)
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        if let Some(session) = &self.session {
+            session.detach(self.number);
+        }
+    }
+}
+
+/// Topics that a producer declared. None at all is legal, and blank ones, which an old SDK sends, do not count.
+fn producer_topics(publishing: &v2::Publishing) -> Result<Vec<String>, Refusal> {
+    let names =
+        publishing.topics.iter().map(|topic| topic.name.as_str()).filter(|name| !name.trim().is_empty());
+    names.map(|name| declared(name, Action::Publish)).take(TOPICS_MAX).collect()
+}
+
+/// The group and the topics of a consumer.
+fn subscribed(subscription: &v2::Subscription) -> Result<(String, Vec<String>), Refusal> {
+    let group = name_of(subscription.group.as_ref());
+    authorize(Principal::Anonymous, Action::Subscribe, Resource::ConsumerGroup(group))?;
+    let names = subscription.subscriptions.iter().map(|entry| name_of(entry.topic.as_ref()));
+    let topics =
+        names.map(|name| declared(name, Action::Subscribe)).take(TOPICS_MAX).collect::<Result<_, _>>()?;
+    Ok((group.to_owned(), topics))
+}
+
+fn declared(name: &str, action: Action) -> Result<String, Refusal> {
+    authorize(Principal::Anonymous, action, Resource::Topic(name))?;
+    validate::topic(name)?;
+    Ok(name.to_owned())
+}
+
+fn refuse_lite(client_type: ClientType, group: &str) -> Result<(), Refusal> {
+    match client_type {
+        ClientType::LitePushConsumer | ClientType::LiteSimpleConsumer => Err(Refusal::new(
+            Code::IllegalConsumerGroup,
+            format!("client type {} needs a lite group, `{group}` is none", client_type.as_str_name()),
+        )),
+        ClientType::Unspecified
+        | ClientType::Producer
+        | ClientType::PushConsumer
+        | ClientType::SimpleConsumer
+        | ClientType::PullConsumer => Ok(()),
+    }
+}
+
+fn failure(refusal: &Refusal) -> GrpcError {
+    let text = format!("process client telemetryCommand failed. {refusal}");
+    let code = i32::from(refusal.code);
+    if (40_000..50_000).contains(&code) {
+        GrpcError::invalid_argument(text)
+    } else {
+        GrpcError::internal(text)
+    }
+}
+
+fn framed(status: v2::Status, settings: Option<v2::Settings>) -> Bytes {
+    let command = v2::TelemetryCommand { status: Some(status), command: settings.map(Command::Settings) };
+    let mut out = BytesMut::new();
+    frame::put(&mut out, &command);
+    out.freeze()
+}

@@ -1,0 +1,117 @@
+//! The calls with one small request and one small reply: decoding, dispatch, and what is not served.
+
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use wire::v2::{self, Code};
+use wire::{frame, validate};
+
+use crate::authorize::{Action, Principal, Resource, authorize};
+use crate::call::{Call, GrpcError};
+use crate::gateway::{Gateway, name_of};
+use crate::method::Method;
+use crate::refusal::{Refusable, Refusal};
+
+impl Gateway {
+    /// Answers any call but sends, receives, acks and telemetry; the whole reply is appended.
+    pub async fn unary(
+        &self,
+        method: Method,
+        call: &Call,
+        request: Bytes,
+        out: &mut BytesMut,
+    ) -> Result<(), GrpcError> {
+        match method {
+            Method::QueryRoute => answer(request, out, |request| self.query_route(call, &request)),
+            Method::QueryAssignment => answer(request, out, |request| self.query_assignment(call, &request)),
+            Method::Heartbeat => answer(request, out, |request| self.heartbeat(call, &request)),
+            Method::NotifyClientTermination => answer(request, out, |request| self.terminate(call, &request)),
+            Method::ChangeInvisibleDuration => {
+                answer(request, out, |request| self.change_invisible(call, &request))
+            }
+            Method::ForwardMessageToDeadLetterQueue => {
+                let request = decode(request)?;
+                put(out, self.forward_to_dead_letters(call, request).await);
+                Ok(())
+            }
+            Method::EndTransaction => answer(request, out, |request| end_transaction(call, &request)),
+            Method::RecallMessage => answer(request, out, |request| self.recall(call, &request)),
+            Method::SyncLiteSubscription => answer::<
+                v2::SyncLiteSubscriptionRequest,
+                v2::SyncLiteSubscriptionResponse,
+            >(request, out, |_| not_served(call, "lite topics")),
+            Method::PullMessage => {
+                answer::<v2::PullMessageRequest, v2::PullMessageResponse>(request, out, |_| {
+                    not_served(call, PULL)
+                })
+            }
+            Method::UpdateOffset => {
+                answer::<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>(request, out, |_| {
+                    not_served(call, PULL)
+                })
+            }
+            Method::GetOffset => answer::<v2::GetOffsetRequest, v2::GetOffsetResponse>(request, out, |_| {
+                not_served(call, PULL)
+            }),
+            Method::QueryOffset => {
+                answer::<v2::QueryOffsetRequest, v2::QueryOffsetResponse>(request, out, |_| {
+                    not_served(call, PULL)
+                })
+            }
+            Method::SendMessage | Method::ReceiveMessage | Method::AckMessage | Method::Telemetry => {
+                Err(GrpcError::internal(format!("{method:?} has a way of its own")))
+            }
+        }
+    }
+
+    /// Recalls need a delayed message, and no topic takes those.
+    fn recall(
+        &self,
+        call: &Call,
+        request: &v2::RecallMessageRequest,
+    ) -> Result<v2::RecallMessageResponse, Refusal> {
+        call.identified()?;
+        let name = name_of(request.topic.as_ref());
+        authorize(Principal::Anonymous, Action::Publish, Resource::Topic(name))?;
+        self.topic(name)?;
+        let text =
+            format!("topic `{name}` is of type NORMAL, only messages of a DELAY topic can be recalled");
+        Err(Refusal::new(Code::MessagePropertyConflictWithType, text))
+    }
+}
+
+const PULL: &str = "pulls by offset";
+
+fn end_transaction(
+    call: &Call,
+    request: &v2::EndTransactionRequest,
+) -> Result<v2::EndTransactionResponse, Refusal> {
+    call.identified()?;
+    let name = name_of(request.topic.as_ref());
+    authorize(Principal::Anonymous, Action::Publish, Resource::Topic(name))?;
+    validate::topic(name)?;
+    validate::transaction_id(&request.transaction_id)?;
+    not_served(call, "transactions")
+}
+
+fn not_served<R>(call: &Call, what: &str) -> Result<R, Refusal> {
+    call.identified()?;
+    Err(Refusal::new(Code::NotImplemented, format!("{what} are not served by this version")))
+}
+
+fn answer<Q: Message + Default, R: Refusable>(
+    request: Bytes,
+    out: &mut BytesMut,
+    handle: impl FnOnce(Q) -> Result<R, Refusal>,
+) -> Result<(), GrpcError> {
+    put(out, handle(decode(request)?));
+    Ok(())
+}
+
+fn decode<Q: Message + Default>(request: Bytes) -> Result<Q, GrpcError> {
+    Q::decode(request)
+        .map_err(|error| GrpcError::invalid_argument(format!("request does not decode: {error}")))
+}
+
+fn put<R: Refusable>(out: &mut BytesMut, reply: Result<R, Refusal>) {
+    frame::put(out, &reply.unwrap_or_else(|refusal| R::with_status(refusal.status())));
+}
