@@ -193,7 +193,11 @@ type Applied = (Vec<ApplyOutcome>, Option<Ticket>);
 
 impl Group {
     /// Recovers what `disk` holds and begins a new epoch.
-    pub fn open(disk: Arc<dyn Disk>, config: GroupConfig, now_ms: u64) -> Result<(Arc<Self>, Writer), OpenError> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        config: GroupConfig,
+        now_ms: u64,
+    ) -> Result<(Arc<Self>, Writer), OpenError> {
         todo!()
     }
 
@@ -243,12 +247,22 @@ impl Group {
     }
 
     /// Creates or changes topics; one outcome per spec, and a ticket if something has to be written.
-    pub fn apply_topics(&self, specs: &[TopicSpec], adopt: Adopt, mailbox: &Arc<Mailbox>) -> Result<Applied, Busy> {
+    pub fn apply_topics(
+        &self,
+        specs: &[TopicSpec],
+        adopt: Adopt,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Applied, Busy> {
         todo!()
     }
 
     /// Deletes topics with their messages; with `owner`, only those of that owner.
-    pub fn delete_topics(&self, names: &[String], owner: Option<&str>, mailbox: &Arc<Mailbox>) -> Result<Applied, Busy> {
+    pub fn delete_topics(
+        &self,
+        names: &[String],
+        owner: Option<&str>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Applied, Busy> {
         todo!()
     }
 
