@@ -11,8 +11,23 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod clock;
+mod consumer;
 mod dial;
 mod endpoint;
+mod id;
+mod message;
+mod producer;
+mod session;
+mod status;
+mod transport;
 
+pub use consumer::{ConsumerConfig, RECEIVE_MAX, SimpleConsumer};
 pub use dial::{DialError, Trust};
 pub use endpoint::{Endpoint, InvalidEndpoint};
+pub use message::{Delivered, Message, SendReceipt};
+pub use producer::{Producer, ProducerConfig, SendError};
+pub use session::{ClientConfig, StartError};
+pub use status::{AskError, Refused};
+pub use transport::CallError;
+pub use wire::v2::Code;

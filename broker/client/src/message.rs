@@ -1,0 +1,181 @@
+//! Messages as a program sends and gets them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
+use wire::digest::DigestForm;
+use wire::v2;
+
+use crate::transport::Link;
+
+/// A message to send.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Where it goes.
+    pub topic: String,
+    /// What it says.
+    pub body: Bytes,
+    /// What consumers filter by.
+    pub tag: Option<String>,
+    /// What it can be found by.
+    pub keys: Vec<String>,
+    /// Whatever the programs agree on.
+    pub properties: Vec<(String, String)>,
+}
+
+impl Message {
+    /// A message with a body only.
+    pub fn new(topic: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { topic: topic.into(), body: body.into(), ..Self::default() }
+    }
+
+    /// Sets the tag.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    /// Adds a key.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.keys.push(key.into());
+        self
+    }
+
+    /// Adds a property.
+    #[must_use]
+    pub fn property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.push((key.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn into_proto(
+        self,
+        topic: v2::Resource,
+        id: String,
+        born_ms: u64,
+        born_host: String,
+    ) -> v2::Message {
+        v2::Message {
+            topic: Some(topic),
+            user_properties: self.properties.into_iter().collect(),
+            system_properties: Some(v2::SystemProperties {
+                tag: self.tag,
+                keys: self.keys,
+                message_id: id,
+                body_encoding: v2::Encoding::Identity.into(),
+                message_type: v2::MessageType::Normal.into(),
+                born_timestamp: Some(prost_types::Timestamp {
+                    seconds: (born_ms / 1000).cast_signed(),
+                    nanos: (born_ms % 1000 * 1_000_000) as i32,
+                }),
+                born_host,
+                ..Default::default()
+            }),
+            body: self.body,
+        }
+    }
+}
+
+/// A message that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendReceipt {
+    /// Its id.
+    pub message_id: String,
+    /// Its place in its queue.
+    pub offset: i64,
+}
+
+/// A message that was received: one delivery of it.
+#[derive(Clone)]
+pub struct Delivered {
+    /// Topic it was read from.
+    pub topic: String,
+    /// Its id, the same in each delivery.
+    pub message_id: String,
+    /// What it says.
+    pub body: Bytes,
+    /// Its tag.
+    pub tag: Option<String>,
+    /// Its keys.
+    pub keys: Vec<String>,
+    /// Its properties.
+    pub properties: HashMap<String, String>,
+    /// When it was sent, in milliseconds since 1970.
+    pub born_ms: i64,
+    /// Who sent it.
+    pub born_host: String,
+    /// When it was stored, in milliseconds since 1970.
+    pub stored_ms: i64,
+    /// Number of its queue.
+    pub queue: i32,
+    /// Its place in the queue.
+    pub offset: i64,
+    /// Which delivery this is, from 1.
+    pub attempt: i32,
+    /// What finishes or prolongs this delivery.
+    pub receipt_handle: String,
+    /// Topic and id that a dead letter had before.
+    pub dead_letter_of: Option<(String, String)>,
+    digest: Option<v2::Digest>,
+    pub(crate) link: Arc<Link>,
+}
+
+impl Delivered {
+    pub(crate) fn from_proto(message: v2::Message, link: &Arc<Link>) -> Self {
+        let system = message.system_properties.unwrap_or_default();
+        Self {
+            topic: message.topic.map(|topic| topic.name).unwrap_or_default(),
+            message_id: system.message_id,
+            body: message.body,
+            tag: system.tag,
+            keys: system.keys,
+            properties: message.user_properties,
+            born_ms: system.born_timestamp.as_ref().map_or(0, millis),
+            born_host: system.born_host,
+            stored_ms: system.store_timestamp.as_ref().map_or(0, millis),
+            queue: system.queue_id,
+            offset: system.queue_offset.unwrap_or_default(),
+            attempt: system.delivery_attempt.unwrap_or_default(),
+            receipt_handle: system.receipt_handle.unwrap_or_default(),
+            dead_letter_of: system.dead_letter_queue.map(|origin| (origin.topic, origin.message_id)),
+            digest: system.body_digest,
+            link: link.clone(),
+        }
+    }
+
+    /// Whether the body is what the server says it is. Reads all of it.
+    pub fn is_intact(&self) -> bool {
+        let Some(digest) = &self.digest else { return true };
+        match digest.r#type() {
+            v2::DigestType::Crc32 => {
+                let crc = crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, &self.body);
+                u64::from_str_radix(&digest.checksum, 16) == Ok(crc)
+            }
+            v2::DigestType::Md5 => {
+                DigestForm::Md5.digest(0, &self.body).as_str().eq_ignore_ascii_case(&digest.checksum)
+            }
+            v2::DigestType::Unspecified | v2::DigestType::Sha1 => true,
+        }
+    }
+}
+
+impl std::fmt::Debug for Delivered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivered")
+            .field("topic", &self.topic)
+            .field("message_id", &self.message_id)
+            .field("queue", &self.queue)
+            .field("offset", &self.offset)
+            .field("attempt", &self.attempt)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn millis(time: &prost_types::Timestamp) -> i64 {
+    time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos / 1_000_000))
+}

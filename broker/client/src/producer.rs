@@ -1,0 +1,180 @@
+//! A producer of messages without order or delay.
+//!
+//! Promise: a message that was answered with a receipt is stored. One that failed with `SendError::Refused` or `NotSent` is not;
+//! after `Unknown` it may be, and a send that was tried again may have stored it twice, with one id.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use wire::v2::{self, Code};
+
+use crate::clock::now_ms;
+use crate::id::{MessageIds, host_name};
+use crate::message::{Message, SendReceipt};
+use crate::session::{ClientConfig, Role, Session, StartError};
+use crate::status::{AskError, Refused, check};
+use crate::transport::{CallError, Rpc};
+
+const BACKOFF_MS_MIN: u64 = 10;
+const BACKOFF_MS_MAX: u64 = 1000;
+
+/// How a producer sends.
+#[derive(Debug, Clone)]
+pub struct ProducerConfig {
+    /// How to reach the servers.
+    pub client: ClientConfig,
+    /// Topics whose routes are asked for at the start; others follow with their first message.
+    pub topics: Vec<String>,
+    /// How often a send is tried, at least once.
+    pub attempts_max: u32,
+}
+
+impl ProducerConfig {
+    /// Three attempts.
+    pub fn new(client: ClientConfig) -> Self {
+        Self { client, topics: Vec::new(), attempts_max: 3 }
+    }
+}
+
+/// A message that was not confirmed.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Messages of one request must be of one topic, and there must be one.
+    #[error("a request takes messages of one topic, and at least one")]
+    Mixed,
+    /// The server does not take it; it is not stored.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// No queue to send to, or no connection; it is not stored.
+    #[error("not sent: {0}")]
+    NotSent(AskError),
+    /// The outcome of the last attempt is not known: it may be stored.
+    #[error("outcome unknown: {0}")]
+    Unknown(CallError),
+}
+
+/// Sends messages; share it by reference or in an `Arc`.
+pub struct Producer {
+    session: Session,
+    attempts_max: u32,
+    ids: MessageIds,
+    host: String,
+    turn: AtomicUsize,
+}
+
+impl Producer {
+    /// Connects and introduces itself.
+    pub async fn start(config: ProducerConfig) -> Result<Self, StartError> {
+        let session = Session::start(config.client, Role::Producer { topics: config.topics }).await?;
+        Ok(Self {
+            session,
+            attempts_max: config.attempts_max.max(1),
+            ids: MessageIds::new(),
+            host: host_name(),
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Sends one message.
+    pub async fn send(&self, message: Message) -> Result<SendReceipt, SendError> {
+        let mut results = self.send_all(vec![message]).await?;
+        results.pop().map_or(Err(SendError::Mixed), |result| Ok(result?))
+    }
+
+    /// Sends messages of one topic in one request; each has its own result, in their order.
+    pub async fn send_all(
+        &self,
+        messages: Vec<Message>,
+    ) -> Result<Vec<Result<SendReceipt, Refused>>, SendError> {
+        let topic = messages.first().map(|message| message.topic.clone()).ok_or(SendError::Mixed)?;
+        if messages.iter().any(|message| message.topic != topic) {
+            return Err(SendError::Mixed);
+        }
+        let now_ms = now_ms();
+        let resource = self.session.resource(&topic);
+        let messages = messages.into_iter().map(|message| {
+            message.into_proto(resource.clone(), self.ids.next(now_ms), now_ms, self.host.clone())
+        });
+        let request = v2::SendMessageRequest { messages: messages.collect() };
+        let mut maybe_stored = None;
+        for attempt in 1.. {
+            let error = match self.attempt(&topic, &request).await {
+                Ok(results) => return Ok(results),
+                Err(error) => error,
+            };
+            let final_one = attempt >= self.attempts_max || !is_retryable(&error);
+            match error {
+                AskError::Call(call) if !call.is_not_sent() => maybe_stored = Some(call),
+                error if final_one => {
+                    return Err(maybe_stored.map_or_else(|| not_stored(error), SendError::Unknown));
+                }
+                error @ (AskError::Call(_) | AskError::Refused(_) | AskError::NoQueue(_)) => {
+                    pause(&error, attempt).await;
+                }
+            }
+            if final_one {
+                break;
+            }
+            // The queues may have moved; if nobody answers, the next attempt tells.
+            let _ = self.session.refresh(&topic).await;
+        }
+        Err(SendError::Unknown(maybe_stored.expect("the loop ends only after a lost call")))
+    }
+
+    /// Ends the session in good order.
+    pub async fn close(self) {
+        self.session.close().await;
+    }
+
+    async fn attempt(
+        &self,
+        topic: &str,
+        request: &v2::SendMessageRequest,
+    ) -> Result<Vec<Result<SendReceipt, Refused>>, AskError> {
+        let route = self.session.route(topic).await?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let queue = route.writable(turn).ok_or_else(|| AskError::NoQueue(topic.to_owned()))?;
+        let answer: v2::SendMessageResponse = queue.link.call(Rpc::SendMessage, request).await?;
+        // One code for all messages means that all have failed with it, unless it is the good one.
+        match answer.status.as_ref().map(v2::Status::code) {
+            Some(Code::MultipleResults) => {}
+            _ => check(answer.status.as_ref())?,
+        }
+        if answer.entries.len() != request.messages.len() {
+            let text = format!("{} results for {} messages", answer.entries.len(), request.messages.len());
+            return Err(CallError::Unreadable(text).into());
+        }
+        let receipt = |entry: v2::SendResultEntry| {
+            check(entry.status.as_ref())?;
+            Ok(SendReceipt { message_id: entry.message_id, offset: entry.offset })
+        };
+        Ok(answer.entries.into_iter().map(receipt).collect())
+    }
+}
+
+fn is_retryable(error: &AskError) -> bool {
+    match error {
+        AskError::Call(_) | AskError::NoQueue(_) => true,
+        AskError::Refused(refused) => refused.is_retryable(),
+    }
+}
+
+fn not_stored(error: AskError) -> SendError {
+    match error {
+        AskError::Refused(refused) => SendError::Refused(refused),
+        error @ (AskError::Call(_) | AskError::NoQueue(_)) => SendError::NotSent(error),
+    }
+}
+
+/// A server with too much to do wants a pause, and one that cannot be reached a moment; otherwise the next is asked at once.
+async fn pause(error: &AskError, attempt: u32) {
+    let wanted = match error {
+        AskError::Refused(refused) => refused.code() == Some(Code::TooManyRequests),
+        AskError::Call(_) | AskError::NoQueue(_) => true,
+    };
+    if wanted {
+        let ms = (BACKOFF_MS_MIN << attempt.min(10)).min(BACKOFF_MS_MAX);
+        sleep(Duration::from_millis(ms)).await;
+    }
+}

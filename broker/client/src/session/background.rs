@@ -1,0 +1,120 @@
+//! What goes on while the client is used: sessions, heartbeats, routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::debug;
+use wire::v2;
+use wire::v2::telemetry_command::Command;
+
+use super::route::broker_endpoints;
+use super::settings::addresses;
+use super::{Readiness, Route, RouteQueue, Shared};
+use crate::status::{AskError, check};
+use crate::transport::{CallError, Link, Rpc};
+
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
+/// Heartbeats between two looks at the routes.
+const ROUTES_EVERY: u32 = 3;
+const SESSION_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Asks for the queues of a topic and keeps the answer.
+pub(crate) async fn query_route(shared: &Arc<Shared>, topic: &str) -> Result<Arc<Route>, AskError> {
+    let request = v2::QueryRouteRequest {
+        topic: Some(shared.resource(topic)),
+        endpoints: Some(addresses(&shared.config.endpoints)),
+    };
+    let answer: v2::QueryRouteResponse = shared.access.call(Rpc::QueryRoute, &request).await?;
+    check(answer.status.as_ref())?;
+    let mut queues = Vec::with_capacity(answer.message_queues.len());
+    for queue in answer.message_queues {
+        let tls = shared.config.endpoints.first().is_some_and(|endpoint| endpoint.tls);
+        let advertised = broker_endpoints(&queue, tls);
+        let pinned = shared.config.pinned || advertised.is_empty();
+        let endpoints = if pinned { shared.config.endpoints.clone() } else { advertised };
+        let link = shared.link(endpoints).map_err(|error| CallError::Unreadable(error.to_string()))?;
+        queues.push(RouteQueue { queue, link });
+    }
+    if queues.is_empty() {
+        return Err(AskError::NoQueue(topic.to_owned()));
+    }
+    let route = Arc::new(Route::new(queues));
+    shared.routes.lock().insert(topic.to_owned(), route.clone());
+    Ok(route)
+}
+
+/// Heartbeats and routes, until the session is dropped.
+pub(crate) async fn keep_up(shared: Arc<Shared>) {
+    let mut ticks = interval(HEARTBEAT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0u32;
+    loop {
+        ticks.tick().await;
+        for link in shared.links() {
+            heartbeat(&shared, &link).await;
+        }
+        count = count.wrapping_add(1);
+        if count.is_multiple_of(ROUTES_EVERY) {
+            let topics: Vec<_> = shared.routes.lock().keys().cloned().collect();
+            for topic in topics {
+                if let Err(error) = query_route(&shared, &topic).await {
+                    debug!(topic, %error, "routes stay as they were");
+                }
+            }
+        }
+    }
+}
+
+/// Holds a session with one server: settings there and back, then commands, until the session is dropped.
+pub(crate) async fn hold_session(shared: Arc<Shared>, link: Arc<Link>, tell: watch::Sender<Readiness>) {
+    loop {
+        if let Err(error) = converse(&shared, &link, &tell).await {
+            let peer = &link.endpoints()[0];
+            debug!(%peer, %error, "session ended");
+        }
+        sleep(SESSION_AGAIN_AFTER).await;
+    }
+}
+
+async fn converse(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    tell: &watch::Sender<Readiness>,
+) -> Result<(), CallError> {
+    let settings = Command::Settings(shared.role.settings(shared));
+    let first = v2::TelemetryCommand { status: None, command: Some(settings) };
+    let mut incoming = link.converse(Rpc::Telemetry, &first).await?;
+    while let Some(message) = incoming.next().await? {
+        let command = v2::TelemetryCommand::decode(message)?;
+        match (command.status.as_ref().map(|status| check(Some(status))), command.command) {
+            (Some(Err(refused)), _) => tell.send_replace(Readiness::Refused(refused)),
+            (_, Some(Command::Settings(_))) => tell.send_replace(Readiness::Ready),
+            (_, Some(Command::ReconnectEndpointsCommand(_))) => {
+                link.reconnect();
+                return Ok(());
+            }
+            // The other commands are for consumers and producers of kinds that this client does not have.
+            (_, _) => continue,
+        };
+    }
+    Ok(())
+}
+
+async fn heartbeat(shared: &Arc<Shared>, link: &Arc<Link>) {
+    let request = v2::HeartbeatRequest {
+        group: shared.role.group(shared),
+        client_type: shared.role.client_type().into(),
+    };
+    let answer: Result<v2::HeartbeatResponse, _> = link.call(Rpc::Heartbeat, &request).await;
+    if let Err(error) = answer {
+        let peer = &link.endpoints()[0];
+        debug!(%peer, %error, "heartbeat failed");
+        // A connection without answers may be half open: the other end is gone and nobody told us.
+        if matches!(error, CallError::Timeout(_)) {
+            link.reconnect();
+        }
+    }
+}
