@@ -15,14 +15,29 @@
 //! Limits: one writer; a batch of at most [`BATCH_BYTES_MAX`] and of what a segment holds.
 //! Not here: which record lies at which offset of a queue (`index`), what a record means (`engine`).
 
+mod codec;
+mod compose;
 mod error;
+mod identity;
+mod prepare;
+mod reader;
+mod recover;
+mod scan;
+mod segment;
+mod shared;
+mod writer;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::disk::Disk;
 use crate::units::{Epoch, Offset, Position, QueueId};
+
+use self::codec::{RecordHeader, record_bytes};
+use self::compose::Composer;
+use self::segment::Segment;
+use self::shared::Shared;
+use self::writer::{Chain, Tails};
 
 pub use error::{AppendError, OpenError, Poisoned, PrepareError, ReadError, RetainError};
 
@@ -174,6 +189,39 @@ pub fn crc32(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes) as u32
 }
 
+/// The writing end of the log; owned by one thread.
+#[derive(Debug)]
+pub struct Log {
+    shared: Arc<Shared>,
+    segment_bytes: u64,
+    active: Arc<Segment>,
+    /// Where the next batch goes.
+    tail: Position,
+    epoch: Epoch,
+    chain: Chain,
+    tails: Tails,
+    composer: Composer,
+}
+
+/// The reading end of the log; cheap to clone, for any thread.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    shared: Arc<Shared>,
+}
+
+/// Makes the next segment ahead of its use; for a background thread.
+#[derive(Clone, Debug)]
+pub struct Preparer {
+    shared: Arc<Shared>,
+}
+
+/// A stored record whose checksums were verified.
+#[derive(Clone, Debug)]
+pub struct Record {
+    header: RecordHeader,
+    bytes: Bytes,
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
         Self { segment_bytes: 256 << 20, flush: Flush::Sync, new_id: None }
@@ -185,190 +233,68 @@ impl Kind {
     pub const fn takes_offset(self) -> bool {
         matches!(self, Self::Message | Self::Link)
     }
-}
 
-/// The writing end of the log; owned by one thread.
-#[derive(Debug)]
-pub struct Log {}
-
-/// The reading end of the log; cheap to clone, for any thread.
-#[derive(Clone, Debug)]
-pub struct LogReader {}
-
-/// Makes the next segment ahead of its use; for a background thread.
-#[derive(Clone, Debug)]
-pub struct Preparer {}
-
-/// A stored record whose checksums were verified.
-#[derive(Clone, Debug)]
-pub struct Record {}
-
-impl Log {
-    /// Recovers the log and begins a new epoch.
-    ///
-    /// Scans from `from.covered`, calls `fold` for each record above it in order (the new `Epoch` record included),
-    /// and cuts a torn tail. Bytes that do not verify although they are known to have been synced are an error.
-    pub fn open(
-        _disk: Arc<dyn Disk>,
-        _config: LogConfig,
-        _from: Replay,
-        _now_ms: u64,
-        _fold: &mut dyn FnMut(&Entry<'_>),
-    ) -> Result<Self, OpenError> {
-        todo!()
-    }
-
-    /// Identity of the log.
-    pub fn id(&self) -> [u8; 16] {
-        todo!()
-    }
-
-    /// The epoch that this open began.
-    pub fn epoch(&self) -> Epoch {
-        todo!()
-    }
-
-    /// Start of the oldest segment that is kept.
-    pub fn head(&self) -> Position {
-        todo!()
-    }
-
-    /// End of the bytes handed to the disk.
-    pub fn written(&self) -> Position {
-        todo!()
-    }
-
-    /// End of the bytes that survive a power cut.
-    pub fn durable(&self) -> Position {
-        todo!()
-    }
-
-    /// The next offset of every queue that has one above 0.
-    pub fn tails(&self) -> Vec<(QueueId, Offset)> {
-        todo!()
-    }
-
-    /// A reading end.
-    pub fn reader(&self) -> LogReader {
-        todo!()
-    }
-
-    /// The handle that makes the next segment ahead of its use.
-    pub fn preparer(&self) -> Preparer {
-        todo!()
-    }
-
-    /// Writes the drafts as one batch: all of them or, with an error, none.
-    ///
-    /// After `Full` and `TooLarge` the log is as it was. A batch without `Message`s (acks, meta, links) is still taken
-    /// for a while when batches with messages are refused as `Full`.
-    pub fn append(&mut self, _drafts: &[Draft], _now_ms: u64) -> Result<Vec<Placed>, AppendError> {
-        todo!()
-    }
-
-    /// Makes everything written so far last; returns how far that is.
-    pub fn sync(&mut self) -> Result<Position, Poisoned> {
-        todo!()
-    }
-
-    /// Deletes old segments that lie wholly below `keep_from` (what the newest checkpoint covers); returns the head.
-    pub fn retain(
-        &mut self,
-        _now_ms: u64,
-        _retention: Retention,
-        _keep_from: Position,
-    ) -> Result<Position, RetainError> {
-        todo!()
+    /// Whether a fold is given the body.
+    pub(crate) const fn shows_payload(self) -> bool {
+        !matches!(self, Self::Message | Self::Pad)
     }
 }
 
-impl LogReader {
-    /// Reads the record at `position`, `bytes` long; may wait for the device.
-    pub fn read(&self, _position: Position, _bytes: u32) -> Result<Record, ReadError> {
-        todo!()
+impl Draft {
+    /// A record without a queue, for changes of state.
+    pub fn control(kind: Kind, payload: Bytes) -> Self {
+        Self {
+            kind,
+            encoding: Encoding::None,
+            queue: QueueId::NONE,
+            count: 1,
+            attempt: 0,
+            tag_hash: 0,
+            key_hash: 0,
+            body_crc: crc32(&payload),
+            head: Bytes::new(),
+            body: payload,
+        }
     }
 
-    /// As `read`, but `None` where it would wait for the device.
-    pub fn read_cached(&self, _position: Position, _bytes: u32) -> Result<Option<Record>, ReadError> {
-        todo!()
+    /// Length of the record it becomes.
+    pub fn bytes(&self) -> u64 {
+        record_bytes(self.head.len() as u64, self.body.len() as u64)
     }
 
-    /// Reads several records, given in rising order; neighbours come with one system call. One result for each.
-    pub fn read_span(&self, _wanted: &[(Position, u32)]) -> Vec<Result<Record, ReadError>> {
-        todo!()
-    }
-
-    /// As `read_span`, but `None` where it would wait for the device.
-    pub fn read_span_cached(&self, _wanted: &[(Position, u32)]) -> Vec<Result<Option<Record>, ReadError>> {
-        todo!()
-    }
-
-    /// Start of the oldest segment that is kept.
-    pub fn head(&self) -> Position {
-        todo!()
-    }
-
-    /// End of the bytes handed to the disk.
-    pub fn written(&self) -> Position {
-        todo!()
-    }
-
-    /// End of the bytes that survive a power cut.
-    pub fn durable(&self) -> Position {
-        todo!()
-    }
-
-    /// As [`Log::sync`], from any thread; the writer may go on meanwhile.
-    pub fn sync(&self) -> Result<Position, Poisoned> {
-        todo!()
-    }
-}
-
-impl Preparer {
-    /// Makes the next segment if there is none; true if it did. May take long: the writer only waits for it when the
-    /// active segment is full.
-    pub fn prepare(&self, _now_ms: u64) -> Result<bool, PrepareError> {
-        todo!()
-    }
-}
-
-impl Record {
-    /// What a fold sees of it; `body` as there.
-    pub fn entry(&self) -> Entry<'_> {
-        todo!()
-    }
-
-    /// The fields beside the body.
-    pub fn head(&self) -> Bytes {
-        todo!()
-    }
-
-    /// The body, or the payload of a control record.
-    pub fn body(&self) -> Bytes {
-        todo!()
-    }
-
-    /// Checksum of the body.
-    pub fn body_crc(&self) -> u32 {
-        todo!()
+    pub(crate) fn header(
+        &self,
+        position: Position,
+        offset: Offset,
+        stored_ms: u64,
+        epoch: Epoch,
+    ) -> RecordHeader {
+        RecordHeader {
+            position,
+            kind: self.kind,
+            encoding: self.encoding,
+            queue: self.queue,
+            offset,
+            count: self.count,
+            attempt: self.attempt,
+            tag_hash: self.tag_hash,
+            key_hash: self.key_hash,
+            stored_ms,
+            epoch,
+            body_crc: self.body_crc,
+            head_bytes: self.head.len() as u32,
+            body_bytes: self.body.len() as u32,
+        }
     }
 }
 
 impl<'a> Entry<'a> {
     /// The entry of a draft that was just placed, for folding what one has appended oneself.
-    pub fn of(_draft: &'a Draft, _placed: &Placed, _epoch: Epoch) -> Self {
-        todo!()
+    pub fn of(draft: &'a Draft, placed: &Placed, epoch: Epoch) -> Self {
+        let header = draft.header(placed.position, placed.offset, placed.stored_ms, epoch);
+        Self { body: if draft.kind.shows_payload() { &draft.body } else { &[] }, ..header.entry() }
     }
 }
 
-impl Draft {
-    /// Length of the record it becomes.
-    pub fn bytes(&self) -> u64 {
-        todo!()
-    }
-
-    /// A control record without a queue.
-    pub fn control(_kind: Kind, _payload: Bytes) -> Self {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! The promises of the log, kept or broken on a simulated disk.
+
+mod basics;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::disk::Disk;
+use crate::disk::sim::SimDisk;
+
+/// Small segments, so that a few records cross several.
+const SEGMENT_BYTES: u64 = 16 << 10;
+
+/// What a fold saw, without borrowing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    kind: Kind,
+    position: Position,
+    bytes: u32,
+    queue: QueueId,
+    offset: Offset,
+    stored_ms: u64,
+    epoch: Epoch,
+}
+
+impl From<&Entry<'_>> for Seen {
+    fn from(entry: &Entry<'_>) -> Self {
+        Self {
+            kind: entry.kind,
+            position: entry.position,
+            bytes: entry.bytes,
+            queue: entry.queue,
+            offset: entry.offset,
+            stored_ms: entry.stored_ms,
+            epoch: entry.epoch,
+        }
+    }
+}
+
+fn config(flush: Flush) -> LogConfig {
+    LogConfig { segment_bytes: SEGMENT_BYTES, flush, new_id: Some([7; 16]) }
+}
+
+fn message(queue: u32, body: impl Into<Bytes>) -> Draft {
+    let body = body.into();
+    Draft {
+        kind: Kind::Message,
+        encoding: Encoding::RocketmqV2,
+        queue: QueueId(queue),
+        count: 1,
+        attempt: 0,
+        tag_hash: 5,
+        key_hash: 6,
+        body_crc: crc32(&body),
+        head: Bytes::from_static(b"head"),
+        body,
+    }
+}
+
+/// Opens the log on a disk, from the start; returns what the fold saw.
+fn open(disk: &SimDisk, flush: Flush) -> Result<(Log, Vec<Seen>), OpenError> {
+    open_from(disk, config(flush), Replay::default())
+}
+
+fn open_from(disk: &SimDisk, config: LogConfig, from: Replay) -> Result<(Log, Vec<Seen>), OpenError> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut seen = Vec::new();
+    let log = Log::open(disk, config, from, 1_000, &mut |entry| seen.push(Seen::from(entry)))?;
+    Ok((log, seen))
+}
+
+/// The messages among what was seen.
+fn messages(seen: &[Seen]) -> Vec<&Seen> {
+    seen.iter().filter(|seen| seen.kind == Kind::Message).collect()
+}

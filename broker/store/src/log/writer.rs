@@ -1,0 +1,330 @@
+//! The writing end: drafts become one batch, one vectored write, and then the batch exists.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::codec::{BatchHeader, HEADER_BYTES, RecordHeader};
+use super::compose::Composer;
+use super::error::{AppendError, OpenError, Poisoned, PrepareError, RetainError};
+use super::prepare::{Next, begin_next, retire, want_next};
+use super::segment::{PAD_BYTES_MIN, PAGE_BYTES};
+use super::shared::Shared;
+use super::{
+    BATCH_BYTES_MAX, Draft, Encoding, Entry, Kind, Log, LogConfig, LogReader, Placed, Preparer, Replay,
+    Retention, crc32, recover,
+};
+use crate::disk::Disk;
+use crate::units::{Epoch, Offset, Position, QueueId};
+
+/// The last part of a segment that batches with messages may only use if the next segment is there.
+const RESERVE_PARTS: u64 = 16;
+
+/// So much may wait for a sync. Recovery looks no further than this for a proof that bytes were once synced.
+pub(crate) const WINDOW_BYTES: u64 = 64 << 20;
+
+/// What links a batch to the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Chain {
+    /// CRC of the last batch's header; `None` at the first batch that is kept.
+    pub(crate) crc: Option<u32>,
+    pub(crate) epoch: Epoch,
+    pub(crate) written_ms: u64,
+}
+
+/// The next offset of every queue.
+pub(crate) type Tails = HashMap<QueueId, Offset, BuildHasherDefault<QueueHasher>>;
+
+/// Spreads queue ids, which are small and dense, over a table; the same in every run.
+#[derive(Default)]
+pub(crate) struct QueueHasher(u64);
+
+impl Log {
+    /// Recovers the log and begins a new epoch.
+    ///
+    /// Scans from `from.covered`, calls `fold` for each record above it in order (the new `Epoch` record included),
+    /// and cuts a torn tail. Bytes that do not verify although they are known to have been synced are an error; a
+    /// message whose body alone is damaged is folded all the same, and reading it is the error.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        config: LogConfig,
+        from: Replay,
+        now_ms: u64,
+        fold: &mut dyn FnMut(&Entry<'_>),
+    ) -> Result<Self, OpenError> {
+        let recovered = recover::recover(&disk, &config, from, now_ms, fold)?;
+        let active = Arc::clone(recovered.segments.last().expect("recovery leaves a segment to write to"));
+        let next = Next::new(config.segment_bytes, config.flush, recovered.next);
+        let shared = Shared::new(disk, recovered.id, recovered.segments, recovered.tail, next);
+        let mut log = Self {
+            shared: Arc::new(shared),
+            segment_bytes: config.segment_bytes,
+            active,
+            tail: recovered.tail,
+            epoch: Epoch(recovered.chain.epoch.0 + 1),
+            chain: recovered.chain,
+            tails: recovered.tails,
+            composer: Composer::default(),
+        };
+        log.begin_epoch(now_ms, fold)?;
+        Ok(log)
+    }
+
+    /// Identity of the log.
+    pub fn id(&self) -> [u8; 16] {
+        self.shared.id
+    }
+
+    /// The epoch that this open began.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Start of the oldest segment that is kept.
+    pub fn head(&self) -> Position {
+        self.shared.head()
+    }
+
+    /// End of the bytes handed to the disk.
+    pub fn written(&self) -> Position {
+        self.tail
+    }
+
+    /// End of the bytes that survive a power cut.
+    pub fn durable(&self) -> Position {
+        self.shared.durable()
+    }
+
+    /// The next offset of every queue that ever had a record, in no order.
+    pub fn tails(&self) -> Vec<(QueueId, Offset)> {
+        self.tails.iter().map(|(&queue, &tail)| (queue, tail)).collect()
+    }
+
+    /// A reading end.
+    pub fn reader(&self) -> LogReader {
+        LogReader { shared: Arc::clone(&self.shared) }
+    }
+
+    /// The handle that makes the next segment ahead of its use.
+    pub fn preparer(&self) -> Preparer {
+        Preparer { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Writes the drafts as one batch: all of them or, with an error, none.
+    ///
+    /// After `Full` and `TooLarge` the log is as it was. A batch without `Message`s (acks, meta, links) is still taken
+    /// for a while when batches with messages are refused as `Full`.
+    pub fn append(&mut self, drafts: &[Draft], now_ms: u64) -> Result<Vec<Placed>, AppendError> {
+        assert!(
+            drafts.iter().all(|draft| !matches!(draft.kind, Kind::Epoch | Kind::Pad)),
+            "only the log writes `Epoch` and `Pad`"
+        );
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(drafts, now_ms)
+    }
+
+    /// Makes everything written so far last; returns how far that is.
+    pub fn sync(&mut self) -> Result<Position, Poisoned> {
+        self.shared.sync()
+    }
+
+    /// Deletes old segments that lie wholly below `keep_from` (what the newest checkpoint covers); returns the head.
+    ///
+    /// The segment of the last batch always stays, and so does the one before until the next has its first batch.
+    pub fn retain(
+        &mut self,
+        now_ms: u64,
+        retention: Retention,
+        keep_from: Position,
+    ) -> Result<Position, RetainError> {
+        while let Some((oldest, second)) = self.shared.oldest_two() {
+            let Some(ended_ms) = second.first_ms() else { break };
+            let expired = now_ms.saturating_sub(ended_ms) > retention.max_age_ms;
+            let oversize = retention.max_bytes.is_some_and(|max| self.tail.0 - oldest.start.0 > max);
+            if oldest.end() > keep_from || !(expired || oversize) {
+                break;
+            }
+            retire(&*self.shared.disk, &oldest)
+                .map_err(|source| RetainError { file: oldest.path(), source })?;
+            self.shared.drop_oldest();
+        }
+        Ok(self.head())
+    }
+
+    fn begin_epoch(&mut self, now_ms: u64, fold: &mut dyn FnMut(&Entry<'_>)) -> Result<(), OpenError> {
+        let draft = Draft::control(Kind::Epoch, bytes::Bytes::new());
+        let file = self.active.path();
+        let placed = self.write(std::slice::from_ref(&draft), now_ms).map_err(|error| match error {
+            AppendError::Full { needed_bytes, free_bytes } => OpenError::Full { needed_bytes, free_bytes },
+            other => OpenError::Io { file: file.clone(), source: std::io::Error::other(other) },
+        })?;
+        // Before anything of this epoch is told to anyone: another start must not begin the same one.
+        self.sync().map_err(|error| OpenError::Io { file, source: std::io::Error::other(error) })?;
+        fold(&Entry::of(&draft, &placed[0], self.epoch));
+        Ok(())
+    }
+
+    fn write(&mut self, drafts: &[Draft], now_ms: u64) -> Result<Vec<Placed>, AppendError> {
+        self.shared.check()?;
+        let bytes = batch_bytes(drafts);
+        let limit_bytes = BATCH_BYTES_MAX.min(self.segment_bytes - PAGE_BYTES);
+        if bytes > limit_bytes {
+            return Err(AppendError::TooLarge { bytes, limit_bytes });
+        }
+        let now_ms = now_ms.max(self.chain.written_ms);
+        self.make_room(bytes, drafts.iter().any(|draft| draft.kind == Kind::Message), now_ms)?;
+        if self.tail.0 + bytes - self.durable().0 > WINDOW_BYTES {
+            self.shared.sync()?;
+        }
+        let mut composer = std::mem::take(&mut self.composer);
+        let (placed, crc) = self.compose(&mut composer, drafts, bytes, now_ms);
+        let at = self.active.at(self.tail);
+        self.active
+            .file
+            .write_at(&composer.slices(drafts), at)
+            .map_err(|error| self.shared.poison("write", self.active.path(), &error))?;
+        self.composer = composer;
+        if self.tail == self.active.first() {
+            self.active.begin(now_ms);
+        }
+        self.advance(bytes, crc, now_ms);
+        Ok(placed)
+    }
+
+    /// Makes sure that the active segment takes a batch of `bytes`, or changes nothing.
+    fn make_room(&mut self, bytes: u64, has_messages: bool, now_ms: u64) -> Result<(), AppendError> {
+        let left = self.active.end().0 - self.tail.0;
+        if bytes > left {
+            let next = begin_next(&self.shared, now_ms).map_err(|error| self.unprepared(error))?;
+            self.pad(now_ms)?;
+            self.tail = next.first();
+            self.shared.advance(self.tail);
+            self.active = next;
+        }
+        let left = self.active.end().0 - self.tail.0 - bytes;
+        if has_messages && left < self.active.bytes / RESERVE_PARTS {
+            want_next(&self.shared, now_ms).map_err(|error| self.unprepared(error))?;
+        }
+        Ok(())
+    }
+
+    /// Fills the rest of the active segment.
+    fn pad(&mut self, now_ms: u64) -> Result<(), Poisoned> {
+        let left = self.active.end().0 - self.tail.0;
+        if left < PAD_BYTES_MIN {
+            return Ok(());
+        }
+        let record = RecordHeader {
+            position: Position(self.tail.0 + HEADER_BYTES),
+            kind: Kind::Pad,
+            encoding: Encoding::None,
+            queue: QueueId::NONE,
+            offset: Offset(0),
+            count: 0,
+            attempt: 0,
+            tag_hash: 0,
+            key_hash: 0,
+            stored_ms: now_ms,
+            epoch: self.epoch,
+            body_crc: 0,
+            head_bytes: 0,
+            body_bytes: (left - PAD_BYTES_MIN) as u32,
+        };
+        let mut buffer = Vec::with_capacity(PAD_BYTES_MIN as usize);
+        let (header, crc) = self.batch_header(left, 1, now_ms).encode(self.shared.seal);
+        buffer.extend_from_slice(&header);
+        record.encode(self.shared.seal, &[], &mut buffer);
+        self.active
+            .file
+            .write_at(&[IoSlice::new(&buffer)], self.active.at(self.tail))
+            .map_err(|error| self.shared.poison("write", self.active.path(), &error))?;
+        self.advance(left, crc, now_ms);
+        Ok(())
+    }
+
+    /// Lays the batch out in the composer's buffer and assigns positions, offsets and times.
+    fn compose(
+        &mut self,
+        composer: &mut Composer,
+        drafts: &[Draft],
+        bytes: u64,
+        now_ms: u64,
+    ) -> (Vec<Placed>, u32) {
+        let (header, crc) = self.batch_header(bytes, drafts.len() as u32, now_ms).encode(self.shared.seal);
+        composer.begin(&header);
+        let mut placed = Vec::with_capacity(drafts.len());
+        let mut position = Position(self.tail.0 + HEADER_BYTES);
+        for (number, draft) in drafts.iter().enumerate() {
+            debug_assert_eq!(draft.body_crc, crc32(&draft.body), "the draft's checksum is wrong");
+            let offset = self.assign_offset(draft);
+            let header = draft.header(position, offset, now_ms, self.epoch);
+            composer.add(&header, self.shared.seal, draft, number);
+            let bytes = header.bytes() as u32;
+            placed.push(Placed { position, offset, bytes, stored_ms: now_ms });
+            position.0 += u64::from(bytes);
+        }
+        composer.end();
+        (placed, crc)
+    }
+
+    fn batch_header(&self, bytes: u64, count: u32, now_ms: u64) -> BatchHeader {
+        let durable = self.durable();
+        BatchHeader {
+            start: self.tail,
+            bytes: bytes as u32,
+            count,
+            durable,
+            committed: durable, // one copy: what is synced is agreed
+            epoch: self.epoch,
+            previous_crc: self.chain.crc.unwrap_or_default(),
+            written_ms: now_ms,
+        }
+    }
+
+    fn assign_offset(&mut self, draft: &Draft) -> Offset {
+        if !draft.kind.takes_offset() || draft.queue == QueueId::NONE {
+            return Offset(0);
+        }
+        let tail = self.tails.entry(draft.queue).or_default();
+        let offset = *tail;
+        tail.0 += u64::from(draft.count.max(1));
+        offset
+    }
+
+    fn advance(&mut self, bytes: u64, crc: u32, now_ms: u64) {
+        self.tail.0 += bytes;
+        self.chain = Chain { crc: Some(crc), epoch: self.epoch, written_ms: now_ms };
+        self.shared.advance(self.tail);
+    }
+
+    fn unprepared(&self, error: PrepareError) -> AppendError {
+        match error {
+            PrepareError::Full { needed_bytes, free_bytes } => AppendError::Full { needed_bytes, free_bytes },
+            PrepareError::Io { file, source } => self.shared.poison("prepare", file, &source).into(),
+        }
+    }
+}
+
+impl Hasher for QueueHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(u32::from(byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// Length of the batch that the drafts become.
+fn batch_bytes(drafts: &[Draft]) -> u64 {
+    HEADER_BYTES + drafts.iter().map(Draft::bytes).sum::<u64>()
+}
