@@ -9,14 +9,41 @@
 //! Promise: offsets of a queue are dense; what `read` returns verified against its checksum; nothing below the
 //! last `trim` is returned. It is a fold of the log: deleted, it comes back by replay.
 //! Cost: 48 B per queue, 24-45 B per entry in memory, 16 B per entry and 64 B per queue and run on disk.
-//! Limits: queue ids are interned densely; positions are multiples of 8; one thread at a time flushes, trims or
+//! Limits: queue ids are interned densely, below 2^24; positions grow within a queue and are multiples of 8; one thread at a time flushes, trims or
 //! takes a snapshot (others wait). Not here: the bytes of a message (`log`).
+
+mod flush;
+mod lookup;
+mod memtable;
+mod restore;
+mod run;
+mod shard;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod trim;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::disk::Disk;
 use crate::{Offset, Position, QueueId};
+
+use self::lookup::Runs;
+use self::memtable::Cell;
+use self::shard::{Place, SHARDS, Shard, TimePlace};
+
+/// Queue ids are below this.
+pub const QUEUES_MAX: u32 = 1 << 24;
+/// Entries in memory that make a flush worth while.
+const FLUSH_ENTRIES: usize = 512 << 10;
+/// Entries copied per lock.
+const LOCKED_ENTRIES: usize = 512;
+/// Trims that may overtake one read; more is a broken pointer.
+const TRIMS_MAX: u32 = 8;
 
 /// Where one message of a queue lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +77,12 @@ pub enum IndexError {
         /// Where in it.
         at: u64,
     },
+    /// A run file that the checkpoint knows is gone although the log still has its messages; remedy as above.
+    #[error("{file} is missing")]
+    Missing {
+        /// The file.
+        file: String,
+    },
     /// The checkpoint's section is not one of ours.
     #[error("index section is corrupt at byte {at}")]
     Section {
@@ -69,15 +102,32 @@ pub enum IndexError {
 /// Positions of all messages by queue and offset; shared between threads.
 pub struct Index {
     disk: Arc<dyn Disk>,
+    shards: [Mutex<Shard>; SHARDS as usize],
+    runs: Runs,
+    /// Entries in the active generations.
+    gathered: AtomicUsize,
+    /// Held by whoever flushes, trims or takes a snapshot, across I/O; readers and the log thread never wait for it.
+    background: Mutex<Background>,
+    may_begin_late: bool,
+}
+
+/// What background work knows, one at a time.
+pub(crate) struct Background {
+    /// Number of the next run file.
+    next_number: u32,
+    /// How far `trim` has come.
+    trimmed: Position,
+    /// The last run that a checkpoint listed and that was not there, and the position up to which runs are gone.
+    missing: Option<(u32, u64)>,
 }
 
 impl Index {
     /// Opens the index as a checkpoint left it, or empty; run files that the checkpoint does not know are removed.
     ///
+    /// Without a checkpoint a queue may begin at any offset, since the log may have been trimmed.
     /// Call `trim` with the log's head once the log is open.
     pub fn open(disk: Arc<dyn Disk>, section: Option<&[u8]>) -> Result<Self, IndexError> {
-        let _ = section;
-        Ok(Self { disk })
+        Self::restored(disk, section)
     }
 
     /// Copies up to `max` entries from `from` on into `out`; nothing if `from` is at the tail or beyond.
@@ -88,30 +138,50 @@ impl Index {
         max: usize,
         out: &mut Vec<IndexEntry>,
     ) -> Result<(), IndexError> {
-        let _ = (&self.disk, queue, from, max, out);
-        unimplemented!()
+        let before = out.len();
+        match self.read_on(queue.0, from.0, max, out) {
+            // What was found is worth having; the next read begins at the trouble and tells it.
+            Err(_) if out.len() > before => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Oldest offset kept and the offset the next message will get.
     pub fn range(&self, queue: QueueId) -> (Offset, Offset) {
-        let _ = queue;
-        unimplemented!()
+        let head = self.shard_of(queue.0).lock().head(queue.0);
+        (Offset(head.oldest), Offset(head.tail))
     }
 
-    /// The tails of all queues that ever had a message, by queue.
+    /// The tails of all queues that ever had a message.
     pub fn tails(&self) -> Vec<(QueueId, Offset)> {
-        unimplemented!()
+        let mut tails = Vec::new();
+        for (place, shard) in (0..SHARDS).zip(&self.shards) {
+            let (heads, _) = shard.lock().heads(place, 0, usize::MAX);
+            tails.extend(heads.into_iter().map(|(queue, head, _)| (QueueId(queue), Offset(head.tail))));
+        }
+        tails.sort_unstable();
+        tails
     }
 
     /// The first offset stored at `ms` or later; the tail if there is none.
     pub fn at_time(&self, queue: QueueId, ms: u64) -> Result<Offset, IndexError> {
-        let _ = (queue, ms);
-        unimplemented!()
+        let place = self.shard_of(queue.0).lock().find_time(queue.0, ms);
+        let offset = match place {
+            TimePlace::Memory { offset } => offset,
+            TimePlace::Runs { newest, oldest } => match self.runs.find_time(queue.0, ms, newest)? {
+                Some((run, block)) => {
+                    block.base_offset + run.partition_point(&block, |cell| cell.stored_ms < ms)?
+                }
+                None => oldest,
+            },
+        };
+        let (oldest, _) = self.range(queue);
+        Ok(Offset(offset).max(oldest))
     }
 
     /// Whether enough entries gathered in memory for `flush`.
     pub fn wants_flush(&self) -> bool {
-        unimplemented!()
+        self.gathered.load(Ordering::Relaxed) >= FLUSH_ENTRIES
     }
 
     /// Adds the next message of a queue; one that is known already is ignored, so replay is harmless.
@@ -119,27 +189,70 @@ impl Index {
     /// # Panics
     /// If the offset leaves a gap.
     pub fn append(&self, queue: QueueId, entry: IndexEntry) {
-        let _ = (queue, entry);
-        unimplemented!()
+        assert!((1..QUEUES_MAX).contains(&queue.0), "queue {queue} is out of range");
+        let IndexEntry { offset, position, bytes, tag_hash, stored_ms } = entry;
+        let cell = Cell { position: position.0, stored_ms, bytes, tag_hash };
+        let is_new = self.shard_of(queue.0).lock().append(queue.0, offset.0, cell, self.may_begin_late);
+        self.gathered.fetch_add(usize::from(is_new), Ordering::Relaxed);
     }
 
     /// Moves what is in memory into one synced run file while readers and the log thread go on.
     ///
     /// After an error everything stays readable from memory, and the next call tries again.
     pub fn flush(&self) -> Result<(), IndexError> {
-        unimplemented!()
+        self.flush_in_turn(&mut self.background.lock())
     }
 
     /// The checkpoint's section: heads, runs, and the entries that are only in memory.
     ///
     /// The log must be synced up to what was published when this returns before the checkpoint is written.
     pub fn snapshot(&self) -> Vec<u8> {
-        unimplemented!()
+        self.snapshot_in_turn(&self.background.lock())
     }
 
     /// Forgets every entry below `head`, where the log now begins; run files wholly below it are removed.
     pub fn trim(&self, head: Position) -> Result<(), IndexError> {
-        let _ = head;
-        unimplemented!()
+        self.trim_in_turn(&mut self.background.lock(), head)
+    }
+
+    fn read_on(
+        &self,
+        queue: u32,
+        from: u64,
+        max: usize,
+        out: &mut Vec<IndexEntry>,
+    ) -> Result<(), IndexError> {
+        let end = out.len() + max;
+        let mut next = from;
+        let mut trimmed_meanwhile = 0;
+        while out.len() < end {
+            let room = (end - out.len()).min(LOCKED_ENTRIES);
+            let before = out.len();
+            let place = self.shard_of(queue).lock().find(queue, next, room, out);
+            match place {
+                Place::Beyond => return Ok(()),
+                Place::Trimmed { oldest } => return Err(IndexError::Trimmed { oldest: Offset(oldest) }),
+                Place::Copied => {}
+                Place::Runs { newest } => {
+                    if let Some((run, block)) = self.runs.find(queue, next, newest)? {
+                        run.entries(&block, next, |offset, cell| {
+                            out.push(cell.entry(offset));
+                            out.len() < end
+                        })?;
+                    } else {
+                        trimmed_meanwhile += 1;
+                        if trimmed_meanwhile > TRIMS_MAX {
+                            return Err(run::corrupt(newest.file, newest.at()));
+                        }
+                    }
+                }
+            }
+            next += (out.len() - before) as u64;
+        }
+        Ok(())
+    }
+
+    fn shard_of(&self, queue: u32) -> &Mutex<Shard> {
+        &self.shards[(queue % SHARDS) as usize]
     }
 }

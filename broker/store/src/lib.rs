@@ -11,6 +11,7 @@
 //! Limit: one writer per log. Not here: what a topic, a consumer group or a lease is (`engine`).
 
 pub mod checkpoint;
+mod checksum;
 pub mod disk;
 pub mod index;
 pub mod log;

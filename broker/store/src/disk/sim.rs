@@ -61,6 +61,7 @@ impl SimDisk {
     }
 
     /// An independent copy, to try several ends of one story.
+    #[must_use]
     pub fn fork(&self) -> Self {
         Self { state: Arc::new(Mutex::new(self.state.lock().clone())) }
     }
@@ -114,6 +115,11 @@ impl SimDisk {
     /// The process dies and starts again, the machine goes on: what was written is still seen, synced or not.
     pub fn kill_process(&self) {
         self.state.lock().start_again();
+    }
+
+    /// Forgets planned faults and the planned crash; the process goes on.
+    pub fn forget_faults(&self) {
+        self.state.lock().plan.forget();
     }
 
     /// Limits the sum of all files; `None` lifts the limit.

@@ -1,0 +1,225 @@
+//! The index against a plain map, over random histories.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::disk::Disk;
+use crate::disk::sim::{Call, Failure, Random, SimDisk};
+use crate::index::{Index, IndexEntry, IndexError};
+use crate::{Offset, Position, QueueId};
+
+/// The log that an index is a fold of, and what it says about the queues.
+#[derive(Default)]
+pub(crate) struct Model {
+    log: Vec<(QueueId, IndexEntry)>,
+    queues: BTreeMap<QueueId, Vec<IndexEntry>>,
+    head: Position,
+    end: Position,
+}
+
+impl Model {
+    /// Appends to the log and, if the index is there, to it.
+    pub(crate) fn append(&mut self, index: Option<&Index>, queue: QueueId, bytes: u32) {
+        let entries = self.queues.entry(queue).or_default();
+        let entry = IndexEntry {
+            offset: Offset(entries.len() as u64),
+            position: self.end,
+            bytes,
+            tag_hash: bytes ^ queue.0,
+            stored_ms: self.end.0 / 1000,
+        };
+        entries.push(entry);
+        self.log.push((queue, entry));
+        self.end = Position(self.end.0 + u64::from(bytes).next_multiple_of(8));
+        if let Some(index) = index {
+            index.append(queue, entry);
+        }
+    }
+
+    pub(crate) fn end(&self) -> Position {
+        self.end
+    }
+
+    pub(crate) fn cut_head(&mut self, head: Position) {
+        self.head = self.head.max(head);
+    }
+
+    /// What a start does once the log is there.
+    pub(crate) fn replay(&self, index: &Index, covered: Position) {
+        for (queue, entry) in &self.log {
+            if entry.position >= covered.max(self.head) {
+                index.append(*queue, *entry);
+            }
+        }
+        index.trim(self.head).unwrap();
+    }
+
+    pub(crate) fn check(&self, index: &Index, random: &mut Random) {
+        let tails: Vec<_> =
+            self.queues.iter().map(|(queue, entries)| (*queue, Offset(entries.len() as u64))).collect();
+        assert_eq!(index.tails(), tails);
+        for (queue, entries) in &self.queues {
+            let oldest = entries.partition_point(|entry| entry.position < self.head);
+            assert_eq!(index.range(*queue), (Offset(oldest as u64), Offset(entries.len() as u64)));
+            let from = oldest + random.below((entries.len() - oldest + 1) as u64) as usize;
+            for from in [oldest, from] {
+                assert_eq!(read_all(index, *queue, from, random), &entries[from..], "queue {queue}");
+            }
+            if oldest > 0 {
+                let error = index.read(*queue, Offset(oldest as u64 - 1), 1, &mut Vec::new()).unwrap_err();
+                assert!(matches!(error, IndexError::Trimmed { oldest: told } if told.0 == oldest as u64));
+            }
+            let ms = random.below(self.end.0 / 1000 + 2);
+            let first = entries.partition_point(|entry| entry.stored_ms < ms).max(oldest);
+            assert_eq!(index.at_time(*queue, ms).unwrap(), Offset(first as u64));
+        }
+    }
+}
+
+fn read_all(index: &Index, queue: QueueId, from: usize, random: &mut Random) -> Vec<IndexEntry> {
+    let mut entries = Vec::new();
+    loop {
+        let before = entries.len();
+        let max = 1 + random.below(400) as usize;
+        index.read(queue, Offset((from + before) as u64), max, &mut entries).unwrap();
+        assert!(entries.len() - before <= max);
+        if entries.len() == before {
+            return entries;
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append { queue: u32, count: usize },
+    Flush,
+    FailFlush { call: usize },
+    Save,
+    Trim { percent: u64 },
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1..200_u32, 1..4_usize).prop_map(|(queue, count)| Step::Append { queue, count }),
+        2 => (1..4_u32, 1..600_usize).prop_map(|(queue, count)| Step::Append { queue, count }),
+        3 => Just(Step::Flush),
+        1 => (0..4_usize).prop_map(|call| Step::FailFlush { call }),
+        2 => Just(Step::Save),
+        1 => (0..=100_u64).prop_map(|percent| Step::Trim { percent }),
+        2 => Just(Step::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+    #[test]
+    fn it_answers_as_a_map_would(steps in prop::collection::vec(step(), 1..60), seed: u64) {
+        let mut random = Random::new(seed);
+        let disk = SimDisk::new(seed);
+        let mut index = Index::open(Arc::new(disk.clone()), None).unwrap();
+        let mut model = Model::default();
+        let mut saved = (Position(0), index.snapshot());
+        for step in steps {
+            match step {
+                Step::Append { queue, count } => for _ in 0..count {
+                    model.append(Some(&index), QueueId(queue), 64 + random.below(4000) as u32);
+                },
+                Step::Flush => index.flush().unwrap(),
+                Step::FailFlush { call } => {
+                    let call = [Call::Create, Call::Write, Call::Sync, Call::SyncDir][call];
+                    disk.fail(call, 1, Failure::Full);
+                    let _ = index.flush();
+                    disk.forget_faults();
+                }
+                Step::Save => saved = (model.end(), index.snapshot()),
+                Step::Trim { percent } => {
+                    model.cut_head(Position(saved.0.0 * percent / 100));
+                    index.trim(model.head).unwrap();
+                }
+                Step::Reopen => {
+                    disk.kill_process();
+                    index = Index::open(Arc::new(disk.clone()), Some(&saved.1)).unwrap();
+                    model.replay(&index, saved.0);
+                }
+            }
+            model.check(&index, &mut random);
+        }
+    }
+}
+
+#[test]
+fn long_chains_of_runs_are_walked_from_any_offset() {
+    let mut random = Random::new(5);
+    let disk = SimDisk::new(5);
+    let index = Index::open(Arc::new(disk.clone()), None).unwrap();
+    let mut model = Model::default();
+    for round in 0..150 {
+        for _ in 0..3 {
+            model.append(Some(&index), QueueId(1), 64);
+        }
+        if round % 7 == 0 {
+            model.append(Some(&index), QueueId(65), 64);
+        }
+        index.flush().unwrap();
+    }
+    for _ in 0..50 {
+        model.check(&index, &mut random);
+    }
+    let half = Position(model.end().0 / 2);
+    model.cut_head(half);
+    index.trim(half).unwrap();
+    assert!(disk.list("index").unwrap().len() < 80, "runs below the head are removed");
+    for _ in 0..50 {
+        model.check(&index, &mut random);
+    }
+}
+
+#[test]
+fn without_a_checkpoint_queues_begin_where_the_log_begins() {
+    let disk = SimDisk::new(1);
+    let mut model = Model::default();
+    for number in 0..1000 {
+        model.append(None, QueueId(1 + number % 5), 64);
+    }
+    model.cut_head(Position(640 * 64));
+    let index = Index::open(Arc::new(disk), None).unwrap();
+    model.replay(&index, Position(0));
+    model.check(&index, &mut Random::new(1));
+}
+
+#[test]
+fn a_flipped_bit_in_a_run_is_told_with_file_and_place() {
+    let disk = SimDisk::new(1);
+    let index = Index::open(Arc::new(disk.clone()), None).unwrap();
+    let mut model = Model::default();
+    for _ in 0..300 {
+        model.append(Some(&index), QueueId(1), 64);
+    }
+    index.flush().unwrap();
+    // Opening, block header, and the first group of 256 entries come first: this is in the second group.
+    assert!(disk.flip_bit("index/0000000001.run", 64 + 56 + 8 + 256 * 16 + 100, 0));
+    let mut entries = Vec::new();
+    index.read(QueueId(1), Offset(0), 300, &mut entries).unwrap();
+    assert_eq!(entries.len(), 256, "what verifies is given");
+    let error = index.read(QueueId(1), Offset(256), 10, &mut entries).unwrap_err();
+    assert_eq!(error.to_string(), "index/0000000001.run is corrupt at byte 4224");
+}
+
+#[test]
+#[should_panic(expected = "queue 1: offset 2 after 1")]
+fn a_gap_is_a_bug() {
+    let index = Index::open(Arc::new(SimDisk::new(1)), None).unwrap();
+    let entry = |offset| IndexEntry {
+        offset: Offset(offset),
+        position: Position(offset * 64),
+        bytes: 64,
+        tag_hash: 0,
+        stored_ms: 0,
+    };
+    index.append(QueueId(1), entry(0));
+    index.append(QueueId(1), entry(0));
+    index.append(QueueId(1), entry(2));
+}
