@@ -85,15 +85,15 @@ pub fn write(disk: &dyn Disk, checkpoint: &Checkpoint) -> Result<Position, Check
 
 /// Finds the newest valid checkpoint; a damaged one is set aside under the name `*.damaged`.
 pub fn load(disk: &dyn Disk) -> Result<Option<Checkpoint>, CheckpointError> {
-    let mut damaged = None;
+    let mut damaged: Option<(String, u64)> = None;
     for number in numbers(disk)?.into_iter().rev() {
         let path = path_of(number);
         let bytes = read(disk, &path, u64::MAX).map_err(refused(&path))?;
         match codec::decode(number, &bytes) {
             Ok(checkpoint) => {
                 // Set aside, or else `write` would count it as one of the two that it keeps.
-                if let Some((file, _)) = damaged {
-                    set_aside(disk, &file).map_err(refused(FOLDER))?;
+                if let Some((file, _)) = &damaged {
+                    set_aside(disk, file).map_err(refused(FOLDER))?;
                 }
                 return Ok(Some(checkpoint));
             }
