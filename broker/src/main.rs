@@ -14,6 +14,7 @@ mod runtimes;
 mod standalone;
 mod tls;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -23,6 +24,8 @@ use clock::Clock;
 use crds::broker_config::{BrokerConfig, FlushMode};
 use engine::group::{Group, GroupConfig};
 use engine::mailbox::Mailbox;
+use gateway_grpc::admin::AdminService;
+use gateway_grpc::endpoints::GroupAddress;
 use gateway_grpc::gateway::{Gateway, GatewayConfig};
 use gateway_grpc::serve::Connections;
 use log_thread::LogThreads;
@@ -33,8 +36,13 @@ use store::disk::real::RealDisk;
 use store::log::{Flush, LogConfig, Retention};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
 use tracing::info;
+
+/// How often sessions and renewed leases are looked at.
+const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -53,15 +61,15 @@ fn main() -> Result<()> {
     let served = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(serve(&args, &config, Arc::clone(&group), clock, started_ms));
+        .block_on(serve(&args, &config, Arc::clone(&group), clock));
     log_threads.stop();
     served
 }
 
-async fn serve(args: &Args, config: &BrokerConfig, group: Arc<Group>, clock: Arc<Clock>, started_ms: u64) -> Result<()> {
+async fn serve(args: &Args, config: &BrokerConfig, group: Arc<Group>, clock: Arc<Clock>) -> Result<()> {
     let stop = CancellationToken::new();
     let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(move || clock.now_ms());
-    let gateway = Gateway::new(gateway_config(config, started_ms), Arc::clone(&group), Arc::clone(&now_ms));
+    let gateway = Gateway::new(gateway_config(config), Arc::clone(&group), Arc::clone(&now_ms));
     let tls = tls::acceptor(&config.tls)?;
     let listener = listen("listen", config.listen).await?;
     let admin_listener = listen("adminListen", config.admin_listen).await?;
@@ -79,18 +87,17 @@ async fn serve(args: &Args, config: &BrokerConfig, group: Arc<Group>, clock: Arc
     })?;
     let figures = Arc::new(Figures::new(Arc::clone(&group), Arc::clone(&gateway), runtimes.connections()));
     tokio::spawn(http::serve(http_listener, Arc::clone(&figures), stop.clone()));
-    tokio::spawn(gateway_grpc::admin::serve(
-        Arc::clone(&gateway),
-        Arc::clone(&mailbox),
-        admin_listener,
-        stop.clone().cancelled_owned(),
-    ));
+    let admin = AdminService::new(Arc::clone(&gateway), Arc::clone(&mailbox), figures.open_connections());
+    let admin = Server::builder()
+        .add_service(admin.server())
+        .serve_with_incoming_shutdown(TcpListenerStream::new(admin_listener), stop.clone().cancelled_owned());
+    tokio::spawn(admin);
     if let Some(folder) = &args.apply {
         let mut folder = Folder::new(folder.clone(), Arc::clone(&group), Arc::clone(&mailbox));
         folder.apply_if_changed().await;
         tokio::spawn(folder.watch(stop.clone()));
     }
-    tokio::spawn(Arc::clone(&gateway).keep_sessions(stop.clone()));
+    tokio::spawn(sweep(Arc::clone(&gateway), stop.clone()));
     figures.serving();
     info!(clients = %config.listen, admin = %config.admin_listen, http = %config.http_listen, threads, "serving");
     tokio::select! {
@@ -105,6 +112,17 @@ async fn serve(args: &Args, config: &BrokerConfig, group: Arc<Group>, clock: Arc
 
 async fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
+}
+
+/// Ends silent clients' sessions and renews the others' leases.
+async fn sweep(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut turns = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            _ = turns.tick() => gateway.sweep(),
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 async fn stop_asked() {
@@ -127,22 +145,40 @@ fn group_config(config: &BrokerConfig) -> GroupConfig {
         FlushMode::Async => Flush::Async,
     };
     GroupConfig {
-        log: LogConfig { segment_bytes: config.log.segment_bytes, flush },
+        log: LogConfig { segment_bytes: config.log.segment_bytes, flush, new_id: Some(new_log_id()) },
         retention: Retention { max_age_ms: config.log.retention_ms, max_bytes: config.log.retention_bytes },
         ..GroupConfig::default()
     }
 }
 
-fn gateway_config(config: &BrokerConfig, started_ms: u64) -> GatewayConfig {
+fn gateway_config(config: &BrokerConfig) -> GatewayConfig {
+    let groups = config.groups.iter().filter_map(|group| GroupAddress::parse(&group.name, &group.endpoint));
     GatewayConfig {
         cluster: config.cluster.clone(),
         group: config.group.clone(),
-        groups: config.groups.iter().map(|group| (group.name.clone(), group.endpoint.clone())).collect(),
-        started_ms,
-        flush: match config.log.flush {
-            FlushMode::Sync => "Sync".to_owned(),
-            FlushMode::Async => "Async".to_owned(),
-        },
+        groups: groups.collect(),
+        host: own_address(config),
+        flush: format!("{:?}", config.log.flush),
+        ..GatewayConfig::default()
+    }
+}
+
+/// The identity of a log that does not exist yet; the standard library's hasher keys are the entropy.
+fn new_log_id() -> [u8; 16] {
+    let draw = || RandomState::new().hash_one(std::process::id()).to_le_bytes();
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&draw());
+    id[8..].copy_from_slice(&draw());
+    id
+}
+
+/// What deliveries show as the storing host, and what clients are told that named no address.
+fn own_address(config: &BrokerConfig) -> String {
+    let own = config.groups.iter().find(|group| group.name == config.group);
+    match own {
+        Some(own) => own.endpoint.clone(),
+        None if config.listen.ip().is_unspecified() => format!("127.0.0.1:{}", config.listen.port()),
+        None => config.listen.to_string(),
     }
 }
 

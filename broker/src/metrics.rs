@@ -34,6 +34,12 @@ impl Figures {
         self.ready.load(Ordering::Acquire)
     }
 
+    /// Counts open client connections when called.
+    pub(crate) fn open_connections(&self) -> Arc<dyn Fn() -> u64 + Send + Sync> {
+        let connections = self.connections.clone();
+        Arc::new(move || connections.iter().map(|count| count.load(Ordering::Relaxed) as u64).sum())
+    }
+
     pub(crate) fn prometheus_text(&self) -> String {
         let mut page = Page::default();
         let log = self.group.log_state();
@@ -44,13 +50,11 @@ impl Figures {
         page.counter("millpond_log_durable_bytes", "Position up to which a power cut loses nothing.", log.durable.0);
         page.gauge("millpond_disk_free_bytes", "Bytes that can still be allocated in the data folder.", log.free_bytes);
         page.gauge("millpond_disk_full", "1 while sends are refused for want of room.", u64::from(log.disk_full));
-        let open: usize = self.connections.iter().map(|count| count.load(Ordering::Relaxed)).sum();
-        page.gauge("millpond_connections", "Open client connections.", open as u64);
+        page.gauge("millpond_connections", "Open client connections.", self.open_connections()());
+        page.gauge("millpond_clients", "Clients with a session.", self.gateway.clients().len() as u64);
+        page.gauge("millpond_renewed_leases", "Leases kept alive for push consumers.", self.gateway.held_count() as u64);
         page.gauge("millpond_topics", "Topics.", self.group.topics().len() as u64);
         page.gauge("millpond_consumer_groups", "Consumer groups.", self.group.consumer_groups().len() as u64);
-        for (name, help, value) in self.gateway.counters() {
-            page.counter(name, help, value);
-        }
         page.text
     }
 }
