@@ -95,6 +95,8 @@ fn open_files(
 ) -> Result<([u8; 16], Vec<Arc<Segment>>), OpenError> {
     let io_error = |source| OpenError::Io { file: DIR.to_owned(), source };
     disk.create_dir(DIR).map_err(io_error)?;
+    // What another process named before it was killed is seen now, and must still be seen after a power cut.
+    disk.sync_dir("").and_then(|()| disk.sync_dir(DIR)).map_err(io_error)?;
     let names = disk.list(DIR).map_err(io_error)?;
     if names.iter().any(|name| name == DRAFT_FILE) {
         disk.remove(&path(DRAFT_FILE)).map_err(io_error)?;

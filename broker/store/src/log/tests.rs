@@ -1,6 +1,9 @@
 //! The promises of the log, kept or broken on a simulated disk.
 
 mod basics;
+mod crash;
+mod faults;
+mod story;
 
 use std::sync::Arc;
 
