@@ -1,4 +1,4 @@
-//! AckMessage, ChangeInvisibleDuration and ForwardMessageToDeadLetterQueue: what consumers do with their receipts.
+//! `AckMessage`, `ChangeInvisibleDuration` and `ForwardMessageToDeadLetterQueue`: what consumers do with their receipts.
 //!
 //! Promise: each answers `INVALID_RECEIPT_HANDLE` for whatever no longer stands (unreadable, run out, superseded, group or
 //! topic deleted), because any other code makes push consumers try again for ever.
@@ -19,6 +19,7 @@ use crate::settings::millis;
 
 impl Gateway {
     /// Messages are done; each entry has its own outcome.
+    #[expect(clippy::unused_async, reason = "served like the calls that wait")]
     pub async fn ack_message(
         &self,
         call: &Call,

@@ -39,7 +39,6 @@ pub enum Resource<'a> {
 }
 
 /// Whether `principal` may do `action` on `resource`.
-#[expect(clippy::unnecessary_wraps, reason = "callers are ready for a refusal before the first user exists")]
 pub fn authorize(principal: Principal, action: Action, resource: Resource<'_>) -> Result<(), Refusal> {
     match principal {
         Principal::Anonymous => {

@@ -53,7 +53,7 @@ fn echo(typed: &v2::Endpoints) -> Option<v2::Endpoints> {
     }
     let scheme = match typed.scheme() {
         AddressScheme::Unspecified => scheme_of(&first.host),
-        known => known,
+        known @ (AddressScheme::IPv4 | AddressScheme::IPv6 | AddressScheme::DomainName) => known,
     };
     let count = if scheme == AddressScheme::DomainName { 1 } else { ADDRESSES_MAX };
     let addresses = typed.addresses.iter().take(count).cloned().collect();

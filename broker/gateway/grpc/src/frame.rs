@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Promise: a message that arrives in one DATA frame is handed on without a copy.
-//! Limit: `MESSAGE_BYTES_MAX`; a larger message ends the call with RESOURCE_EXHAUSTED.
+//! Limit: `MESSAGE_BYTES_MAX`; a larger message ends the call with `RESOURCE_EXHAUSTED`.
 //! Not here: which method is called (`serve`), what messages mean.
 
 use std::convert::Infallible;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Promise: each rule of the protocol that is broken has its code and a sentence that names value and limit, inside a gRPC
-//! reply that is OK; only bytes that are no request end a call as gRPC INVALID_ARGUMENT.
+//! reply that is OK; only bytes that are no request end a call as gRPC `INVALID_ARGUMENT`.
 //! Limit: NORMAL topics of one group; `authorize` lets everybody in.
 //! Not here: connections and frames (`serve`, `frame`), the meaning of leases (`engine`).
 

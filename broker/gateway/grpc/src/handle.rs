@@ -30,9 +30,11 @@ pub(crate) fn invalid(error: &LeaseError) -> Refusal {
 impl Gateway {
     /// The id of the group that a request is for. A group that was deleted leaves only invalid receipts.
     pub(crate) fn group_of_receipts(&self, group: Option<&v2::Resource>) -> Result<u32, Refusal> {
-        self.consumer_group(name_of(group)).map(|group| group.id).map_err(|refusal| match refusal.code {
-            Code::ConsumerGroupNotFound => Refusal { code: Code::InvalidReceiptHandle, ..refusal },
-            _ => refusal,
+        self.consumer_group(name_of(group)).map(|group| group.id).map_err(|mut refusal| {
+            if refusal.code == Code::ConsumerGroupNotFound {
+                refusal.code = Code::InvalidReceiptHandle;
+            }
+            refusal
         })
     }
 }

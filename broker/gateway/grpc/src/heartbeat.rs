@@ -1,4 +1,4 @@
-//! Heartbeat and NotifyClientTermination: a client's signs of life, and its farewell.
+//! `Heartbeat` and `NotifyClientTermination`: a client's signs of life, and its farewell.
 
 use wire::v2::{self, ClientType, Code};
 

@@ -1,4 +1,4 @@
-//! ReceiveMessage: wait for messages, lease them, write them.
+//! `ReceiveMessage`: wait for messages, lease them, write them.
 //!
 //! ```text
 //!   plan (who, what, how long) ──▶ poll ──▶ [status][message]…[delivery timestamp]

@@ -92,7 +92,9 @@ macro_rules! refusable {
     ($($reply:ident)*) => {$(
         impl Refusable for v2::$reply {
             fn with_status(status: v2::Status) -> Self {
-                Self { status: Some(status), ..Self::default() }
+                let mut reply = Self::default();
+                reply.status = Some(status);
+                reply
             }
         }
     )*};

@@ -1,4 +1,4 @@
-//! QueryRoute and QueryAssignment: which brokers serve a topic.
+//! `QueryRoute` and `QueryAssignment`: which brokers serve a topic.
 //!
 //! A route has one entry per group and not one per queue: a receive drains every queue of its topic whatever entry it
 //! names, and a simple consumer waits on one entry at a time, so more entries would only make it wait at the wrong one.

@@ -1,4 +1,4 @@
-//! SendMessage: from a request's bytes to records of the log, and back with their offsets.
+//! `SendMessage`: from a request's bytes to records of the log, and back with their offsets.
 //!
 //! ```text
 //!   request ──split──▶ messages ──scan, validate──▶ Drafts ──Group::send──▶ Ticket ──▶ one entry per message
@@ -79,16 +79,13 @@ impl Gateway {
                 return Err(Refusal::new(Code::PayloadTooLarge, text).into());
             }
             validate::message(&scanned, &self.config.limits, now_ms)?;
-            let topic = match &topic {
-                Some((topic, first)) => {
-                    same_topic(&scanned, first)?;
-                    topic
-                }
-                None => {
-                    authorize(Principal::Anonymous, Action::Publish, Resource::Topic(scanned.topic))?;
-                    let found = self.topic(scanned.topic)?;
-                    &topic.insert((found, message.clone())).0
-                }
+            let topic = if let Some((topic, first)) = &topic {
+                same_topic(&scanned, first)?;
+                topic
+            } else {
+                authorize(Principal::Anonymous, Action::Publish, Resource::Topic(scanned.topic))?;
+                let found = self.topic(scanned.topic)?;
+                &topic.insert((found, message.clone())).0
             };
             Self::fits_type(topic, type_of(&scanned.system))?;
             ids.push(message.slice_ref(scanned.system.message_id.as_bytes()));

@@ -56,10 +56,12 @@ pub struct Profile {
     pub stream: Option<(u64, SocketAddr)>,
 }
 
+type Shard = Mutex<HashMap<String, Arc<Session>>>;
+
 /// All sessions of a gateway.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    shards: Box<[Mutex<HashMap<String, Arc<Session>>>]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
     per_shard_max: usize,
 }
@@ -186,7 +188,7 @@ impl Sessions {
         all
     }
 
-    fn shard(&self, client_id: &str) -> &Mutex<HashMap<String, Arc<Session>>> {
+    fn shard(&self, client_id: &str) -> &Shard {
         &self.shards[self.hasher.hash_one(client_id) as usize % SHARDS]
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! | field | value |
 //! |---|---|
-//! | publishing.max_body_size, validate_message_type | the broker's limit, true |
-//! | backoff_policy of a producer | 3 attempts; 10 ms doubling up to 1 s |
-//! | subscription.fifo | false: the only word a client gets about order |
-//! | subscription.receive_batch_size, long_polling_timeout | 32, 20 s |
-//! | subscription.lite_subscription_quota, max_lite_topic_size | 2000, 64: one SDK waits until they are not 0 |
-//! | backoff_policy of a consumer | the group's |
+//! | `publishing.max_body_size`, `validate_message_type` | the broker's limit, true |
+//! | `backoff_policy` of a producer | 3 attempts; 10 ms doubling up to 1 s |
+//! | `subscription.fifo` | false: the only word a client gets about order |
+//! | `subscription.receive_batch_size`, `long_polling_timeout` | 32, 20 s |
+//! | `subscription.lite_subscription_quota`, `max_lite_topic_size` | 2000, 64: one SDK waits until they are not 0 |
+//! | `backoff_policy` of a consumer | the group's |
 //! | metric | off, and said so: one SDK release waits for it |
 //!
 //! Everything else comes back as sent, fields we do not use included: one SDK takes its own namespace from the reply.
@@ -17,12 +17,12 @@ use prost_types::Duration;
 use wire::v2::{self, retry_policy::Strategy, settings::PubSub};
 
 /// Messages that one receive hands out at most.
-pub(crate) const RECEIVE_BATCH_MAX: i32 = 32;
+pub(crate) const RECEIVE_BATCH_MAX: u16 = 32;
 /// Longest wait of a receive for messages.
 pub(crate) const LONG_POLLING_MS_MAX: u64 = 20_000;
 const PRODUCER_ATTEMPTS: i32 = 3;
 const LITE_SUBSCRIPTIONS_MAX: i32 = 2000;
-const LITE_TOPIC_BYTES_MAX: i32 = wire::validate::LITE_TOPIC_BYTES_MAX as i32;
+const LITE_TOPIC_BYTES_MAX: i32 = 64;
 
 /// The reply to a producer's settings.
 pub(crate) fn for_producer(mut settings: v2::Settings, body_bytes_max: usize) -> v2::Settings {
@@ -44,7 +44,7 @@ pub(crate) fn for_producer(mut settings: v2::Settings, body_bytes_max: usize) ->
 pub(crate) fn for_consumer(mut settings: v2::Settings, retry: &RetryPolicy) -> v2::Settings {
     if let Some(PubSub::Subscription(subscription)) = &mut settings.pub_sub {
         subscription.fifo = Some(false);
-        subscription.receive_batch_size = Some(RECEIVE_BATCH_MAX);
+        subscription.receive_batch_size = Some(RECEIVE_BATCH_MAX.into());
         subscription.long_polling_timeout = Some(duration(LONG_POLLING_MS_MAX));
         subscription.lite_subscription_quota = Some(LITE_SUBSCRIPTIONS_MAX);
         subscription.max_lite_topic_size = Some(LITE_TOPIC_BYTES_MAX);

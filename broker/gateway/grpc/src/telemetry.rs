@@ -7,7 +7,7 @@
 //!
 //! Promise: each settings frame is answered on its stream, which is also what a client waits for to start. A stream that
 //! ends takes nothing with it: the session lives on until it falls silent, and a later stream of the same client stays.
-//! Settings that break a rule end the stream as gRPC INVALID_ARGUMENT: this is the one call where clients expect that.
+//! Settings that break a rule end the stream as gRPC `INVALID_ARGUMENT`: this is the one call where clients expect that.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

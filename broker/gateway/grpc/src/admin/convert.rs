@@ -34,8 +34,9 @@ pub(super) fn consumer_group_spec(group: admin::ConsumerGroup) -> Result<Consume
         Ok(admin::ConsumeFrom::Latest) => ConsumeFrom::Latest,
         Err(_) => return Err(format!("consume from {} is not known", group.consume_from)),
     };
-    let retry =
-        retry(group.retry.unwrap_or(admin::RetryPolicy { max_attempts: ATTEMPTS, ..Default::default() }))?;
+    let retry = retry(
+        group.retry.unwrap_or_else(|| admin::RetryPolicy { max_attempts: ATTEMPTS, ..Default::default() }),
+    )?;
     Ok(ConsumerGroupSpec { name: group.name, retry, consume_from, owner: group.owner })
 }
 

@@ -66,7 +66,7 @@ impl AdminService {
             cluster: config.cluster.clone(),
             group: config.group.clone(),
             version: config.version.clone(),
-            log_id: log.log_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            log_id: format!("{:032x}", u128::from_be_bytes(log.log_id)),
             epoch: log.epoch.0,
             state: if log.disk_full { "disk-full" } else { "serving" }.to_owned(),
             log_head: log.head.0,

@@ -71,7 +71,7 @@ impl Gateway {
             namespace: resource.map_or_else(String::new, |topic| topic.resource_namespace.clone()),
             tags: filter.hashes(),
             filter,
-            max: request.batch_size.clamp(1, RECEIVE_BATCH_MAX) as usize,
+            max: usize::try_from(request.batch_size).unwrap_or(0).clamp(1, RECEIVE_BATCH_MAX.into()),
             invisible_ms,
             renew_for: session.filter(|_| request.auto_renew),
             until_ms: now_ms.saturating_add(wait_ms),

@@ -1,0 +1,17 @@
+//! Every call against a real engine on a simulated disk.
+//!
+//! Time is tokio's paused clock: it jumps to the next timer when nothing else is left to do, so waits of hours take no
+//! time. The log thread's work is done by whoever waits for it (`Broker::drive`).
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unnecessary_wraps, reason = "fields of the protocol are optional")]
+
+mod ack;
+mod admin;
+mod broker;
+mod limits;
+mod receive;
+mod renew;
+mod route;
+mod send;
+mod telemetry;
