@@ -2,14 +2,12 @@
 //!
 //! Paths are relative to the data folder and use `/`.
 
-mod real;
+pub mod real;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-
-pub use real::{RealDisk, RealDiskError};
 
 /// A folder of files that survives the process.
 pub trait Disk: Send + Sync + 'static {

@@ -227,3 +227,93 @@ fn fill_with_zeros(file: &fs::File, from: u64, to: u64) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> (tempfile::TempDir, RealDisk) {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(folder.path().join("data")).unwrap();
+        (folder, disk)
+    }
+
+    #[test]
+    fn a_data_folder_is_opened_by_one_at_a_time() {
+        let (folder, disk) = disk();
+        let root = folder.path().join("data");
+        let refused = RealDisk::open(&root).unwrap_err();
+        assert!(matches!(&refused, RealDiskError::InUse { root: named } if *named == root), "{refused}");
+        drop(disk);
+        RealDisk::open(&root).unwrap();
+    }
+
+    #[test]
+    fn a_write_of_more_slices_than_the_kernel_takes_at_once_is_read_back() {
+        let (_folder, disk) = disk();
+        let file = disk.create("a").unwrap();
+        let pieces: Vec<Vec<u8>> = (0..3_000_usize).map(|number| vec![number as u8; number % 90]).collect();
+        let slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        file.write_at(&slices, 5).unwrap();
+        file.sync().unwrap();
+        let expected = pieces.concat();
+        assert_eq!(file.len_bytes().unwrap(), 5 + expected.len() as u64);
+        let mut read = vec![0; expected.len() + 10];
+        assert_eq!(file.read_at(&mut read, 5).unwrap(), expected.len());
+        assert_eq!(read[..expected.len()], expected);
+    }
+
+    #[test]
+    fn a_cached_read_gives_the_bytes_or_says_that_it_would_wait() {
+        let (_folder, disk) = disk();
+        let file = disk.create("a").unwrap();
+        file.write_at(&[IoSlice::new(b"cached")], 0).unwrap();
+        let mut buffer = [0; 6];
+        match file.read_cached_at(&mut buffer, 0) {
+            Ok(read) => assert_eq!((read, &buffer), (6, b"cached")),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+    }
+
+    #[test]
+    fn allocated_room_reads_as_zeros_and_keeps_what_was_there() {
+        let (_folder, disk) = disk();
+        let file = disk.create("a").unwrap();
+        file.write_at(&[IoSlice::new(b"x")], 0).unwrap();
+        file.allocate(10_000).unwrap();
+        assert_eq!(file.len_bytes().unwrap(), 10_000);
+        let mut buffer = [9; 3];
+        assert_eq!(file.read_at(&mut buffer, 0).unwrap(), 3);
+        assert_eq!(&buffer, b"x\0\0");
+        file.truncate(1).unwrap();
+        assert_eq!(file.read_at(&mut buffer, 0).unwrap(), 1);
+        assert!(disk.free_bytes().unwrap() > 0);
+    }
+
+    #[test]
+    fn zeros_fill_up_where_blocks_cannot_be_reserved() {
+        let (_folder, disk) = disk();
+        disk.create("a").unwrap().write_at(&[IoSlice::new(b"xyz")], 0).unwrap();
+        let file = OpenOptions::new().write(true).open(disk.path("a")).unwrap();
+        fill_with_zeros(&file, 3, (ZEROS_BYTES + 17) as u64).unwrap();
+        let bytes = fs::read(disk.path("a")).unwrap();
+        assert_eq!((bytes.len(), &bytes[..3]), (ZEROS_BYTES + 17, &b"xyz"[..]));
+        assert!(bytes[3..].iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn names_are_listed_sorted_without_folders() {
+        let (_folder, disk) = disk();
+        assert_eq!(disk.list("log").unwrap(), Vec::<String>::new());
+        disk.create_dir("log/deep").unwrap();
+        for name in ["log/b", "log/a", "log/c"] {
+            disk.create(name).unwrap();
+        }
+        disk.rename("log/c", "log/d").unwrap();
+        disk.remove("log/b").unwrap();
+        disk.sync_dir("log").unwrap();
+        disk.sync_dir("").unwrap();
+        assert_eq!(disk.list("log").unwrap(), ["a", "d"]);
+        assert_eq!(disk.open("log/b").err().map(|error| error.kind()), Some(io::ErrorKind::NotFound));
+    }
+}

@@ -77,7 +77,7 @@ pub(crate) fn recover(
     let mut recovery = Recovery::begin(disk, Seal::new(&id), segments, from)?;
     recovery.scan(fold)?;
     recovery.secure()?;
-    let next = recovery.cut()?;
+    let next = recovery.cut(segment_bytes)?;
     if !recovery.segments[recovery.number].takes(recovery.at) {
         let next = make(disk, &page(recovery.segments[recovery.number].end()))?;
         recovery.at = next.first();
@@ -233,10 +233,11 @@ impl<'a> Recovery<'a> {
     }
 
     /// Lets go of the segments behind the end; returns the one that was prepared and never written to.
-    fn cut(&mut self) -> Result<Option<Arc<Segment>>, OpenError> {
+    fn cut(&mut self, segment_bytes: u64) -> Result<Option<Arc<Segment>>, OpenError> {
         let mut later = self.segments.split_off(self.number + 1);
         if let [only] = &later[..]
             && only.first_ms().is_none()
+            && only.bytes == segment_bytes
         {
             return Ok(later.pop());
         }

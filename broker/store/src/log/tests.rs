@@ -3,6 +3,9 @@
 mod basics;
 mod crash;
 mod faults;
+mod model;
+mod real;
+mod retention;
 mod story;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use super::story::{Known, Step, script};
 use super::*;
 
-const STEPS: usize = 70;
+const STEPS: usize = 80;
 
 /// Ends of one crash: the process dies and the kernel goes on, or the power goes and luck decides.
 const POWER_CUTS: u64 = 3;
