@@ -106,10 +106,10 @@ impl Producer {
             let final_one = attempt >= self.attempts_max || !is_retryable(&error);
             match error {
                 AskError::Call(call) if !call.is_not_sent() => maybe_stored = Some(call),
-                error if final_one => {
+                AskError::Call(_) | AskError::Refused(_) | AskError::NoQueue(_) if final_one => {
                     return Err(maybe_stored.map_or_else(|| not_stored(error), SendError::Unknown));
                 }
-                error @ (AskError::Call(_) | AskError::Refused(_) | AskError::NoQueue(_)) => {
+                AskError::Call(_) | AskError::Refused(_) | AskError::NoQueue(_) => {
                     pause(&error, attempt).await;
                 }
             }

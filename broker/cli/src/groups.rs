@@ -1,0 +1,183 @@
+//! `millpond groups`: consumer groups of a broker.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use client::admin::{Adopt, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, RetryPolicy};
+use serde_json::{Value, json};
+
+use crate::connect::Connect;
+use crate::failure::Failure;
+use crate::output::{Format, Table, print};
+use crate::topics::{Names, report};
+use crate::values::{duration, show_ms};
+
+const APPLY_EXAMPLES: &str = "\
+Examples:
+  millpond groups apply billing --max-attempts 5
+  millpond groups apply audit --from latest --retry 1s,10s,1m";
+
+/// Consumer groups: who reads, how far, and what happens to messages that fail
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show consumer groups in name order
+    List {
+        /// Only names that begin like this
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// Show the progress of one consumer group, and its clients
+    Describe {
+        /// The consumer group
+        name: String,
+    },
+    /// Create or change consumer groups
+    #[command(after_help = APPLY_EXAMPLES)]
+    Apply(ApplyArgs),
+    /// Delete consumer groups with their progress
+    Delete {
+        #[command(flatten)]
+        names: Names,
+    },
+}
+
+/// Consumer groups to create or change.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    names: Names,
+    /// Deliveries of one message before it becomes a dead letter
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    max_attempts: u32,
+    /// Waiting times before the next deliveries, the last one repeats: 1s,10s,1m [default: 5s, doubling up to 2h]
+    #[arg(long, value_delimiter = ',', value_parser = duration)]
+    retry: Vec<Duration>,
+    /// Where the group starts on a topic that it never read
+    #[arg(long, value_enum, default_value = "earliest")]
+    from: From,
+    /// Take over groups that belong to another owner
+    #[arg(long)]
+    adopt: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum From {
+    Earliest,
+    Latest,
+}
+
+pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> Result<(), Failure> {
+    let admin = connect.admin()?;
+    match command {
+        Command::List { prefix } => {
+            let groups = admin.consumer_groups(&prefix).await?;
+            let values: Vec<Value> = groups.iter().map(group_json).collect();
+            print(format, &values, || list_table(&groups))?;
+            Ok(())
+        }
+        Command::Describe { name } => {
+            let answer = admin.consumer_group(&name).await?;
+            print(format, &describe_json(&answer), || progress_table(&answer))?;
+            if format == Format::Table && !answer.clients.is_empty() {
+                println!();
+                print(format, &(), || clients_table(&answer))?;
+            }
+            Ok(())
+        }
+        Command::Apply(args) => {
+            let adopt = if args.adopt { Adopt::Always } else { Adopt::IfCompatible };
+            let retry = policy(args.max_attempts, &args.retry);
+            let from = match args.from {
+                From::Earliest => ConsumeFrom::Earliest,
+                From::Latest => ConsumeFrom::Latest,
+            };
+            let groups = args.names.all()?.into_iter().map(|name| group(name, retry.clone(), from)).collect();
+            report(&admin.apply_consumer_groups(groups, adopt).await?, format)
+        }
+        Command::Delete { names } => report(&admin.delete_consumer_groups(names.all()?, None).await?, format),
+    }
+}
+
+/// A consumer group of nobody in particular.
+pub(crate) fn group(name: String, retry: RetryPolicy, from: ConsumeFrom) -> ConsumerGroup {
+    ConsumerGroup { name, retry: Some(retry), consume_from: from.into(), owner: String::new() }
+}
+
+/// Waiting times as given, or doubling from 5 s to 2 h.
+pub(crate) fn policy(max_attempts: u32, waits: &[Duration]) -> RetryPolicy {
+    RetryPolicy {
+        max_attempts,
+        custom_ms: waits.iter().map(|wait| wait.as_millis() as u64).collect(),
+        initial_ms: 5_000,
+        max_ms: 7_200_000,
+        multiplier: 2.0,
+    }
+}
+
+fn group_json(group: &ConsumerGroup) -> Value {
+    let retry = group.retry.as_ref().map(|retry| {
+        json!({
+            "maxAttempts": retry.max_attempts, "customMs": retry.custom_ms, "initialMs": retry.initial_ms,
+            "maxMs": retry.max_ms, "multiplier": retry.multiplier,
+        })
+    });
+    json!({
+        "name": group.name, "retry": retry, "consumeFrom": group.consume_from().as_str_name(), "owner": group.owner,
+    })
+}
+
+fn list_table(groups: &[ConsumerGroup]) -> Table {
+    let mut table = Table::new(&["NAME", "ATTEMPTS", "RETRY", "FROM", "OWNER"]);
+    for group in groups {
+        let retry = group.retry.clone().unwrap_or_default();
+        let waits = if retry.custom_ms.is_empty() {
+            format!("{} to {}, x{}", show_ms(retry.initial_ms), show_ms(retry.max_ms), retry.multiplier)
+        } else {
+            retry.custom_ms.iter().map(|ms| show_ms(*ms)).collect::<Vec<_>>().join(",")
+        };
+        table.row([
+            group.name.clone(),
+            retry.max_attempts.to_string(),
+            waits,
+            group.consume_from().as_str_name().to_lowercase(),
+            group.owner.clone(),
+        ]);
+    }
+    table
+}
+
+fn describe_json(answer: &DescribeConsumerGroupResponse) -> Value {
+    let progress: Vec<Value> = answer
+        .progress
+        .iter()
+        .map(|p| {
+            json!({
+                "topic": p.topic, "queue": p.queue, "tail": p.tail, "floor": p.floor, "next": p.next,
+                "inFlight": p.in_flight, "lag": p.lag,
+            })
+        })
+        .collect();
+    let clients: Vec<Value> = answer
+        .clients
+        .iter()
+        .map(|c| json!({"clientId": c.client_id, "language": c.language, "version": c.version, "remote": c.remote}))
+        .collect();
+    json!({"group": answer.group.as_ref().map(group_json), "progress": progress, "clients": clients})
+}
+
+fn progress_table(answer: &DescribeConsumerGroupResponse) -> Table {
+    let mut table = Table::new(&["TOPIC", "QUEUE", "FLOOR", "NEXT", "TAIL", "IN-FLIGHT", "LAG"]);
+    for p in &answer.progress {
+        let numbers = [u64::from(p.queue), p.floor, p.next, p.tail, p.in_flight, p.lag];
+        table.row(std::iter::once(p.topic.clone()).chain(numbers.map(|n| n.to_string())));
+    }
+    table
+}
+
+fn clients_table(answer: &DescribeConsumerGroupResponse) -> Table {
+    let mut table = Table::new(&["CLIENT", "LANGUAGE", "VERSION", "ADDRESS"]);
+    for c in &answer.clients {
+        table.row([c.client_id.clone(), c.language.clone(), c.version.clone(), c.remote.clone()]);
+    }
+    table
+}

@@ -1,0 +1,134 @@
+//! `millpond send`: messages from the command line.
+
+use std::io::{BufRead, IsTerminal, stdin};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use client::{Message, Producer, ProducerConfig};
+use serde_json::json;
+
+use crate::connect::Connect;
+use crate::failure::Failure;
+use crate::output::{Format, print_line};
+use crate::progress::Progress;
+use crate::values::key_value;
+
+/// Messages of one request.
+const BATCH_MAX: usize = 32;
+/// Bodies of one request; a server takes at least this much.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  millpond send orders 'hello' --tag new --key 4711 --property source=shop
+  millpond send orders --file order.json
+  cat lines.txt | millpond send orders            one message a line
+  millpond send orders 'hello' --count 1000";
+
+/// Send messages to a topic
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The topic
+    topic: String,
+    /// The body; without one and without --file, each line of standard input is a message
+    body: Option<String>,
+    /// Take the body from a file
+    #[arg(long, conflicts_with = "body")]
+    file: Option<PathBuf>,
+    /// What consumers can filter by
+    #[arg(long)]
+    tag: Option<String>,
+    /// What the message can be found by; may be given several times
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<String>,
+    /// A property, key=value; may be given several times
+    #[arg(long = "property", value_name = "KEY=VALUE", value_parser = key_value)]
+    properties: Vec<(String, String)>,
+    /// Send the message this often
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+}
+
+impl Args {
+    fn message(&self, body: Bytes) -> Message {
+        Message {
+            topic: self.topic.clone(),
+            body,
+            tag: self.tag.clone(),
+            keys: self.keys.clone(),
+            properties: self.properties.clone(),
+        }
+    }
+
+    /// One body to repeat, or none to read lines.
+    fn body(&self) -> Result<Option<Bytes>, Failure> {
+        if let Some(file) = &self.file {
+            let named = |error| Failure::Usage(format!("{}: {error}", file.display()));
+            return Ok(Some(std::fs::read(file).map_err(named)?.into()));
+        }
+        if self.body.is_none() && stdin().is_terminal() {
+            return Err(Failure::Usage("give a body, --file, or lines on standard input".to_owned()));
+        }
+        Ok(self.body.clone().map(Bytes::from))
+    }
+}
+
+pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
+    let body = args.body()?;
+    let config =
+        ProducerConfig { topics: vec![args.topic.clone()], ..ProducerConfig::new(connect.messaging()?) };
+    let producer = Producer::start(config).await?;
+    let mut sender =
+        Sender { producer: &producer, format, sent: 0, refused: None, progress: Progress::new() };
+    match body {
+        Some(body) => {
+            let batch = (BATCH_BYTES_MAX / body.len().max(1)).clamp(1, BATCH_MAX) as u64;
+            let mut left = args.count;
+            while left > 0 {
+                let now = left.min(batch);
+                sender.send((0..now).map(|_| args.message(body.clone())).collect()).await?;
+                left -= now;
+            }
+        }
+        None => {
+            for line in stdin().lock().lines() {
+                sender.send(vec![args.message(Bytes::from(line?))]).await?;
+            }
+        }
+    }
+    let (sent, refused) = (sender.sent, sender.refused.take());
+    drop(sender);
+    producer.close().await;
+    match refused {
+        None => Ok(()),
+        Some(first) => Err(Failure::Refused(format!("{sent} sent, others refused, first: {first}"))),
+    }
+}
+
+struct Sender<'a> {
+    producer: &'a Producer,
+    format: Format,
+    sent: u64,
+    refused: Option<String>,
+    progress: Progress,
+}
+
+impl Sender<'_> {
+    async fn send(&mut self, messages: Vec<Message>) -> Result<(), Failure> {
+        for result in self.producer.send_all(messages).await? {
+            match result {
+                Ok(receipt) => {
+                    self.sent += 1;
+                    let value = json!({"messageId": receipt.message_id, "offset": receipt.offset});
+                    print_line(self.format, &value, || {
+                        format!("{}  {}", receipt.message_id, receipt.offset)
+                    })?;
+                }
+                Err(refused) => self.refused = self.refused.take().or_else(|| Some(refused.to_string())),
+            }
+        }
+        self.progress.show(|| format!("{} sent", self.sent));
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! `millpond tail`: watches a topic through a consumer group of its own, which goes when it ends.
+
+use std::time::Duration;
+
+use client::admin::{Adopt, ConsumeFrom};
+use client::{ConsumerConfig, RECEIVE_MAX, SimpleConsumer};
+
+use crate::connect::Connect;
+use crate::failure::Failure;
+use crate::groups::{group, policy};
+use crate::output::Format;
+use crate::receive::print_message;
+
+const WAIT: Duration = Duration::from_secs(10);
+const INVISIBLE: Duration = Duration::from_mins(1);
+
+/// Watch what arrives in a topic, without taking it from anybody; ends with Ctrl-C
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The topic
+    topic: String,
+    /// Which tags: `*`, or tags with `||` between them
+    #[arg(long, default_value = "*")]
+    filter: String,
+    /// Begin with the oldest message that is kept
+    #[arg(long)]
+    from_start: bool,
+    /// End after this many messages
+    #[arg(long)]
+    max: Option<usize>,
+}
+
+pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
+    let admin = connect.admin()?;
+    let name = format!("millpond-tail-{:x}-{}", std::process::id(), unique());
+    let from = if args.from_start { ConsumeFrom::Earliest } else { ConsumeFrom::Latest };
+    let own = group(name.clone(), policy(16, &[]), from);
+    for outcome in admin.apply_consumer_groups(vec![own], Adopt::IfCompatible).await? {
+        outcome.result.map_err(|refusal| Failure::Refused(format!("consumer group `{name}`: {refusal}")))?;
+    }
+    let ended = tokio::select! {
+        ended = watch(&args, &name, connect, format) => ended,
+        signal = tokio::signal::ctrl_c() => signal.map_err(Failure::from),
+    };
+    admin.delete_consumer_groups(vec![name], None).await?;
+    ended
+}
+
+async fn watch(args: &Args, group: &str, connect: &Connect, format: Format) -> Result<(), Failure> {
+    let config = ConsumerConfig {
+        subscriptions: vec![(args.topic.clone(), args.filter.clone())],
+        wait: WAIT,
+        ..ConsumerConfig::new(connect.messaging()?, group, args.topic.clone())
+    };
+    let consumer = SimpleConsumer::start(config).await?;
+    let mut left = args.max.unwrap_or(usize::MAX);
+    while left > 0 {
+        let delivered = consumer.receive(left.min(RECEIVE_MAX), INVISIBLE).await?;
+        left = left.saturating_sub(delivered.len());
+        for message in &delivered {
+            print_message(message, format)?;
+        }
+        consumer.ack_all(&delivered).await?;
+    }
+    consumer.close().await;
+    Ok(())
+}
+
+/// Two runs with one process number, as in two containers, must not share a group.
+fn unique() -> String {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    format!("{:08x}", RandomState::new().build_hasher().finish() as u32)
+}

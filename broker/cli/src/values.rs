@@ -1,0 +1,87 @@
+//! Values as people write and read them.
+
+use std::time::Duration;
+
+/// Reads `500ms`, `10s`, `5m`, `3h` or `2d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("write a number and ms, s, m, h or d, such as `10s`".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
+}
+
+/// Reads `key=value`.
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not key=value"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Writes a duration with its largest whole unit.
+pub(crate) fn show_ms(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    match units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", ms / unit),
+        None => format!("{ms}ms"),
+    }
+}
+
+/// Writes a number of bytes with the unit that leaves three or four digits.
+pub(crate) fn show_bytes(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// Names made of a pattern with one `%d` or `%05d` in it, counted from `first`.
+pub(crate) fn expand(pattern: &str, first: u32, count: u32) -> Result<Vec<String>, String> {
+    let wrong = || format!("`{pattern}` needs one %d, or %05d for five digits");
+    let (before, rest) = pattern.split_once('%').ok_or_else(wrong)?;
+    let (width, after) = rest.split_once('d').ok_or_else(wrong)?;
+    let width: usize = if width.is_empty() { 0 } else { width.parse().map_err(|_| wrong())? };
+    if after.contains('%') || width > 20 {
+        return Err(wrong());
+    }
+    Ok((first..first.saturating_add(count)).map(|n| format!("{before}{n:0width$}{after}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("3h"), Ok(Duration::from_hours(3)));
+        for wrong in ["", "5", "s", "1.5s", "99999999999999999999s", "999999999999999999d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_makes_names() {
+        assert_eq!(expand("bench-%05d", 0, 2).unwrap(), ["bench-00000", "bench-00001"]);
+        assert_eq!(expand("t%d-x", 9, 2).unwrap(), ["t9-x", "t10-x"]);
+        for wrong in ["bench", "%", "%s", "%d%d", "%99d"] {
+            assert!(expand(wrong, 0, 1).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        assert_eq!((show_bytes(1023), show_bytes(1536)), ("1023 B".to_owned(), "1.5 KiB".to_owned()));
+        assert_eq!((show_ms(259_200_000), show_ms(1500)), ("3d".to_owned(), "1500ms".to_owned()));
+    }
+}
