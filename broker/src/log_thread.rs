@@ -49,8 +49,8 @@ impl LogThreads {
     pub(crate) fn start(group: Arc<Group>, writer: Writer, clock: Arc<Clock>) -> Result<Self> {
         let stopping = Arc::new(Stopping::default());
         let write = {
-            let stopping = Arc::clone(&stopping);
-            move || write(writer, &clock, &stopping)
+            let (group, stopping) = (Arc::clone(&group), Arc::clone(&stopping));
+            move || write(&group, writer, &clock, &stopping)
         };
         let keep_house = {
             let (group, stopping) = (Arc::clone(&group), Arc::clone(&stopping));
@@ -75,7 +75,7 @@ impl LogThreads {
     }
 }
 
-fn write(mut writer: Writer, clock: &Clock, stopping: &Stopping) {
+fn write(group: &Group, mut writer: Writer, clock: &Clock, stopping: &Stopping) {
     let mut retain_at_ms = clock.now_ms() + RETAIN_EVERY_MS;
     loop {
         let now_ms = clock.now_ms();
@@ -91,12 +91,9 @@ fn write(mut writer: Writer, clock: &Clock, stopping: &Stopping) {
         }
         match step {
             Step::Wrote => {}
-            Step::Idle if stopping.flag.load(Ordering::Acquire) => break,
-            Step::Idle => writer.park(PARK_MS),
+            Step::Idle if stopping.flag.load(Ordering::Acquire) => return,
+            Step::Idle => group.park(PARK_MS),
         }
-    }
-    if let Err(poisoned) = writer.close(clock.now_ms()) {
-        end(&poisoned);
     }
 }
 
