@@ -1,0 +1,92 @@
+//! The configuration file of a group's broker.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crds::amount::AmountError;
+use crds::broker_config::{BrokerConfig, GroupEndpoint, LogConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN};
+use crds::names;
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use super::{Blueprint, CLIENT_PORT, labels};
+
+/// Where the volume is mounted.
+pub(super) const DATA_MOUNT: &str = "/var/lib/millpond";
+/// Where the configuration is mounted.
+pub(super) const CONFIG_MOUNT: &str = "/etc/millpond";
+/// Name of the file.
+pub(super) const CONFIG_FILE: &str = "broker.yaml";
+
+/// Why a cluster's spec cannot be carried out. A sentence for the user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidSpec(pub String);
+
+impl From<AmountError> for InvalidSpec {
+    fn from(error: AmountError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The configuration of a group's broker.
+pub fn broker_config(blueprint: &Blueprint, group: u32) -> Result<BrokerConfig, InvalidSpec> {
+    let config = BrokerConfig {
+        cluster: blueprint.cluster.clone(),
+        group: names::group_name(group),
+        // A folder inside of the volume: some file systems keep files of their own at its root.
+        data: PathBuf::from(DATA_MOUNT).join("data"),
+        log: log_config(&blueprint.spec)?,
+        groups: (0..blueprint.groups).map(|group| endpoint(blueprint, group)).collect(),
+        ..BrokerConfig::default()
+    };
+    config.validate().map_err(|error| InvalidSpec(error.to_string()))?;
+    Ok(config)
+}
+
+fn endpoint(blueprint: &Blueprint, group: u32) -> GroupEndpoint {
+    let host = names::group_object_name(&blueprint.cluster, group);
+    let endpoint = format!("{host}.{}.svc:{CLIENT_PORT}", blueprint.namespace);
+    GroupEndpoint { name: names::group_name(group), endpoint }
+}
+
+fn log_config(spec: &crds::BrokerClusterSpec) -> Result<LogConfig, InvalidSpec> {
+    let disk = spec.storage.size.bytes()?;
+    let kept = match &spec.retention.max_size {
+        Some(size) => size.bytes()?,
+        // The rest is for the index, checkpoints and the segment that is being prepared.
+        None => disk / 5 * 4,
+    };
+    if kept >= disk {
+        let (kept, disk) =
+            (spec.retention.max_size.as_ref().map_or("", |size| &size.0), &spec.storage.size.0);
+        return Err(InvalidSpec(format!(
+            "retention.maxSize {kept} must be below storage.size {disk}: the index needs room as well; lower maxSize \
+             or raise storage.size"
+        )));
+    }
+    // Retention removes whole segments, so there have to be many in what is kept.
+    let segment_bytes = previous_power_of_two(kept / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_DEFAULT);
+    Ok(LogConfig {
+        flush: spec.flush,
+        segment_bytes,
+        retention_ms: spec.retention.max_age.millis()?,
+        retention_bytes: Some(kept),
+    })
+}
+
+fn previous_power_of_two(value: u64) -> u64 {
+    value.checked_ilog2().map_or(0, |power| 1 << power)
+}
+
+pub(super) fn config_text(blueprint: &Blueprint, group: u32) -> Result<String, InvalidSpec> {
+    broker_config(blueprint, group)?.to_yaml().map_err(|error| InvalidSpec(error.to_string()))
+}
+
+pub(super) fn config_map(blueprint: &Blueprint, group: u32, text: String) -> ConfigMap {
+    let name = names::group_object_name(&blueprint.cluster, group);
+    ConfigMap {
+        metadata: labels::metadata(blueprint, name, labels::group_labels(&blueprint.cluster, group)),
+        data: Some(BTreeMap::from([(CONFIG_FILE.to_owned(), text)])),
+        ..ConfigMap::default()
+    }
+}

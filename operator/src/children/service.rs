@@ -1,0 +1,61 @@
+//! Addresses: one for clients of the cluster, and a stable one for each group.
+
+use crds::names;
+use crds::placement::Listener;
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, HTTP_PORT, labels};
+
+/// What clients dial: any ready broker of the cluster.
+pub(super) fn client_service(blueprint: &Blueprint) -> Service {
+    let listener = blueprint.spec.listener.clone().unwrap_or_else(Listener::default);
+    let mut metadata =
+        labels::metadata(blueprint, blueprint.cluster.clone(), labels::cluster_labels(&blueprint.cluster));
+    if !listener.annotations.is_empty() {
+        metadata.annotations = Some(listener.annotations);
+    }
+    let port = ServicePort { node_port: listener.node_port, ..port("client", CLIENT_PORT) };
+    Service {
+        metadata,
+        spec: Some(ServiceSpec {
+            type_: Some(listener.service_type.word().to_owned()),
+            selector: Some(labels::cluster_selector(&blueprint.cluster)),
+            ports: Some(vec![port]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+/// The stable address of a group, for routes and for the operator.
+pub(super) fn group_service(blueprint: &Blueprint, group: u32) -> Service {
+    let name = names::group_object_name(&blueprint.cluster, group);
+    Service {
+        metadata: labels::metadata(blueprint, name, labels::group_labels(&blueprint.cluster, group)),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            selector: Some(labels::group_selector(&blueprint.cluster, group)),
+            // A broker that is not ready, its disk full for instance, has to be reachable for the admin API, and
+            // tells clients itself what it cannot do.
+            publish_not_ready_addresses: Some(true),
+            ports: Some(vec![
+                port("client", CLIENT_PORT),
+                port("admin", ADMIN_PORT),
+                port("http", HTTP_PORT),
+            ]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn port(name: &str, number: i32) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        port: number,
+        protocol: Some("TCP".to_owned()),
+        target_port: Some(IntOrString::String(name.to_owned())),
+        ..ServicePort::default()
+    }
+}

@@ -1,0 +1,152 @@
+//! Carries out a plan. Each call may fail, and the next pass plans anew.
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::{Growth, Observed, Plan, Restart};
+use crate::children::Child;
+use crate::context::Context;
+use crate::kubernetes::{CallError, MANAGER, within};
+
+/// What stopped a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Kubernetes refused or did not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// An object with a needed name exists and is not the cluster's.
+    #[error(
+        "{kind} {name} exists and does not belong to the cluster; rename or delete it, or name the cluster differently"
+    )]
+    NameTaken {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The storage class does not let volumes grow.
+    #[error(
+        "volume claim {claim} cannot grow to {size}: {reason}; use a storage class that allows expansion, or keep storage.size"
+    )]
+    GrowthRefused {
+        /// The claim.
+        claim: String,
+        /// The size that was asked for.
+        size: String,
+        /// What Kubernetes said.
+        reason: String,
+    },
+}
+
+/// What a plan changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Objects that were made.
+    pub created: Vec<String>,
+    /// Objects that somebody else had changed or deleted.
+    pub drifted: Vec<String>,
+}
+
+/// Applies children and growth. The restart comes last and by itself.
+pub async fn apply<A>(
+    context: &Context<A>,
+    namespace: &str,
+    plan: &Plan,
+    observed: &Observed,
+) -> Result<Applied, ApplyError> {
+    let mut applied = Applied::default();
+    for child in &plan.children {
+        let change = match child {
+            Child::ServiceAccount(object) => apply_one(context, namespace, child, object, observed).await?,
+            Child::NetworkPolicy(object) => apply_one(context, namespace, child, object, observed).await?,
+            Child::PodDisruptionBudget(object) => {
+                apply_one(context, namespace, child, object, observed).await?
+            }
+            Child::ConfigMap(object) => apply_one(context, namespace, child, object, observed).await?,
+            Child::Service(object) => apply_one(context, namespace, child, object, observed).await?,
+            Child::StatefulSet(object) => apply_one(context, namespace, child, &**object, observed).await?,
+        };
+        let name = || format!("{}/{}", child.kind(), child.name());
+        match change {
+            Change::None => {}
+            Change::Created => applied.created.push(name()),
+            Change::Drift => applied.drifted.push(name()),
+        }
+    }
+    for growth in &plan.growths {
+        grow(context, namespace, growth).await?;
+    }
+    Ok(applied)
+}
+
+enum Change {
+    None,
+    Created,
+    Drift,
+}
+
+async fn apply_one<A, K>(
+    context: &Context<A>,
+    namespace: &str,
+    child: &Child,
+    object: &K,
+    observed: &Observed,
+) -> Result<Change, ApplyError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Serialize
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    let before = observed.children.get(&(child.kind(), child.name().to_owned()));
+    // An object without our labels was not listed. Forcing ours upon a stranger's would take it away from them.
+    if before.is_none() && within(api.get_metadata_opt(child.name())).await?.is_some() {
+        return Err(ApplyError::NameTaken { kind: child.kind(), name: child.name().to_owned() });
+    }
+    let params = PatchParams::apply(MANAGER).force();
+    let after = within(api.patch(child.name(), &params, &Patch::Apply(object))).await?;
+    let Some(before) = before else { return Ok(Change::Created) };
+    let wanted =
+        child.metadata().annotations.as_ref().and_then(|map| map.get(crate::children::APPLIED_ANNOTATION));
+    let same_wish = before.applied.as_ref() == wanted;
+    let written = after.resource_version().is_some_and(|version| version != before.resource_version);
+    // A StatefulSet's own status moves its version as well; its generation would tell, but a list gave only metadata.
+    Ok(if same_wish && written && child.kind() != "StatefulSet" { Change::Drift } else { Change::None })
+}
+
+async fn grow<A>(context: &Context<A>, namespace: &str, growth: &Growth) -> Result<(), ApplyError> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), namespace);
+    let patch = json!({ "spec": { "resources": { "requests": { "storage": growth.size } } } });
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    match within(api.patch(&growth.claim, &params, &Patch::Merge(&patch))).await {
+        Ok(_) => Ok(()),
+        Err(CallError::Refused(status)) if status.is_forbidden() || status.is_invalid() => {
+            Err(ApplyError::GrowthRefused {
+                claim: growth.claim.clone(),
+                size: growth.size.clone(),
+                reason: status.message,
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Deletes the pod, if it is still the one that was looked at; its StatefulSet makes a new one.
+pub async fn restart<A>(context: &Context<A>, namespace: &str, restart: &Restart) -> Result<(), CallError> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let uid = Preconditions { uid: Some(restart.uid.clone()), resource_version: None };
+    let params = DeleteParams { preconditions: Some(uid), ..DeleteParams::default() };
+    match within(api.delete(&restart.pod, &params)).await {
+        Ok(_) => Ok(()),
+        // Gone, or another one already: what was wanted.
+        Err(CallError::Refused(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,179 @@
+//! Runs the reconciliation of clusters: when, how often, and what happens with errors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::BrokerCluster;
+use crds::conditions::{self, Kind};
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::watcher;
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::apply::{self, ApplyError};
+use super::plan::Problem;
+use super::{observe, plan, report};
+use crate::admin::BrokerAdmin;
+use crate::backoff::Backoff;
+use crate::context::{Context, Scope};
+use crate::events::Severity;
+use crate::kubernetes::{CallError, STATUS_MANAGER, within};
+use crate::metrics::Counter;
+
+/// Clusters worked on at the same time.
+const CONCURRENCY: u16 = 8;
+/// Time between looks at a cluster on which something is going on.
+const BUSY_PERIOD: Duration = Duration::from_secs(5);
+
+/// Why a pass did not get to its end. What a user can repair is in the status and not here.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// Kubernetes refused or did not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Reconciles the clusters of a scope until told to stop.
+pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: CancellationToken) {
+    let own = watcher::Config::default().labels("app.kubernetes.io/managed-by=millpond-operator");
+    let client = &context.client;
+    Controller::new(scope.api::<BrokerCluster>(client), watcher::Config::default())
+        .owns(scope.api::<StatefulSet>(client), own.clone())
+        .owns(scope.api::<ConfigMap>(client), own.clone())
+        .owns(scope.api::<Service>(client), own.clone())
+        .owns(scope.api::<ServiceAccount>(client), own.clone())
+        .owns(scope.api::<PodDisruptionBudget>(client), own.clone())
+        .owns(scope.api::<NetworkPolicy>(client), own)
+        .with_config(Config::default().concurrency(CONCURRENCY).debounce(Duration::from_millis(200)))
+        .graceful_shutdown_on(async move { stop.cancelled().await })
+        .run(reconcile, retry, context.clone())
+        .for_each(|outcome| {
+            if let Err(error) = outcome {
+                // Errors of a pass were counted and logged where they happened; these are of the machinery.
+                tracing::debug!(%error, "cluster controller");
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// One pass over a cluster.
+pub async fn reconcile<A: BrokerAdmin>(
+    cluster: Arc<BrokerCluster>,
+    context: Arc<Context<A>>,
+) -> Result<Action, PassError> {
+    context.metrics.count(Counter::ClusterPasses);
+    // What a cluster owns goes with it: there is nothing to clean up, and so nothing that could hang.
+    if cluster.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let namespace = cluster.namespace().unwrap_or_default();
+    let observed = observe::observe(&context, &cluster).await?;
+    let mut plan = plan(&cluster, &observed, &context.settings);
+    match apply::apply(&context, &namespace, &plan, &observed).await {
+        Ok(applied) => announce(&context, &cluster, &applied).await,
+        Err(ApplyError::Call(error)) => return Err(error.into()),
+        Err(error @ ApplyError::NameTaken { .. }) => {
+            plan.problem = Some(Problem::NameTaken(error.to_string()));
+        }
+        Err(error @ ApplyError::GrowthRefused { .. }) => {
+            plan.growths.clear();
+            plan.problem = Some(Problem::InvalidChange(error.to_string()));
+        }
+    }
+    if let Some(restart) = &plan.restart {
+        let note = format!("pod {} is restarted because its template or configuration changed", restart.pod);
+        context.events.say(&cluster.object_ref(&()), Severity::Normal, "BrokerRestarted", &note).await;
+        apply::restart(&context, &namespace, restart).await?;
+    }
+    let report = report(&cluster, &observed, &plan, context.now());
+    write_status(&context, &cluster, &report.status).await?;
+    context.backoff.forget(&cluster_key(&cluster));
+    let settled = report.ready && !report.busy;
+    Ok(Action::requeue(if settled {
+        context.settings.resync
+    } else {
+        BUSY_PERIOD.min(context.settings.resync)
+    }))
+}
+
+/// A conflict is tried again at once, anything else later and later.
+fn retry<A: BrokerAdmin>(cluster: Arc<BrokerCluster>, error: &PassError, context: Arc<Context<A>>) -> Action {
+    let PassError::Call(error) = error;
+    context.metrics.count_error("cluster", error.class());
+    let key = cluster_key(&cluster);
+    if error.is_conflict() {
+        return Action::requeue(Duration::from_millis(100));
+    }
+    let wait = context.backoff.next(&key);
+    warn!(cluster = key, %error, wait_ms = wait.as_millis() as u64, "cluster pass failed");
+    Action::requeue(wait)
+}
+
+fn cluster_key(cluster: &BrokerCluster) -> String {
+    Backoff::key("BrokerCluster", &cluster.namespace().unwrap_or_default(), &cluster.name_any())
+}
+
+async fn announce<A>(context: &Context<A>, cluster: &BrokerCluster, applied: &apply::Applied) {
+    let object = cluster.object_ref(&());
+    if !applied.created.is_empty() {
+        let note = format!("created {}", applied.created.join(", "));
+        info!(cluster = cluster_key(cluster), "{note}");
+        context.events.say(&object, Severity::Normal, "Created", &note).await;
+    }
+    for name in &applied.drifted {
+        context.metrics.count(Counter::DriftCorrectedChild);
+        let note = format!("{name} was changed by somebody else and has been put back");
+        context.events.say(&object, Severity::Warning, "DriftCorrected", &note).await;
+    }
+}
+
+async fn write_status<A>(
+    context: &Context<A>,
+    cluster: &BrokerCluster,
+    status: &crds::BrokerClusterStatus,
+) -> Result<(), CallError> {
+    if cluster.status.as_ref() == Some(status) {
+        return Ok(());
+    }
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<BrokerCluster> = Api::namespaced(context.client.clone(), &namespace);
+    let patch = json!({
+        "apiVersion": BrokerCluster::api_version(&()), "kind": BrokerCluster::kind(&()), "status": status,
+    });
+    let params = PatchParams::apply(STATUS_MANAGER).force();
+    within(api.patch_status(&cluster.name_any(), &params, &Patch::Apply(&patch))).await?;
+    say_transition(context, cluster, status).await;
+    Ok(())
+}
+
+/// An event when `Ready` or `Stalled` flips, and never because a pass went by.
+async fn say_transition<A>(
+    context: &Context<A>,
+    cluster: &BrokerCluster,
+    status: &crds::BrokerClusterStatus,
+) {
+    let before = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    for (kind, good) in [(Kind::Ready, true), (Kind::Stalled, false)] {
+        let Some(after) = conditions::find(&status.conditions, kind) else { continue };
+        let known = conditions::find(before, kind).map(|condition| condition.status.as_str());
+        // A new cluster is not ready yet, which is no news.
+        if known.unwrap_or("False") == after.status {
+            continue;
+        }
+        let severity = if conditions::holds(&status.conditions, kind) == good {
+            Severity::Normal
+        } else {
+            Severity::Warning
+        };
+        context.events.say(&cluster.object_ref(&()), severity, &after.reason, &after.message).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! Consumer groups, as the reconciler needs them.
+
+use std::collections::BTreeSet;
+
+use client::Endpoint;
+use client::admin::{ConsumeFrom as WireFrom, ConsumerGroup as Wire, Outcome, RetryPolicy};
+use crds::consumer_group::{ConsumeFrom, ConsumerGroup, ConsumerGroupStatus, Lag};
+use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, DefinitionError};
+use serde_json::Value;
+
+use super::kind::{Common, Findings, Kind, Known, Progress};
+use crate::admin::{BrokerAdmin, BrokerError};
+
+/// Consumer groups.
+pub struct ConsumerGroups;
+
+impl Kind for ConsumerGroups {
+    type Object = ConsumerGroup;
+    type Wire = Wire;
+    const NOUN: &'static str = "consumer group";
+
+    fn common(object: &ConsumerGroup) -> Common<'_> {
+        let spec = &object.spec;
+        Common {
+            cluster: &spec.cluster_ref,
+            deletion: spec.deletion_policy,
+            adoption: spec.adoption_policy,
+            management: spec.management,
+        }
+    }
+
+    fn known(object: &ConsumerGroup) -> Known<'_> {
+        object.status.as_ref().map_or_else(Known::default, |status| Known {
+            state: Some(status.state),
+            generation: status.observed_generation,
+            conditions: &status.conditions,
+        })
+    }
+
+    fn client_name(object: &ConsumerGroup) -> String {
+        object.client_name()
+    }
+
+    fn wanted(object: &ConsumerGroup, owner: &str) -> Result<Wire, DefinitionError> {
+        let definition = object.definition()?;
+        let consume_from = match definition.consume_from {
+            ConsumeFrom::Earliest => WireFrom::Earliest,
+            ConsumeFrom::Latest => WireFrom::Latest,
+        };
+        Ok(Wire {
+            retry: Some(retry(&definition)),
+            name: definition.name,
+            consume_from: consume_from.into(),
+            owner: owner.to_owned(),
+        })
+    }
+
+    fn status(object: &ConsumerGroup, findings: Findings<'_, Wire>) -> Option<Value> {
+        let old = object.status.clone().unwrap_or_default();
+        let lag = findings.progress.map(|progress| Lag {
+            messages: progress.messages,
+            in_flight: progress.in_flight,
+            topics: progress.topics,
+        });
+        let status = ConsumerGroupStatus {
+            observed_generation: object.metadata.generation,
+            state: findings.verdict.state,
+            name: Some(object.client_name()),
+            clients: findings.progress.map(|progress| progress.clients).or(old.clients),
+            lag: lag.or(old.lag),
+            conditions: findings.conditions,
+        };
+        if object.status.as_ref() == Some(&status) {
+            return None;
+        }
+        serde_json::to_value(status).ok()
+    }
+
+    fn name(wire: &Wire) -> &str {
+        &wire.name
+    }
+
+    fn owner(wire: &Wire) -> &str {
+        &wire.owner
+    }
+
+    fn differences(held: &Wire, wanted: &Wire) -> Vec<String> {
+        let mut all = Vec::new();
+        let (old, new) = (held.retry.clone().unwrap_or_default(), wanted.retry.clone().unwrap_or_default());
+        if old.max_attempts != new.max_attempts {
+            all.push(format!("retry.maxAttempts {} instead of {}", old.max_attempts, new.max_attempts));
+        }
+        if backoff(&old) != backoff(&new) {
+            all.push(format!("retry.backoff {} instead of {}", backoff(&old), backoff(&new)));
+        }
+        if held.consume_from != wanted.consume_from {
+            all.push("consumeFrom is another".to_owned());
+        }
+        all
+    }
+
+    fn impossible(_: &Wire, _: &Wire) -> Option<String> {
+        None
+    }
+
+    async fn list<A: BrokerAdmin>(admin: &A, at: &Endpoint) -> Result<Vec<Wire>, BrokerError> {
+        admin.consumer_groups(at).await
+    }
+
+    async fn apply<A: BrokerAdmin>(
+        admin: &A,
+        at: &Endpoint,
+        wanted: Vec<Wire>,
+    ) -> Result<Vec<Outcome>, BrokerError> {
+        admin.apply_consumer_groups(at, wanted).await
+    }
+
+    async fn delete<A: BrokerAdmin>(
+        admin: &A,
+        at: &Endpoint,
+        name: &str,
+        owner: &str,
+    ) -> Result<Vec<Outcome>, BrokerError> {
+        admin.delete_consumer_group(at, name, owner).await
+    }
+
+    async fn progress<A: BrokerAdmin>(
+        admin: &A,
+        at: &Endpoint,
+        name: &str,
+    ) -> Result<Option<Progress>, BrokerError> {
+        let answer = admin.consumer_group(at, name).await?;
+        let topics: BTreeSet<&str> = answer.progress.iter().map(|queue| queue.topic.as_str()).collect();
+        let sum = |part: fn(&client::admin::GroupProgress) -> u64| {
+            answer.progress.iter().map(|queue| i64::try_from(part(queue)).unwrap_or(i64::MAX)).sum()
+        };
+        Ok(Some(Progress {
+            messages: sum(|queue| queue.lag),
+            in_flight: sum(|queue| queue.in_flight),
+            topics: i64::try_from(topics.len()).unwrap_or(i64::MAX),
+            clients: i64::try_from(answer.clients.len()).unwrap_or(i64::MAX),
+        }))
+    }
+}
+
+fn retry(definition: &ConsumerGroupDefinition) -> RetryPolicy {
+    let max_attempts = definition.max_attempts;
+    match &definition.backoff {
+        BackoffDefinition::Custom(times) => {
+            RetryPolicy { max_attempts, custom_ms: times.clone(), ..RetryPolicy::default() }
+        }
+        BackoffDefinition::Exponential { initial_ms, max_ms, multiplier } => RetryPolicy {
+            max_attempts,
+            custom_ms: Vec::new(),
+            initial_ms: *initial_ms,
+            max_ms: *max_ms,
+            multiplier: *multiplier as f32,
+        },
+    }
+}
+
+/// As text, because fields that do not apply may hold anything, and two floats may differ in what nobody wrote.
+fn backoff(retry: &RetryPolicy) -> String {
+    if retry.custom_ms.is_empty() {
+        format!("{} ms to {} ms by {:.3}", retry.initial_ms, retry.max_ms, retry.multiplier)
+    } else {
+        format!("{:?} ms", retry.custom_ms)
+    }
+}

@@ -1,0 +1,68 @@
+//! What the operator was told when it was started. Parsed once in `cli`, passed by value.
+
+use std::time::Duration;
+
+use client::{Endpoint, InvalidEndpoint};
+use crds::names;
+
+/// How the operator runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Image of brokers when a cluster names none.
+    pub broker_image: String,
+    /// When nodes pull it; none: Kubernetes decides by the tag.
+    pub broker_image_pull_policy: Option<String>,
+    /// Namespace of the operator itself: its pods may use the brokers' admin port.
+    pub namespace: String,
+    /// Where the admin API of a group is, with placeholders.
+    pub admin_endpoint: EndpointTemplate,
+    /// How often everything is compared with the brokers although nothing changed.
+    pub resync: Duration,
+    /// Objects whose status is written at the same time.
+    pub writes_max: usize,
+}
+
+/// An address with the placeholders `{cluster}`, `{namespace}` and `{group}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointTemplate(String);
+
+impl Default for EndpointTemplate {
+    fn default() -> Self {
+        Self("{cluster}-{group}.{namespace}.svc:8082".to_owned())
+    }
+}
+
+impl EndpointTemplate {
+    /// Reads a template; refuses one that makes no endpoint.
+    pub fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
+        let template = Self(text.to_owned());
+        template.endpoint("namespace", "cluster", 0)?;
+        Ok(template)
+    }
+
+    /// The address of a group.
+    pub fn endpoint(&self, namespace: &str, cluster: &str, group: u32) -> Result<Endpoint, InvalidEndpoint> {
+        self.0
+            .replace("{namespace}", namespace)
+            .replace("{cluster}", cluster)
+            .replace("{group}", &names::group_name(group))
+            .parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_the_stable_service_of_the_group() {
+        let endpoint = EndpointTemplate::default().endpoint("prod", "shop", 3).unwrap();
+        assert_eq!(endpoint.to_string(), "shop-g3.prod.svc:8082");
+    }
+
+    #[test]
+    fn a_template_that_makes_no_endpoint_is_refused() {
+        assert!(EndpointTemplate::parse("{cluster}").is_err());
+        assert!(EndpointTemplate::parse("127.0.0.1:1808{number}").is_err());
+    }
+}
