@@ -9,6 +9,7 @@
 //! Not here: which method is called (`serve`), what messages mean.
 
 use std::convert::Infallible;
+use std::fmt::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -178,7 +179,7 @@ fn percent_encoded(text: &str) -> String {
         if (0x20..=0x7e).contains(&byte) && byte != b'%' {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

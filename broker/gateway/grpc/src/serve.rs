@@ -100,12 +100,11 @@ impl Connections {
             ended = connection.as_mut() => Some(ended),
             () = stop.cancelled() => None,
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                tokio::time::timeout(DRAIN_WAIT, connection).await.unwrap_or(Ok(()))
-            }
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(DRAIN_WAIT, connection).await.unwrap_or(Ok(()))
         };
         if let Err(error) = ended {
             debug!(%remote, %error, "connection ended");
@@ -169,7 +168,21 @@ async fn call(
             () = stop.cancelled() => return Err(GrpcError::unavailable("the broker is stopping")),
         },
         Method::AckMessage => gateway.ack_message(&call, inbound.only().await?, &mut out).await?,
-        other => gateway.unary(other, &call, inbound.only().await?, &mut out).await?,
+        Method::QueryRoute
+        | Method::Heartbeat
+        | Method::QueryAssignment
+        | Method::ForwardMessageToDeadLetterQueue
+        | Method::PullMessage
+        | Method::UpdateOffset
+        | Method::GetOffset
+        | Method::QueryOffset
+        | Method::EndTransaction
+        | Method::NotifyClientTermination
+        | Method::ChangeInvisibleDuration
+        | Method::RecallMessage
+        | Method::SyncLiteSubscription => {
+            gateway.unary(method, &call, inbound.only().await?, &mut out).await?
+        }
     }
     Ok(Reply::Whole(out.freeze(), handout))
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use engine::group::{Delivery, Group, Receive};
+use engine::group::{Delivery, Group, Receive, ReceiveError};
 use engine::waiter::Waiter;
 use store::log::{Encoding, ReadError};
 use tracing::{error, warn};
@@ -34,10 +34,7 @@ impl Gateway {
         loop {
             let now_ms = self.now_ms();
             let waiter = waiting.as_ref().map(|(waiter, _)| waiter);
-            let found = self.group.receive(&request(plan), now_ms, waiter).map_err(|error| {
-                error!(%error, topic = plan.topic.spec.name, "receive cannot look");
-                Refusal::new(Code::InternalServerError, error.to_string())
-            })?;
+            let found = self.group.receive(&request(plan), now_ms, waiter).map_err(refused)?;
             for error in &found.corrupt {
                 error!(%error, topic = plan.topic.spec.name, "skipped a message that does not verify");
             }
@@ -114,6 +111,18 @@ impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn refused(error: ReceiveError) -> Refusal {
+    let code = match &error {
+        ReceiveError::UnknownGroup(_) => Code::ConsumerGroupNotFound,
+        ReceiveError::UnknownTopic(_) => Code::TopicNotFound,
+        ReceiveError::Index(_) => {
+            error!(%error, "receive cannot read the index");
+            Code::InternalServerError
+        }
+    };
+    Refusal::new(code, error.to_string())
 }
 
 fn request(plan: &Plan) -> Receive<'_> {
