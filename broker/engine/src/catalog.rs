@@ -1,8 +1,31 @@
 //! Topics and consumer groups by name: what exists, under which ids, and what a change would do.
+//!
+//! ```text
+//!   apply --plan (checks, ids from counters)--> Meta record --log order--> fold: names, ids, queues
+//! ```
+//!
+//! Promise: ids are never used twice; of two concurrent changes the later record in the log stands, and a name keeps
+//! the ids it got first. Folding a record again changes nothing.
+//! Limits: names and numbers in `rules`. Not here: where readers stand (`topic`).
 
+mod change;
+mod fold;
+mod plan;
+mod rules;
+mod snapshot;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use store::QueueId;
+
+use crate::topic::Queues;
+
+pub(crate) use change::{Change, Start, What, decode, drafts};
+pub(crate) use plan::Plan;
+pub use rules::DEAD_LETTER_PREFIX;
+pub(crate) use snapshot::{Snapshot, subscribed};
 
 /// What a topic shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +130,8 @@ pub struct Topic {
     pub spec: TopicSpec,
     /// Its queues in this group, in order.
     pub queues: Vec<QueueId>,
+    /// Shared by all values of the same topic.
+    pub(crate) state: Arc<Queues>,
 }
 
 /// A consumer group as of one moment.
@@ -116,4 +141,77 @@ pub struct ConsumerGroup {
     pub id: u32,
     /// Its definition.
     pub spec: ConsumerGroupSpec,
+}
+
+/// A hasher without a random seed: the order of a run must not depend on it.
+type ByName<T> = HashMap<String, T, BuildHasherDefault<DefaultHasher>>;
+type ById<T> = HashMap<u32, T, BuildHasherDefault<DefaultHasher>>;
+
+/// Everything that has a name, and the counters of ids.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    topics: ByName<Arc<Topic>>,
+    topics_by_id: ById<Arc<Topic>>,
+    groups: ByName<Arc<ConsumerGroup>>,
+    groups_by_id: ById<Arc<ConsumerGroup>>,
+    /// By queue id: the state it belongs to and its number there.
+    queues: Vec<Option<(Arc<Queues>, u32)>>,
+    /// Ids given to names whose records are on their way, so that two requests for one name agree.
+    planned_topics: ByName<(u32, Vec<QueueId>)>,
+    planned_groups: ByName<u32>,
+    last_topic_id: u32,
+    last_group_id: u32,
+    last_queue_id: u32,
+}
+
+impl Catalog {
+    pub(crate) fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(name)
+    }
+
+    pub(crate) fn topic_by_id(&self, id: u32) -> Option<&Arc<Topic>> {
+        self.topics_by_id.get(&id)
+    }
+
+    pub(crate) fn consumer_group(&self, name: &str) -> Option<&Arc<ConsumerGroup>> {
+        self.groups.get(name)
+    }
+
+    pub(crate) fn consumer_group_by_id(&self, id: u32) -> Option<&Arc<ConsumerGroup>> {
+        self.groups_by_id.get(&id)
+    }
+
+    /// The state that a queue belongs to, and the queue's number there.
+    pub(crate) fn home(&self, queue: QueueId) -> Option<&(Arc<Queues>, u32)> {
+        self.queues.get(queue.0 as usize)?.as_ref()
+    }
+
+    /// All topics by name.
+    pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
+        let mut topics: Vec<_> = self.topics.values().cloned().collect();
+        topics.sort_unstable_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        topics
+    }
+
+    /// All consumer groups by name.
+    pub(crate) fn consumer_groups(&self) -> Vec<Arc<ConsumerGroup>> {
+        let mut groups: Vec<_> = self.groups.values().cloned().collect();
+        groups.sort_unstable_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        groups
+    }
+
+    fn fresh_topic_id(&mut self) -> u32 {
+        self.last_topic_id += 1;
+        self.last_topic_id
+    }
+
+    fn fresh_group_id(&mut self) -> u32 {
+        self.last_group_id += 1;
+        self.last_group_id
+    }
+
+    fn fresh_queue_id(&mut self) -> QueueId {
+        self.last_queue_id += 1;
+        QueueId(self.last_queue_id)
+    }
 }

@@ -91,6 +91,13 @@ impl Submission {
 }
 
 impl Ticket {
+    /// A ticket for something that did not have to be stored.
+    pub(crate) fn stored(mailbox: &Arc<Mailbox>) -> Self {
+        let (submission, ticket) = Submission::new(Vec::new(), mailbox);
+        submission.complete(Ok(Vec::new()), &mut Wakes::default());
+        ticket
+    }
+
     /// The outcome if it is there already; for callers that drive the writer themselves.
     pub fn try_outcome(&self) -> Option<Result<Vec<Placed>, StoreError>> {
         self.slot.state.lock().outcome.take()
@@ -112,6 +119,10 @@ impl Future for Ticket {
     }
 }
 
+/// How long acks wait for company before they are written on their own: a record for each would cost a wake and a
+/// write per ack.
+const LINGER: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// Submissions that wait for the log thread, bounded by bytes.
 #[derive(Debug)]
 pub struct Inbox {
@@ -126,8 +137,10 @@ struct Queue {
     bytes: u64,
     /// The log thread sleeps and must be woken.
     parked: bool,
-    /// Somebody asked the log thread to look again (acks wait, shut-down).
+    /// Somebody asked the log thread to look again (shut-down).
     nudged: bool,
+    /// Somebody asked the log thread to look again in a moment (acks wait).
+    nudged_soon: bool,
     /// The log has ended; nothing is accepted any more.
     closed: bool,
 }
@@ -172,10 +185,21 @@ impl Inbox {
         }
     }
 
+    /// Makes the log thread look again within a moment; for what nobody waits for.
+    pub fn nudge_soon(&self) {
+        let mut queue = self.queue.lock();
+        queue.nudged_soon = true;
+        if std::mem::take(&mut queue.parked) {
+            drop(queue);
+            self.arrived.notify_one();
+        }
+    }
+
     /// Takes everything that waits, up to about `bytes_max`; at least one submission if there is any.
     pub fn take(&self, bytes_max: u64, out: &mut Vec<Submission>) {
         let mut queue = self.queue.lock();
         queue.nudged = false;
+        queue.nudged_soon = false;
         let mut bytes = 0;
         let mut count = 0;
         for submission in &queue.submissions {
@@ -197,11 +221,15 @@ impl Inbox {
     /// Blocks the log thread until something arrives, at most `wait_ms`.
     pub fn park(&self, wait_ms: u64) {
         let mut queue = self.queue.lock();
-        if queue.submissions.is_empty() && !queue.nudged {
+        if queue.is_quiet() && !queue.nudged_soon {
             queue.parked = true;
             self.arrived.wait_for(&mut queue, std::time::Duration::from_millis(wait_ms));
-            queue.parked = false;
         }
+        if queue.is_quiet() && queue.nudged_soon {
+            queue.parked = true;
+            self.arrived.wait_for(&mut queue, LINGER);
+        }
+        queue.parked = false;
     }
 
     /// Refuses what comes from now on and hands out what still waited.
@@ -210,5 +238,11 @@ impl Inbox {
         queue.closed = true;
         queue.bytes = 0;
         std::mem::take(&mut queue.submissions)
+    }
+}
+
+impl Queue {
+    fn is_quiet(&self) -> bool {
+        self.submissions.is_empty() && !self.nudged
     }
 }

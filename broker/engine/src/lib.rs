@@ -18,3 +18,8 @@ pub mod lease;
 pub mod mailbox;
 pub mod waiter;
 pub mod writer;
+
+mod pending;
+mod records;
+mod state;
+mod topic;

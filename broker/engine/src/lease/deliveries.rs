@@ -8,6 +8,9 @@ use super::mask::{WIDTH, blocks, low_bits, place, range_blocks};
 use super::ready::Ready;
 use super::{LeaseError, Receipt};
 
+/// Leases of one queue at a time; a group that holds so many and acks none gets nothing more.
+const LEASES_MAX: usize = 1 << 20;
+
 /// See the module's picture.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
@@ -85,18 +88,17 @@ impl Deliveries {
         self.dues.first().map(|&(due_ms, _)| due_ms)
     }
 
-    /// True if a grant would find something.
-    pub(crate) fn has_ready(&self, tail: Offset, now_ms: u64) -> bool {
-        self.next < tail
-            || !self.ready.is_empty()
-            || self.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms)
+    /// Messages that grants would find; of those that are ready again only some are counted.
+    pub(crate) fn available(&mut self, tail: Offset, now_ms: u64) -> u64 {
+        self.expire(now_ms);
+        self.ready.some() + tail.0.saturating_sub(self.next.0)
     }
 
     /// Hands out up to `count` neighbours under one lease: first what ended, then what is new below `tail`.
     pub(crate) fn grant(&mut self, count: usize, tail: Offset, due_ms: u64, now_ms: u64) -> Option<Grant> {
         self.expire(now_ms);
         let count = count.min(64) as u32;
-        if count == 0 {
+        if count == 0 || self.leases.len() >= LEASES_MAX {
             return None;
         }
         let (base, mask, attempts) = match self.ready.take(count) {
@@ -156,6 +158,8 @@ impl Deliveries {
     }
 
     /// Keeps the receipt's whole lease until `until_ms`, with all messages that are still in it; never shortens it.
+    ///
+    /// `Ok(false)`: the message is done already.
     pub(crate) fn renew(
         &mut self,
         receipt: &Receipt,
@@ -163,9 +167,9 @@ impl Deliveries {
         tail: Offset,
         until_ms: u64,
         now_ms: u64,
-    ) -> Result<(), LeaseError> {
+    ) -> Result<bool, LeaseError> {
         match self.claim(receipt, epoch, tail, now_ms)? {
-            Claim::Done => Ok(()),
+            Claim::Done => Ok(false),
             // There is no lease of that serial to keep; the holder has to extend.
             Claim::Unheld => Err(LeaseError::Superseded),
             Claim::Held => {
@@ -177,14 +181,14 @@ impl Deliveries {
                     lease.due_ms = until_ms;
                     self.dues.insert((until_ms, receipt.serial));
                 }
-                Ok(())
+                Ok(true)
             }
         }
     }
 
-    /// As `extend`, for a message on its way to the dead letter topic: `fold_acks` will find it.
-    pub(crate) fn set_aside(&mut self, receipt: &Receipt) {
-        self.leaving.insert(receipt.offset, receipt.serial);
+    /// Remembers the lease of a message on its way to the dead letter topic, so that `fold_acks` need not search it.
+    pub(crate) fn set_aside(&mut self, offset: Offset, serial: u32) {
+        self.leaving.insert(offset, serial);
     }
 
     /// Marks offsets of a grant done that need no delivery (filtered, trimmed, not readable).
@@ -222,13 +226,19 @@ impl Deliveries {
         if self.floor() >= oldest {
             return;
         }
+        let holds_gone = |&(_, lease): &(&u32, &Lease)| lease.base < oldest;
+        let serials: Vec<u32> = self.leases.iter().filter(holds_gone).map(|(&serial, _)| serial).collect();
+        for serial in serials {
+            let base = self.leases[&serial].base;
+            self.remove_mask(serial, low_bits(oldest.0 - base.0));
+        }
         while let Some((&block, &mask)) = self.open.first_key_value() {
-            let keep = oldest.0.saturating_sub(block * WIDTH);
-            let gone = mask & low_bits(keep);
+            let gone = mask & low_bits(oldest.0.saturating_sub(block * WIDTH));
             if gone == 0 {
                 break;
             }
-            self.finish(block, gone);
+            self.ready.remove(block, gone);
+            self.close(block, gone);
         }
         self.next = self.next.max(oldest);
     }

@@ -13,8 +13,9 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.masks.is_empty()
+    /// How many there are in the first few masks.
+    pub(crate) fn some(&self) -> u64 {
+        self.masks.values().take(64).map(|mask| u64::from(mask.count_ones())).sum()
     }
 
     /// Deliveries so far of an offset that is ready.

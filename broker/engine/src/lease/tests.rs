@@ -258,7 +258,8 @@ impl Run {
         let outcome = self.real.renew(&receipt, Epoch(self.epoch), Offset(self.tail), until_ms, self.now_ms);
         let expected = claim.and_then(|fate| match fate {
             Fate::Ready { .. } => Err(LeaseError::Superseded),
-            Fate::Held { .. } | Fate::Done => Ok(()),
+            Fate::Held { .. } => Ok(true),
+            Fate::Done => Ok(false),
         });
         assert_eq!(outcome, expected);
         if let Ok(Fate::Held { serial: renewed, .. }) = claim {
@@ -274,7 +275,7 @@ impl Run {
 
     fn dead_letter(&mut self, receipt: Receipt) {
         if let Some(receipt) = self.extend(receipt, 25) {
-            self.real.set_aside(&receipt);
+            self.real.set_aside(receipt.offset, receipt.serial);
             self.real.fold_acks(receipt.offset, 1);
             self.model.fates[receipt.offset.0 as usize] = Fate::Done;
             self.log.push(Logged::Acks(receipt.offset, 1));

@@ -1,0 +1,171 @@
+//! Changes of the catalog as `Meta` records hold them. Fields may be added; their numbers are never used again.
+
+use bytes::Bytes;
+use prost::Message;
+use store::QueueId;
+use store::log::{Draft, Kind};
+
+use super::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+
+/// The version that this program writes; it refuses later ones.
+const VERSION: u32 = 1;
+/// Changes per record: large requests become several records, so that no record is out of proportion.
+const CHANGES_MAX: usize = 256;
+
+#[derive(Clone, PartialEq, Message)]
+struct Meta {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(message, repeated, tag = "2")]
+    changes: Vec<Change>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Change {
+    #[prost(oneof = "What", tags = "1, 2, 3, 4, 5")]
+    pub(crate) what: Option<What>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(crate) enum What {
+    #[prost(message, tag = "1")]
+    TopicPut(TopicPut),
+    #[prost(uint32, tag = "2")]
+    TopicDelete(u32),
+    #[prost(message, tag = "3")]
+    GroupPut(GroupPut),
+    #[prost(uint32, tag = "4")]
+    GroupDelete(u32),
+    #[prost(message, tag = "5")]
+    Start(Start),
+}
+
+/// A topic is created or changed.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TopicPut {
+    #[prost(uint32, tag = "1")]
+    pub(crate) id: u32,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    #[prost(uint32, repeated, tag = "3")]
+    pub(crate) queues: Vec<u32>,
+    #[prost(uint64, tag = "4")]
+    pub(crate) retention_ms: u64,
+    #[prost(string, tag = "5")]
+    pub(crate) owner: String,
+}
+
+/// A consumer group is created or changed.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GroupPut {
+    #[prost(uint32, tag = "1")]
+    pub(crate) id: u32,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    #[prost(uint32, tag = "3")]
+    max_attempts: u32,
+    #[prost(uint64, repeated, tag = "4")]
+    custom_ms: Vec<u64>,
+    #[prost(uint64, tag = "5")]
+    initial_ms: u64,
+    #[prost(uint64, tag = "6")]
+    max_ms: u64,
+    #[prost(uint32, tag = "7")]
+    multiplier_permille: u32,
+    #[prost(bool, tag = "8")]
+    from_latest: bool,
+    #[prost(string, tag = "9")]
+    owner: String,
+}
+
+/// A consumer group reads a topic for the first time.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Start {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) topic: u32,
+    /// By number of the queue in the topic.
+    #[prost(uint64, repeated, tag = "3")]
+    pub(crate) offsets: Vec<u64>,
+}
+
+/// Records that hold the changes, in order.
+pub(crate) fn drafts(mut changes: Vec<Change>) -> Vec<Draft> {
+    let mut drafts = Vec::with_capacity(changes.len() / CHANGES_MAX + 1);
+    while !changes.is_empty() {
+        let rest = changes.split_off(changes.len().min(CHANGES_MAX));
+        let meta = Meta { version: VERSION, changes };
+        drafts.push(Draft::control(Kind::Meta, Bytes::from(meta.encode_to_vec())));
+        changes = rest;
+    }
+    drafts
+}
+
+/// The changes in a record.
+pub(crate) fn decode(payload: &[u8]) -> Result<Vec<What>, String> {
+    let meta = Meta::decode(payload).map_err(|error| error.to_string())?;
+    if meta.version != VERSION {
+        return Err(format!("version {} is not known", meta.version));
+    }
+    let mut whats = Vec::with_capacity(meta.changes.len());
+    for change in meta.changes {
+        whats.push(change.what.ok_or_else(|| "a change of an unknown sort".to_owned())?);
+    }
+    Ok(whats)
+}
+
+impl From<What> for Change {
+    fn from(what: What) -> Self {
+        Self { what: Some(what) }
+    }
+}
+
+impl TopicPut {
+    pub(crate) fn new(id: u32, spec: &TopicSpec, queues: &[QueueId]) -> Self {
+        Self {
+            id,
+            name: spec.name.clone(),
+            queues: queues.iter().map(|queue| queue.0).collect(),
+            retention_ms: spec.retention_ms,
+            owner: spec.owner.clone(),
+        }
+    }
+}
+
+impl GroupPut {
+    pub(crate) fn new(id: u32, spec: &ConsumerGroupSpec) -> Self {
+        let mut this = Self {
+            id,
+            name: spec.name.clone(),
+            max_attempts: spec.retry.max_attempts,
+            from_latest: spec.consume_from == ConsumeFrom::Latest,
+            owner: spec.owner.clone(),
+            ..Self::default()
+        };
+        match &spec.retry.backoff {
+            Backoff::Custom(times_ms) => this.custom_ms.clone_from(times_ms),
+            Backoff::Exponential { initial_ms, max_ms, multiplier_permille } => {
+                this.initial_ms = *initial_ms;
+                this.max_ms = *max_ms;
+                this.multiplier_permille = *multiplier_permille;
+            }
+        }
+        this
+    }
+
+    pub(crate) fn into_spec(self) -> ConsumerGroupSpec {
+        let backoff = if self.custom_ms.is_empty() {
+            Backoff::Exponential {
+                initial_ms: self.initial_ms,
+                max_ms: self.max_ms,
+                multiplier_permille: self.multiplier_permille,
+            }
+        } else {
+            Backoff::Custom(self.custom_ms)
+        };
+        let consume_from = if self.from_latest { ConsumeFrom::Latest } else { ConsumeFrom::Earliest };
+        let retry = RetryPolicy { max_attempts: self.max_attempts, backoff };
+        ConsumerGroupSpec { name: self.name, retry, consume_from, owner: self.owner }
+    }
+}

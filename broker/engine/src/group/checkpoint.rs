@@ -1,0 +1,56 @@
+//! Checkpoints: the folds as they are, so that a start replays little.
+
+use std::sync::atomic::Ordering;
+
+use prost::Message;
+use store::Position;
+use store::checkpoint::{self, Checkpoint};
+
+use super::{CheckpointError, Group};
+use crate::catalog::{Snapshot, subscribed};
+
+/// The engine's section: catalog and subscriptions.
+pub(crate) const ENGINE_SECTION: u32 = 1;
+/// The queue index's section.
+pub(crate) const INDEX_SECTION: u32 = 2;
+
+/// A checkpoint is due when a start would have to replay this much.
+const REPLAY_BYTES_MAX: u64 = 256 << 20;
+
+impl Group {
+    /// Whether a start would have to replay much, or the index wants to be flushed.
+    pub fn wants_checkpoint(&self) -> bool {
+        let published = self.published.load(Ordering::Acquire);
+        let covered = self.covered.load(Ordering::Relaxed);
+        published.saturating_sub(covered) > REPLAY_BYTES_MAX || self.state.index.wants_flush()
+    }
+
+    /// Writes a checkpoint, so that the next start replays only what comes after it. Background thread; not twice at
+    /// a time.
+    pub fn checkpoint(&self) -> Result<(), CheckpointError> {
+        let covered = Position(self.published.load(Ordering::Acquire));
+        self.state.index.flush()?;
+        let index = self.state.index.snapshot();
+        let engine = self.snapshot().encode_to_vec();
+        // The sections may tell of records that came after `covered`: those must not be lost behind them.
+        self.reader.sync()?;
+        let sections = vec![(ENGINE_SECTION, engine), (INDEX_SECTION, index)];
+        let keep_from = checkpoint::write(&*self.disk, &Checkpoint { covered, sections })?;
+        self.keep_from.store(keep_from.0, Ordering::Release);
+        self.covered.store(covered.0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The catalog first: a topic or group that comes later is in the replay, with everything about it.
+    fn snapshot(&self) -> Snapshot {
+        let (mut snapshot, topics) = {
+            let catalog = self.state.catalog.read();
+            (catalog.snapshot(), catalog.topics())
+        };
+        for topic in topics {
+            let states = topic.state.lock().states();
+            snapshot.subscriptions.extend(subscribed(topic.id, &states));
+        }
+        snapshot
+    }
+}

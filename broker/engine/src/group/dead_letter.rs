@@ -1,0 +1,175 @@
+//! Messages that a consumer group gives up on go to its dead letter topic: a pointer, and the ack in the same batch.
+
+use std::sync::Arc;
+
+use store::index::{IndexEntry, IndexError};
+use store::log::{Draft, ReadError};
+use store::{Position, QueueId};
+
+use super::types::undecodable;
+use super::{DeadLetterError, Group, Receive, Received};
+use crate::catalog::{Change, ConsumerGroup, DEAD_LETTER_PREFIX, Topic, TopicSpec, What, drafts};
+use crate::inbox::{Busy, Ticket};
+use crate::lease::{LeaseError, Receipt};
+use crate::mailbox::Mailbox;
+use crate::records::{Cell, Link, Linked, ack_drafts, copy_draft, linked};
+use crate::topic::Granted;
+
+/// The message is held so long while its record is on its way.
+const HOLD_MS: u64 = 30_000;
+
+impl Group {
+    /// Moves a message to `%DLQ%<group>`; it is done for the group once stored.
+    pub fn dead_letter(
+        &self,
+        receipt: &Receipt,
+        now_ms: u64,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Ticket, DeadLetterError> {
+        let group = self.consumer_group_by_id(receipt.group);
+        let group = group.ok_or(LeaseError::UnknownGroup(receipt.group))?;
+        let topic = self.topic_of(receipt.queue).ok_or(LeaseError::UnknownQueue(receipt.queue))?;
+        if !self.hold_for_burial(receipt, now_ms)? {
+            return Ok(Ticket::stored(mailbox));
+        }
+        let mut entries = Vec::new();
+        self.state.index.read(receipt.queue, receipt.offset, 1, &mut entries)?;
+        let Some(entry) = entries.first() else {
+            return Err(IndexError::Trimmed { oldest: receipt.offset }.into());
+        };
+        let letter = self.letter(&topic, entry, receipt.attempt, now_ms)?;
+        let cell = Cell { group: group.id, queue: receipt.queue, base: receipt.offset, mask: 1 };
+        Ok(self.submit_letters(&group, vec![letter], &cell, mailbox)?)
+    }
+
+    /// As `dead_letter`, for the messages of a grant whose attempts are used up.
+    pub(super) fn bury(
+        &self,
+        request: &Receive<'_>,
+        granted: &Granted,
+        entries: &[IndexEntry],
+        now_ms: u64,
+        received: &mut Received,
+    ) {
+        let mut letters = Vec::with_capacity(entries.len());
+        let mut mask = 0;
+        for entry in entries {
+            // The delivery that does not take place any more does not count.
+            match self.letter(request.topic, entry, granted.grant.attempt - 1, now_ms) {
+                Ok(letter) => {
+                    letters.push(letter);
+                    mask |= 1 << (entry.offset.0 - granted.grant.base.0);
+                }
+                // It comes again when its lease ends.
+                Err(error) => received.corrupt.push(error),
+            }
+        }
+        if letters.is_empty() {
+            return;
+        }
+        {
+            let mut reading = request.topic.state.lock();
+            if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
+                for entry in entries {
+                    deliveries.set_aside(entry.offset, granted.grant.serial);
+                }
+            }
+        }
+        let cell = Cell { group: request.group.id, queue: granted.id, base: granted.grant.base, mask };
+        // If the log is busy they stay held, and are tried again when the lease ends.
+        let _ = self.submit_letters(request.group, letters, &cell, &self.nobody);
+    }
+
+    /// Keeps others from the message while it is moved; false if it is done already.
+    fn hold_for_burial(&self, receipt: &Receipt, now_ms: u64) -> Result<bool, LeaseError> {
+        let epoch = self.epoch();
+        let until_ms = now_ms.saturating_add(HOLD_MS);
+        self.with_deliveries(receipt, |_, deliveries, tail| {
+            if receipt.epoch == epoch {
+                let held = deliveries.renew(receipt, epoch, tail, until_ms, now_ms)?;
+                if held {
+                    deliveries.set_aside(receipt.offset, receipt.serial);
+                }
+                return Ok(held);
+            }
+            let new = deliveries.extend(receipt, epoch, tail, until_ms, now_ms)?;
+            if let Some(new) = &new {
+                deliveries.set_aside(new.offset, new.serial);
+            }
+            Ok(new.is_some())
+        })
+    }
+
+    /// The record for the dead letter topic, without its queue.
+    fn letter(
+        &self,
+        topic: &Topic,
+        entry: &IndexEntry,
+        attempts: u16,
+        now_ms: u64,
+    ) -> Result<Draft, ReadError> {
+        let mut target = (entry.position, entry.bytes);
+        let mut origin = topic.spec.name.clone();
+        let mut sent_ms = Some(entry.stored_ms);
+        if origin.starts_with(DEAD_LETTER_PREFIX) {
+            // A dead letter that dies again still points to the message itself.
+            let record = self.reader.read(target.0, target.1)?;
+            match linked(&record).map_err(|why| undecodable(target.0, why))? {
+                None => {}
+                Some(Linked::Copy { origin: first }) => origin = first,
+                Some(Linked::Pointer(link)) => {
+                    target = link.target();
+                    origin = link.origin;
+                    sent_ms = None;
+                }
+            }
+        }
+        if self.is_trimmed_soon(target.0, sent_ms, now_ms) {
+            let record = self.reader.read(target.0, target.1)?;
+            return Ok(copy_draft(&record, origin, QueueId::NONE, entry.tag_hash, attempts));
+        }
+        Ok(Link::new(target.0, target.1, origin).draft(QueueId::NONE, entry.tag_hash, attempts))
+    }
+
+    /// Whether a pointer written now would outlive its message by more than half its own time.
+    fn is_trimmed_soon(&self, position: Position, sent_ms: Option<u64>, now_ms: u64) -> bool {
+        let retention = &self.config.retention;
+        let is_old = match sent_ms {
+            Some(sent_ms) => now_ms.saturating_sub(sent_ms) > retention.max_age_ms / 2,
+            // Its time is not known: a copy is always right.
+            None => true,
+        };
+        let behind_bytes = self.written().0.saturating_sub(position.0);
+        is_old || retention.max_bytes.is_some_and(|max_bytes| behind_bytes > max_bytes / 2)
+    }
+
+    /// Letters and the ack of what they stand for, in one batch; the topic is made if there is none.
+    fn submit_letters(
+        &self,
+        group: &ConsumerGroup,
+        mut letters: Vec<Draft>,
+        done: &Cell,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Ticket, Busy> {
+        let (queue, mut submission) = self.dead_letter_queue(group);
+        for letter in &mut letters {
+            letter.queue = queue;
+        }
+        submission.append(&mut letters);
+        submission.extend(ack_drafts(std::slice::from_ref(done)));
+        self.inbox.submit(submission, mailbox)
+    }
+
+    /// The queue of the group's dead letter topic, and the records that make the topic if there is none.
+    fn dead_letter_queue(&self, group: &ConsumerGroup) -> (QueueId, Vec<Draft>) {
+        let name = format!("{DEAD_LETTER_PREFIX}{}", group.spec.name);
+        if let Some(topic) = self.state.catalog.read().topic(&name) {
+            return (topic.queues[0], Vec::new());
+        }
+        let spec = TopicSpec { name, queues: 1, retention_ms: 0, owner: String::new() };
+        // Whoever plans it at the same time gets the same ids.
+        let put = self.state.catalog.write().plan_new_topic(&spec);
+        let queue = QueueId(put.queues[0]);
+        (queue, drafts(vec![Change::from(What::TopicPut(put))]))
+    }
+}

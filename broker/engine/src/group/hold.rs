@@ -1,0 +1,85 @@
+//! Acks, extensions and renewals.
+
+use std::sync::Arc;
+
+use super::Group;
+use crate::lease::{Deliveries, LeaseError, Receipt};
+use crate::mailbox::Wakes;
+use crate::records::Cell;
+use crate::topic::Queues;
+
+use store::Offset;
+
+impl Group {
+    /// The message is done; in memory at once, its record rides in the next batch.
+    pub fn ack(&self, receipt: &Receipt, now_ms: u64) -> Result<(), LeaseError> {
+        let epoch = self.epoch();
+        let acked = self
+            .with_deliveries(receipt, |_, deliveries, tail| deliveries.ack(receipt, epoch, tail, now_ms))?;
+        if acked {
+            self.note_done(Cell {
+                group: receipt.group,
+                queue: receipt.queue,
+                base: receipt.offset,
+                mask: 1,
+            });
+        }
+        Ok(())
+    }
+
+    /// Holds one message until `now_ms + invisible_ms`; the new receipt takes the place of the old one.
+    pub fn extend(&self, receipt: &Receipt, invisible_ms: u64, now_ms: u64) -> Result<Receipt, LeaseError> {
+        let epoch = self.epoch();
+        let due_ms = now_ms.saturating_add(invisible_ms);
+        let (queues, new) = self.with_deliveries(receipt, |queues, deliveries, tail| {
+            let new = deliveries.extend(receipt, epoch, tail, due_ms, now_ms)?;
+            // A message that is done stays so; its receipt is as good as any.
+            Ok((Arc::clone(queues), new.unwrap_or(*receipt)))
+        })?;
+        self.tell_waiters(&queues, receipt.group, now_ms);
+        Ok(new)
+    }
+
+    /// Holds the messages of the receipt's delivery until `until_ms` under the same receipts; never shortens.
+    pub fn renew(&self, receipt: &Receipt, until_ms: u64, now_ms: u64) -> Result<(), LeaseError> {
+        let epoch = self.epoch();
+        self.with_deliveries(receipt, |_, deliveries, tail| {
+            deliveries.renew(receipt, epoch, tail, until_ms, now_ms).map(drop)
+        })
+    }
+
+    /// Has the record of offsets that are done written with the next batch.
+    pub(crate) fn note_done(&self, cell: Cell) {
+        if self.pending.ack(cell) {
+            self.inbox.nudge_soon();
+        }
+    }
+
+    /// Wakes waiters for messages that came back early, or sets their alarm.
+    pub(crate) fn tell_waiters(&self, queues: &Arc<Queues>, group: u32, now_ms: u64) {
+        let mut woken = Vec::new();
+        {
+            let mut reading = queues.lock();
+            reading.pass_on(group, now_ms, &mut woken);
+            self.set_alarm(queues, &mut reading, group);
+        }
+        let mut wakes = Wakes::default();
+        for waiter in woken {
+            waiter.wake(&mut wakes);
+        }
+        wakes.post();
+    }
+
+    pub(crate) fn with_deliveries<T>(
+        &self,
+        receipt: &Receipt,
+        act: impl FnOnce(&Arc<Queues>, &mut Deliveries, Offset) -> Result<T, LeaseError>,
+    ) -> Result<T, LeaseError> {
+        let catalog = self.state.catalog.read();
+        let (queues, queue) = catalog.home(receipt.queue).ok_or(LeaseError::UnknownQueue(receipt.queue))?;
+        let mut reading = queues.lock();
+        let (deliveries, tail) =
+            reading.deliveries(receipt.group, *queue).ok_or(LeaseError::UnknownGroup(receipt.group))?;
+        act(queues, deliveries, tail)
+    }
+}

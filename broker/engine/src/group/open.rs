@@ -1,0 +1,97 @@
+//! Recovery: the newest checkpoint, then everything in the log that came after it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::RwLock;
+use store::Position;
+use store::checkpoint::{self, Checkpoint};
+use store::disk::Disk;
+use store::index::Index;
+use store::log::{Log, Replay};
+
+use super::checkpoint::{ENGINE_SECTION, INDEX_SECTION};
+use super::{Alarms, Group, GroupConfig, OpenError};
+use crate::catalog::{Catalog, Snapshot};
+use crate::inbox::Inbox;
+use crate::mailbox::Mailbox;
+use crate::pending::Pending;
+use crate::state::{State, Unknown};
+use crate::writer::Writer;
+
+impl Group {
+    /// Recovers what `disk` holds and begins a new epoch. The writer belongs to one thread.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        config: GroupConfig,
+        now_ms: u64,
+    ) -> Result<(Arc<Self>, Writer), OpenError> {
+        let checkpoint = checkpoint::load(&*disk)?;
+        let state = restore(&disk, checkpoint.as_ref())?;
+        let covered = checkpoint.as_ref().map_or(Position(0), |checkpoint| checkpoint.covered);
+        let log = replay(&disk, &config, &state, covered, now_ms)?;
+        if checkpoint.is_none() && log.head() > Position(0) {
+            return Err(OpenError::NoCheckpoint { head: log.head() });
+        }
+        state.index.trim(log.head())?;
+        state.publish_all();
+        let group = Arc::new(Self {
+            inbox: Inbox::new(config.inbox_bytes_max),
+            config,
+            state,
+            pending: Pending::default(),
+            alarms: Alarms::default(),
+            published: AtomicU64::new(log.written().0),
+            now_ms: AtomicU64::new(now_ms),
+            covered: AtomicU64::new(covered.0),
+            keep_from: AtomicU64::new(0),
+            needed_bytes: AtomicU64::new(0),
+            disk,
+            reader: log.reader(),
+            preparer: log.preparer(),
+            log_id: log.id(),
+            epoch: log.epoch(),
+            nobody: Mailbox::new(),
+        });
+        let writer = Writer::new(Arc::clone(&group), log);
+        Ok((group, writer))
+    }
+}
+
+fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<State, OpenError> {
+    let section = |tag| {
+        let sections = &checkpoint?.sections;
+        sections.iter().find(|section| section.0 == tag).map(|section| section.1.as_slice())
+    };
+    let index = Index::open(Arc::clone(disk), section(INDEX_SECTION))?;
+    let catalog = match section(ENGINE_SECTION) {
+        Some(section) => Catalog::restore(
+            Snapshot::decode_section(section)
+                .map_err(|why| OpenError::Format { what: "checkpoint section", why })?,
+        ),
+        None => Catalog::default(),
+    };
+    Ok(State { catalog: RwLock::new(catalog), index })
+}
+
+fn replay(
+    disk: &Arc<dyn Disk>,
+    config: &GroupConfig,
+    state: &State,
+    covered: Position,
+    now_ms: u64,
+) -> Result<Log, OpenError> {
+    let mut unknown = None;
+    let mut arrivals = Vec::new();
+    let from = Replay { covered, tails: state.index.tails() };
+    let log = Log::open(Arc::clone(disk), config.log.clone(), from, now_ms, &mut |entry| {
+        arrivals.clear();
+        if unknown.is_none() {
+            unknown = state.fold(entry, &mut arrivals).err();
+        }
+    })?;
+    match unknown {
+        Some(Unknown { what, why }) => Err(OpenError::Format { what, why }),
+        None => Ok(log),
+    }
+}

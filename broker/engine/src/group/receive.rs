@@ -1,0 +1,237 @@
+//! Handing out messages: offsets under the topic's lock, then entries and records without it.
+//!
+//! ```text
+//!   grant (lock) --> index entries --> sift: tag? too old? attempts used up? --> records from memory
+//!        ^                              | no: done at once, look further
+//!        +------------------------------+
+//! ```
+
+mod sift;
+
+use std::sync::Arc;
+
+use store::Position;
+use store::log::{ReadError, Record};
+
+use super::types::undecodable;
+use super::{Delivery, Group, Origin, Receive, ReceiveError, Received};
+use crate::catalog::{ConsumeFrom, Start};
+use crate::mailbox::Wakes;
+use crate::records::{Cell, Linked, linked};
+use crate::topic::{Ask, Granted, Reading};
+use crate::waiter::Waiter;
+
+/// Offsets that one receive looks at before it returns what it has.
+const LOOKS_MAX: usize = 4096;
+/// Rounds of one receive: filters may leave little of each.
+const ROUNDS_MAX: usize = 128;
+/// A pointer leads to a message, or to a pointer that was copied; longer chains are never written.
+const LINKS_MAX: usize = 4;
+
+impl Group {
+    /// Hands out messages; does not wait for the disk's records. Registers `waiter` if there is nothing.
+    pub fn receive(
+        &self,
+        request: &Receive<'_>,
+        now_ms: u64,
+        waiter: Option<&Arc<Waiter>>,
+    ) -> Result<Received, ReceiveError> {
+        if let Some(waiter) = waiter {
+            waiter.look();
+        }
+        let mut received = Received::default();
+        let mut looks = 0;
+        for _ in 0..ROUNDS_MAX {
+            let count = (request.max - received.deliveries.len()).min(LOOKS_MAX - looks);
+            let waiter = waiter.filter(|_| received.deliveries.is_empty());
+            let grants = self.grant(request, count, now_ms, waiter, &mut received)?;
+            if grants.is_empty() {
+                return Ok(received);
+            }
+            looks += grants.iter().map(|granted| granted.grant.mask.count_ones() as usize).sum::<usize>();
+            self.sift(request, &grants, now_ms, &mut received)?;
+            self.fill(request, &mut received);
+            if received.deliveries.len() >= request.max || looks >= LOOKS_MAX {
+                break;
+            }
+        }
+        if received.deliveries.is_empty() {
+            received.next_due_ms = Some(now_ms);
+        }
+        Ok(received)
+    }
+
+    /// Reads a delivery's record, waiting for the disk.
+    pub fn load(&self, delivery: &mut Delivery) -> Result<(), ReadError> {
+        let first = self.reader.read(delivery.position, delivery.bytes)?;
+        let read = |position, bytes| self.reader.read(position, bytes).map(Some);
+        if let Some((record, origin)) = resolve(first, &read)? {
+            delivery.record = Some(record);
+            delivery.origin = origin;
+        }
+        Ok(())
+    }
+
+    /// One look under the topic's lock. With nothing granted, the waiter is registered before the lock is given back.
+    fn grant(
+        &self,
+        request: &Receive<'_>,
+        count: usize,
+        now_ms: u64,
+        waiter: Option<&Arc<Waiter>>,
+        received: &mut Received,
+    ) -> Result<Vec<Granted>, ReceiveError> {
+        let queues = &request.topic.state;
+        let group = request.group.id;
+        let due_ms = now_ms.saturating_add(request.invisible_ms);
+        let ask = Ask { group, count, due_ms, now_ms };
+        let mut grants = Vec::new();
+        let mut woken = Vec::new();
+        loop {
+            let mut reading = queues.lock();
+            if !reading.grant(&ask, &mut grants) {
+                drop(reading);
+                self.subscribe(request)?;
+                continue;
+            }
+            if let Some(waiter) = waiter {
+                settle_waiter(&mut reading, request, waiter, grants.is_empty());
+            }
+            if !grants.is_empty() {
+                reading.pass_on(group, now_ms, &mut woken);
+            }
+            self.set_alarm(queues, &mut reading, group);
+            received.next_due_ms = reading.subscription(group).and_then(|found| found.next_due_ms());
+            break;
+        }
+        if !woken.is_empty() {
+            let mut wakes = Wakes::default();
+            woken.iter().for_each(|waiter| waiter.wake(&mut wakes));
+            wakes.post();
+        }
+        Ok(grants)
+    }
+
+    /// The first receive of a group on a topic fixes where it starts.
+    fn subscribe(&self, request: &Receive<'_>) -> Result<(), ReceiveError> {
+        // The catalog's lock keeps topic and group from being deleted in the meantime.
+        let catalog = self.state.catalog.read();
+        let (group, topic) = (request.group, request.topic);
+        if catalog.consumer_group_by_id(group.id).is_none() {
+            return Err(ReceiveError::UnknownGroup(group.spec.name.clone()));
+        }
+        // The caller may have looked the topic up before it got more queues.
+        let Some(topic) = catalog.topic_by_id(topic.id) else {
+            return Err(ReceiveError::UnknownTopic(topic.spec.name.clone()));
+        };
+        let mut reading = topic.state.lock();
+        let offset = |(number, &queue)| match group.spec.consume_from {
+            ConsumeFrom::Earliest => self.state.index.range(queue).0.0,
+            ConsumeFrom::Latest => reading.tail(number).0,
+        };
+        let offsets: Vec<u64> = topic.queues.iter().enumerate().map(offset).collect();
+        if reading.start(group.id, &offsets)
+            && self.pending.start(Start { group: group.id, topic: topic.id, offsets })
+        {
+            self.inbox.nudge_soon();
+        }
+        Ok(())
+    }
+
+    /// Puts in the records that are in memory; those that do not verify are done for the group.
+    fn fill(&self, request: &Receive<'_>, received: &mut Received) {
+        let new = received.deliveries.iter().filter(|delivery| delivery.record.is_none());
+        let mut wanted: Vec<(Position, u32)> =
+            new.map(|delivery| (delivery.position, delivery.bytes)).collect();
+        // Several queues take turns in the log: one rising order makes neighbours of them.
+        wanted.sort_unstable_by_key(|&(position, _)| position);
+        let found = self.reader.read_span_cached(&wanted);
+        let mut found: Vec<_> = wanted.iter().map(|&(position, _)| position).zip(found).collect();
+        let Received { deliveries, corrupt, .. } = received;
+        deliveries.retain_mut(|delivery| {
+            if delivery.record.is_some() {
+                return true;
+            }
+            let Ok(at) = found.binary_search_by_key(&delivery.position, |&(position, _)| position) else {
+                return true;
+            };
+            let read = std::mem::replace(&mut found[at].1, Ok(None));
+            match read.and_then(|record| self.resolve_cached(record)) {
+                Ok(Some((record, origin))) => {
+                    delivery.record = Some(record);
+                    delivery.origin = origin;
+                    true
+                }
+                Ok(None) => true,
+                Err(error) => {
+                    self.pass_over(request, delivery, &error);
+                    corrupt.push(error);
+                    false
+                }
+            }
+        });
+    }
+
+    fn resolve_cached(&self, record: Option<Record>) -> Result<Option<(Record, Option<Origin>)>, ReadError> {
+        let Some(record) = record else { return Ok(None) };
+        resolve(record, &|position, bytes| self.reader.read_cached(position, bytes))
+    }
+
+    /// A message that can never be read is done; one that the disk refused comes again when its lease ends.
+    fn pass_over(&self, request: &Receive<'_>, delivery: &Delivery, error: &ReadError) {
+        match error {
+            ReadError::Io { .. } => {}
+            ReadError::Corrupt { .. } | ReadError::Trimmed { .. } | ReadError::OutOfRange { .. } => {
+                // It was granted a moment ago by this very call.
+                let now_ms = delivery.receipt.due_ms.saturating_sub(request.invisible_ms);
+                let _ = self.ack(&delivery.receipt, now_ms);
+            }
+        }
+    }
+}
+
+/// Follows pointers to the message; `None`: a part of the way is not in memory.
+fn resolve(
+    first: Record,
+    read: &dyn Fn(Position, u32) -> Result<Option<Record>, ReadError>,
+) -> Result<Option<(Record, Option<Origin>)>, ReadError> {
+    let mut record = first;
+    let mut origin = None;
+    for _ in 0..LINKS_MAX {
+        let position = record.entry().position;
+        match linked(&record).map_err(|why| undecodable(position, why))? {
+            None => return Ok(Some((record, origin))),
+            Some(Linked::Copy { origin: topic }) => {
+                origin.get_or_insert(Origin { topic });
+                return Ok(Some((record, origin)));
+            }
+            Some(Linked::Pointer(link)) => {
+                let (position, bytes) = link.target();
+                origin.get_or_insert(Origin { topic: link.origin });
+                match read(position, bytes)? {
+                    Some(target) => record = target,
+                    None => return Ok(None),
+                }
+            }
+        }
+    }
+    Err(undecodable(record.entry().position, format!("more than {LINKS_MAX} pointers in a row")))
+}
+
+/// Under the lock that found something or nothing: leave the queue of waiters, or stand in it.
+fn settle_waiter(reading: &mut Reading, request: &Receive<'_>, waiter: &Arc<Waiter>, found_nothing: bool) {
+    let place = Arc::downgrade(&request.topic.state);
+    if found_nothing {
+        reading.register(&place, request.group.id, waiter, request.max);
+    } else if waiter.leave(&place, request.group.id)
+        && let Some(subscription) = reading.subscription(request.group.id)
+    {
+        subscription.unregister(Arc::as_ptr(waiter));
+    }
+}
+
+impl Granted {
+    fn cell(&self, request: &Receive<'_>, mask: u64) -> Cell {
+        Cell { group: request.group.id, queue: self.id, base: self.grant.base, mask }
+    }
+}

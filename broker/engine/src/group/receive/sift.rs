@@ -1,0 +1,147 @@
+//! What becomes of the offsets of a grant: delivered, passed over, or on their way to the dead letters.
+
+use store::Offset;
+use store::index::{IndexEntry, IndexError};
+
+use crate::group::{Delivery, Group, Receive, ReceiveError, Received};
+use crate::lease::{Grant, Receipt};
+use crate::topic::Granted;
+
+impl Group {
+    /// Adds what shall be delivered to `received`, without records; what is not wanted is done at once.
+    pub(super) fn sift(
+        &self,
+        request: &Receive<'_>,
+        grants: &[Granted],
+        now_ms: u64,
+        received: &mut Received,
+    ) -> Result<(), ReceiveError> {
+        let mut entries = Vec::with_capacity(request.max);
+        for (at, granted) in grants.iter().enumerate() {
+            entries.clear();
+            let readable = match self.entries(request, granted, &mut entries) {
+                Ok(readable) => readable,
+                Err(error) => {
+                    // What this call holds and did not deliver is free for the next one.
+                    self.give_back(request, &grants[at..]);
+                    return Err(error);
+                }
+            };
+            let wanted = entries.iter().filter(|entry| is_wanted(request, entry, now_ms));
+            let mask = wanted.fold(0, |mask, entry| mask | bit(granted, entry)) & readable;
+            entries.retain(|entry| mask & bit(granted, entry) != 0);
+            let skipped = granted.grant.mask & !mask;
+            if skipped != 0 {
+                self.skip(request, granted, skipped);
+            }
+            if u32::from(granted.grant.attempt) > request.group.spec.retry.max_attempts {
+                self.bury(request, granted, &entries, now_ms, received);
+                continue;
+            }
+            if granted.grant.attempt >= 2
+                && mask != 0
+                && self.pending.attempt(granted.cell(request, mask), granted.grant.attempt)
+            {
+                self.inbox.nudge_soon();
+            }
+            received.deliveries.extend(entries.iter().map(|entry| self.delivery(request, granted, entry)));
+        }
+        Ok(())
+    }
+
+    /// The index entries of a grant; returns the offsets of it that are still kept.
+    fn entries(
+        &self,
+        request: &Receive<'_>,
+        granted: &Granted,
+        entries: &mut Vec<IndexEntry>,
+    ) -> Result<u64, ReceiveError> {
+        let grant = &granted.grant;
+        let mut readable = grant.mask;
+        while readable != 0 {
+            let first = Offset(grant.base.0 + u64::from(readable.trailing_zeros()));
+            let count = 64 - readable.leading_zeros() - readable.trailing_zeros();
+            match self.state.index.read(granted.id, first, count as usize, entries) {
+                Ok(()) => {
+                    entries.retain(|entry| readable & bit(granted, entry) != 0);
+                    break;
+                }
+                Err(IndexError::Trimmed { oldest }) => {
+                    // Without progress this would not end: then the index contradicts itself.
+                    assert!(oldest > first, "trimmed index refuses offset {first}, and keeps {oldest}");
+                    entries.clear();
+                    readable &= !below(grant, oldest);
+                    self.forget(request, granted, oldest);
+                }
+                Err(error) => return Err(ReceiveError::Index(error)),
+            }
+        }
+        Ok(readable)
+    }
+
+    /// Everything below `oldest` was trimmed, not only what was granted.
+    fn forget(&self, request: &Receive<'_>, granted: &Granted, oldest: Offset) {
+        let mut reading = request.topic.state.lock();
+        if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
+            deliveries.trim(oldest);
+        }
+    }
+
+    fn skip(&self, request: &Receive<'_>, granted: &Granted, mask: u64) {
+        let mut reading = request.topic.state.lock();
+        if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
+            deliveries.skip(&granted.grant, mask);
+        }
+        drop(reading);
+        self.note_done(granted.cell(request, mask));
+    }
+
+    fn give_back(&self, request: &Receive<'_>, grants: &[Granted]) {
+        let mut reading = request.topic.state.lock();
+        for granted in grants {
+            if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
+                deliveries.release(&granted.grant, granted.grant.mask);
+            }
+        }
+    }
+
+    fn delivery(&self, request: &Receive<'_>, granted: &Granted, entry: &IndexEntry) -> Delivery {
+        let grant = &granted.grant;
+        let receipt = Receipt {
+            group: request.group.id,
+            queue: granted.id,
+            offset: entry.offset,
+            attempt: grant.attempt,
+            serial: grant.serial,
+            due_ms: grant.due_ms,
+            epoch: self.epoch(),
+        };
+        Delivery {
+            receipt,
+            position: entry.position,
+            bytes: entry.bytes,
+            offset: entry.offset,
+            queue_index: granted.queue,
+            attempt: grant.attempt,
+            stored_ms: entry.stored_ms,
+            record: None,
+            origin: None,
+        }
+    }
+}
+
+fn is_wanted(request: &Receive<'_>, entry: &IndexEntry, now_ms: u64) -> bool {
+    let retention_ms = request.topic.spec.retention_ms;
+    let is_kept = retention_ms == 0 || entry.stored_ms.saturating_add(retention_ms) > now_ms;
+    is_kept && request.tags.is_none_or(|tags| tags.contains(&entry.tag_hash))
+}
+
+/// The offsets of a grant below `oldest`.
+fn below(grant: &Grant, oldest: Offset) -> u64 {
+    let count = oldest.0.saturating_sub(grant.base.0);
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+}
+
+fn bit(granted: &Granted, entry: &IndexEntry) -> u64 {
+    1 << (entry.offset.0 - granted.grant.base.0)
+}

@@ -1,0 +1,217 @@
+//! What callers hand in and get back.
+
+use std::io;
+
+use store::log::{LogConfig, Poisoned, ReadError, Record, Retention};
+use store::{Epoch, Offset, Position};
+
+use crate::catalog::{ConsumerGroup, Topic};
+use crate::inbox::Busy;
+use crate::lease::{LeaseError, Receipt};
+
+/// How a group is kept.
+#[derive(Clone, Debug)]
+pub struct GroupConfig {
+    /// The log's segments and when a send is answered.
+    pub log: LogConfig,
+    /// When old segments go.
+    pub retention: Retention,
+    /// Bytes of submissions that may wait for the log.
+    pub inbox_bytes_max: u64,
+    /// Bytes of submissions that are written together.
+    pub batch_bytes_max: u64,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self {
+            log: LogConfig::default(),
+            retention: Retention { max_age_ms: 72 * 60 * 60 * 1000, max_bytes: None },
+            inbox_bytes_max: 64 << 20,
+            batch_bytes_max: 4 << 20,
+        }
+    }
+}
+
+/// Why a group could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log could not be recovered.
+    #[error(transparent)]
+    Log(#[from] store::log::OpenError),
+    /// The queue index could not be opened.
+    #[error(transparent)]
+    Index(#[from] store::index::IndexError),
+    /// The checkpoint could not be read.
+    #[error(transparent)]
+    Checkpoint(#[from] store::checkpoint::CheckpointError),
+    /// A record or a checkpoint section cannot be decoded; as a rule, a later version wrote it.
+    #[error("{what} cannot be decoded: {why}")]
+    Format {
+        /// Which part.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The beginning of the log was trimmed, and there is no checkpoint that knows what it said.
+    #[error("the log begins at {head} and there is no checkpoint of what came before")]
+    NoCheckpoint {
+        /// Where the log begins.
+        head: Position,
+    },
+}
+
+/// Why no checkpoint was written; the old ones stay good.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The log cannot be synced.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+    /// The index could not be flushed.
+    #[error(transparent)]
+    Index(#[from] store::index::IndexError),
+    /// The file could not be written.
+    #[error(transparent)]
+    File(#[from] store::checkpoint::CheckpointError),
+}
+
+/// Why old segments stay.
+#[derive(Debug, thiserror::Error)]
+pub enum RetainError {
+    /// A segment could not be deleted.
+    #[error(transparent)]
+    Log(#[from] store::log::RetainError),
+    /// The index could not forget them.
+    #[error(transparent)]
+    Index(#[from] store::index::IndexError),
+}
+
+/// Why a receive could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The topic was deleted.
+    #[error("topic `{0}` does not exist")]
+    UnknownTopic(String),
+    /// The consumer group was deleted.
+    #[error("consumer group `{0}` does not exist")]
+    UnknownGroup(String),
+    /// The queue index could not be read.
+    #[error(transparent)]
+    Index(#[from] store::index::IndexError),
+}
+
+/// Why a message was not sent to the dead letter topic.
+#[derive(Debug, thiserror::Error)]
+pub enum DeadLetterError {
+    /// The receipt is no good.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The log is busy.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The message cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The queue index could not be read.
+    #[error(transparent)]
+    Index(#[from] store::index::IndexError),
+}
+
+/// The state of the log, for health and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogState {
+    /// Identity of the log.
+    pub log_id: [u8; 16],
+    /// Term that began with this start.
+    pub epoch: Epoch,
+    /// Oldest position kept.
+    pub head: Position,
+    /// End of what was handed to the disk.
+    pub written: Position,
+    /// End of what survives a power cut.
+    pub durable: Position,
+    /// The last sends were refused because the disk is full.
+    pub disk_full: bool,
+    /// Bytes that can still be allocated on the disk.
+    pub free_bytes: u64,
+}
+
+/// How far a consumer group has come in one queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Name of the topic.
+    pub topic: String,
+    /// Number of the queue in its topic.
+    pub queue: u32,
+    /// The next offset to be written.
+    pub tail: Offset,
+    /// All below are done.
+    pub floor: Offset,
+    /// None at or above was handed out, as far as is known after a restart.
+    pub next: Offset,
+    /// Handed out and not done.
+    pub in_flight: u64,
+    /// Not done: ready and in flight.
+    pub lag: u64,
+}
+
+/// What a consumer wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Receive<'a> {
+    /// For whom.
+    pub group: &'a ConsumerGroup,
+    /// From where.
+    pub topic: &'a Topic,
+    /// Java hashes of the wanted tags; `None`: all. Other messages are done for the group without being delivered.
+    pub tags: Option<&'a [u32]>,
+    /// At most so many messages.
+    pub max: usize,
+    /// How long they are held.
+    pub invisible_ms: u64,
+}
+
+/// What a receive found.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// The messages.
+    pub deliveries: Vec<Delivery>,
+    /// When to look again: the earliest end of a lease of this group on this topic; now, if the search stopped early.
+    pub next_due_ms: Option<u64>,
+    /// Messages that were passed over: those that do not verify for good, others until their lease ends.
+    pub corrupt: Vec<ReadError>,
+}
+
+/// One message handed out.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Proof to ack or extend it.
+    pub receipt: Receipt,
+    /// Where the queue's record lies; of a dead letter, the pointer's record.
+    pub position: Position,
+    /// Size of that record.
+    pub bytes: u32,
+    /// Its number in the queue.
+    pub offset: Offset,
+    /// Number of the queue in its topic.
+    pub queue_index: u32,
+    /// How often it has been handed out, this time included.
+    pub attempt: u16,
+    /// When it was stored.
+    pub stored_ms: u64,
+    /// The message; `None`: not in memory, call `Group::load` where waiting is allowed.
+    pub record: Option<Record>,
+    /// Dead letters: where it came from. Known once the record is there.
+    pub origin: Option<Origin>,
+}
+
+/// Where a dead letter came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the topic it was sent to.
+    pub topic: String,
+}
+
+/// A record whose payload cannot be decoded, as the error of the read that met it.
+pub(crate) fn undecodable(position: Position, why: String) -> ReadError {
+    ReadError::Io { file: "link record".to_owned(), position, source: io::Error::other(why) }
+}

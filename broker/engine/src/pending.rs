@@ -1,0 +1,131 @@
+//! Changes that took effect in memory and whose records ride in the next batch: acks, attempts, first reads.
+
+use parking_lot::Mutex;
+use store::log::Draft;
+
+use crate::catalog::{self, Change, Start, What};
+use crate::records::{Cell, ack_drafts, attempt_drafts};
+
+/// Gathers from all threads; the log thread takes it away.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    gathered: Mutex<Carried>,
+}
+
+/// What rides in one batch.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    starts: Vec<Start>,
+    attempts: Vec<(Cell, u16)>,
+    acks: Vec<Cell>,
+}
+
+impl Pending {
+    /// Notes offsets that are done; true if nothing waited before.
+    pub(crate) fn ack(&self, cell: Cell) -> bool {
+        let mut gathered = self.gathered.lock();
+        let was_empty = gathered.is_empty();
+        let absorbed = gathered.acks.last_mut().is_some_and(|last| last.absorb(&cell));
+        if !absorbed {
+            gathered.acks.push(cell);
+        }
+        was_empty
+    }
+
+    /// Notes a delivery that is not the first one; true if nothing waited before.
+    pub(crate) fn attempt(&self, cell: Cell, attempt: u16) -> bool {
+        let mut gathered = self.gathered.lock();
+        let was_empty = gathered.is_empty();
+        gathered.attempts.push((cell, attempt));
+        was_empty
+    }
+
+    /// Notes that a group begins to read a topic; true if nothing waited before.
+    pub(crate) fn start(&self, start: Start) -> bool {
+        let mut gathered = self.gathered.lock();
+        let was_empty = gathered.is_empty();
+        gathered.starts.push(start);
+        was_empty
+    }
+
+    /// Takes what waits.
+    pub(crate) fn take(&self, out: &mut Carried) {
+        std::mem::swap(&mut *self.gathered.lock(), out);
+    }
+
+    /// Puts back what could not be written.
+    pub(crate) fn put_back(&self, carried: &mut Carried) {
+        let mut gathered = self.gathered.lock();
+        carried.starts.append(&mut gathered.starts);
+        carried.attempts.append(&mut gathered.attempts);
+        carried.acks.append(&mut gathered.acks);
+        std::mem::swap(&mut *gathered, carried);
+    }
+}
+
+impl Carried {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.acks.is_empty() && self.attempts.is_empty() && self.starts.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.acks.clear();
+        self.attempts.clear();
+        self.starts.clear();
+    }
+
+    /// The records, in an order in which they can be folded: a first read, then deliveries, then acks.
+    pub(crate) fn draft(&mut self, drafts: &mut Vec<Draft>) {
+        if !self.starts.is_empty() {
+            let starts = self.starts.iter().cloned();
+            drafts.extend(catalog::drafts(starts.map(|start| Change::from(What::Start(start))).collect()));
+        }
+        drafts.extend(attempt_drafts(&self.attempts));
+        self.merge_acks();
+        drafts.extend(ack_drafts(&self.acks));
+    }
+
+    /// Neighbours that were acked in any order become one cell.
+    fn merge_acks(&mut self) {
+        self.acks.sort_unstable();
+        let mut kept = 0;
+        for at in 1..self.acks.len() {
+            let cell = self.acks[at];
+            if !self.acks[kept].absorb(&cell) {
+                kept += 1;
+                self.acks[kept] = cell;
+            }
+        }
+        self.acks.truncate(if self.acks.is_empty() { 0 } else { kept + 1 });
+    }
+}
+
+impl Cell {
+    /// Takes over the offsets of another cell if they fit behind its own base.
+    fn absorb(&mut self, other: &Self) -> bool {
+        let Some(shift) = other.base.0.checked_sub(self.base.0) else { return false };
+        let fits = shift < 64 && u64::from(other.mask.leading_zeros()) >= shift;
+        if self.group != other.group || self.queue != other.queue || !fits {
+            return false;
+        }
+        self.mask |= other.mask << shift;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{Offset, QueueId};
+
+    use super::{Carried, Cell};
+
+    #[test]
+    fn neighbours_acked_in_any_order_share_cells() {
+        let cell = |offset| Cell { group: 1, queue: QueueId(1), base: Offset(offset), mask: 1 };
+        let mut carried = Carried::default();
+        carried.acks = (0..128).rev().map(cell).collect();
+        carried.merge_acks();
+        let full = |offset| Cell { mask: u64::MAX, ..cell(offset) };
+        assert_eq!(carried.acks, [full(0), full(64)]);
+    }
+}

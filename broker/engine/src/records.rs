@@ -1,0 +1,195 @@
+//! Payloads of the engine's own records: acks, attempts, links. Little-endian, versioned.
+//!
+//! ```text
+//!   Acks      version u32, count u32, count x { group u32, queue u32, base u64, mask u64 }
+//!   Attempts  version u32, count u32, count x { group u32, queue u32, base u64, mask u64, attempt u64 }
+//!   Link      protobuf `Link`; a copied message instead: its own head and body, origin in a trailer of the head
+//! ```
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+use store::log::{Draft, Encoding, Kind, Record};
+use store::{Offset, Position, QueueId};
+
+const VERSION: u32 = 1;
+const ACK_BYTES: usize = 24;
+const ATTEMPT_BYTES: usize = 32;
+/// Cells per record, so that no record is out of proportion.
+const CELLS_MAX: usize = 1024;
+
+/// Offsets of one consumer group and queue: `base + n` for each bit n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cell {
+    pub(crate) group: u32,
+    pub(crate) queue: QueueId,
+    pub(crate) base: Offset,
+    pub(crate) mask: u64,
+}
+
+/// Records of acks.
+pub(crate) fn ack_drafts(cells: &[Cell]) -> impl Iterator<Item = Draft> + '_ {
+    cells.chunks(CELLS_MAX).map(|chunk| {
+        let mut payload = begin(chunk.len(), ACK_BYTES);
+        for cell in chunk {
+            put(&mut payload, cell);
+        }
+        Draft::control(Kind::Acks, payload.freeze())
+    })
+}
+
+/// Records of attempts.
+pub(crate) fn attempt_drafts(cells: &[(Cell, u16)]) -> impl Iterator<Item = Draft> + '_ {
+    cells.chunks(CELLS_MAX).map(|chunk| {
+        let mut payload = begin(chunk.len(), ATTEMPT_BYTES);
+        for (cell, attempt) in chunk {
+            put(&mut payload, cell);
+            payload.put_u64_le(u64::from(*attempt));
+        }
+        Draft::control(Kind::Attempts, payload.freeze())
+    })
+}
+
+/// The cells of a record of acks.
+pub(crate) fn decode_acks(payload: &[u8]) -> Result<impl Iterator<Item = Cell> + '_, String> {
+    Ok(cells(payload, ACK_BYTES)?.map(cell))
+}
+
+/// The cells of a record of attempts.
+pub(crate) fn decode_attempts(payload: &[u8]) -> Result<impl Iterator<Item = (Cell, u16)> + '_, String> {
+    let attempt = |bytes: &[u8]| u64_at(bytes, ACK_BYTES).min(u64::from(u16::MAX)) as u16;
+    Ok(cells(payload, ATTEMPT_BYTES)?.map(move |bytes| (cell(bytes), attempt(bytes))))
+}
+
+fn begin(count: usize, bytes: usize) -> BytesMut {
+    let mut payload = BytesMut::with_capacity(8 + count * bytes);
+    payload.put_u32_le(VERSION);
+    payload.put_u32_le(count as u32);
+    payload
+}
+
+fn put(payload: &mut BytesMut, cell: &Cell) {
+    payload.put_u32_le(cell.group);
+    payload.put_u32_le(cell.queue.0);
+    payload.put_u64_le(cell.base.0);
+    payload.put_u64_le(cell.mask);
+}
+
+fn cells(payload: &[u8], bytes: usize) -> Result<std::slice::ChunksExact<'_, u8>, String> {
+    let Some((head, rest)) = payload.split_at_checked(8) else {
+        return Err(format!("payload of {} B is too short", payload.len()));
+    };
+    let (version, count) = (u32_at(head, 0), u32_at(head, 4));
+    if version != VERSION {
+        return Err(format!("version {version} is not known"));
+    }
+    if rest.len() != count as usize * bytes {
+        return Err(format!("{count} cells of {bytes} B in {} B", rest.len()));
+    }
+    Ok(rest.chunks_exact(bytes))
+}
+
+fn cell(bytes: &[u8]) -> Cell {
+    Cell {
+        group: u32_at(bytes, 0),
+        queue: QueueId(u32_at(bytes, 4)),
+        base: Offset(u64_at(bytes, 8)),
+        mask: u64_at(bytes, 16),
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..at + 4].iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+/// A pointer to a stored message.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Link {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(uint64, tag = "2")]
+    position: u64,
+    #[prost(uint32, tag = "3")]
+    bytes: u32,
+    /// The topic that the message was sent to.
+    #[prost(string, tag = "4")]
+    pub(crate) origin: String,
+}
+
+/// Appended to the head of a copied message. Heads are protobuf: readers that do not know the field pass over it.
+#[derive(Clone, PartialEq, Message)]
+struct Trailer {
+    #[prost(string, tag = "536870000")]
+    origin: String,
+}
+
+/// What a record of kind `Link` says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Linked {
+    /// The message lies elsewhere.
+    Pointer(Link),
+    /// The record itself holds the message.
+    Copy { origin: String },
+}
+
+impl Link {
+    pub(crate) fn new(position: Position, bytes: u32, origin: String) -> Self {
+        Self { version: VERSION, position: position.0, bytes, origin }
+    }
+
+    /// Where the message lies and how long its record is.
+    pub(crate) fn target(&self) -> (Position, u32) {
+        (Position(self.position), self.bytes)
+    }
+
+    /// A record that points to the message.
+    pub(crate) fn draft(&self, queue: QueueId, tag_hash: u32, attempt: u16) -> Draft {
+        let draft = Draft::control(Kind::Link, Bytes::from(self.encode_to_vec()));
+        Draft { queue, tag_hash, attempt, count: 1, ..draft }
+    }
+}
+
+/// A record that holds a message once more, because the first one will be trimmed too soon.
+pub(crate) fn copy_draft(
+    record: &Record,
+    origin: String,
+    queue: QueueId,
+    tag_hash: u32,
+    attempt: u16,
+) -> Draft {
+    let mut head = BytesMut::from(&record.head()[..]);
+    head.extend_from_slice(&Trailer { origin }.encode_to_vec());
+    let entry = record.entry();
+    Draft {
+        kind: Kind::Link,
+        encoding: entry.encoding,
+        queue,
+        count: 1,
+        attempt,
+        tag_hash,
+        key_hash: entry.key_hash,
+        body_crc: record.body_crc(),
+        head: head.freeze(),
+        body: record.body(),
+    }
+}
+
+/// What a record says if it is a link; `None`: it is a message.
+pub(crate) fn linked(record: &Record) -> Result<Option<Linked>, String> {
+    let entry = record.entry();
+    if entry.kind != Kind::Link {
+        return Ok(None);
+    }
+    if entry.encoding != Encoding::None {
+        let trailer = Trailer::decode(record.head()).map_err(|error| error.to_string())?;
+        return Ok(Some(Linked::Copy { origin: trailer.origin }));
+    }
+    let link = Link::decode(record.body()).map_err(|error| error.to_string())?;
+    if link.version != VERSION {
+        return Err(format!("version {} is not known", link.version));
+    }
+    Ok(Some(Linked::Pointer(link)))
+}

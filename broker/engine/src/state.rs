@@ -1,0 +1,119 @@
+//! What the records of the log add up to, and how each of them is applied.
+//!
+//! ```text
+//!   entry --> Message, Link: index, tail    Meta: catalog    Acks, Attempts: deliveries
+//! ```
+//!
+//! Promise: applying records again, from any checkpointed position on, changes nothing that is applied already.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use store::index::{Index, IndexEntry};
+use store::log::{Entry, Kind};
+use store::{Offset, QueueId};
+
+use crate::catalog::{self, Catalog};
+use crate::lease::Deliveries;
+use crate::records::{self, Cell};
+use crate::waiter::Waiter;
+
+/// The folds.
+pub(crate) struct State {
+    pub(crate) catalog: RwLock<Catalog>,
+    pub(crate) index: Index,
+}
+
+/// Messages of one queue that become visible with a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    queue: QueueId,
+    tail: Offset,
+    count: u32,
+}
+
+/// A record that this program cannot apply: written by a later version.
+#[derive(Clone, Debug)]
+pub(crate) struct Unknown {
+    pub(crate) what: &'static str,
+    pub(crate) why: String,
+}
+
+impl State {
+    /// Applies one record; its messages become visible to readers with `publish`.
+    pub(crate) fn fold(&self, entry: &Entry<'_>, arrivals: &mut Vec<Arrival>) -> Result<(), Unknown> {
+        let unknown = |what| move |why| Unknown { what, why };
+        match entry.kind {
+            Kind::Message | Kind::Link => self.fold_message(entry, arrivals),
+            Kind::Meta => {
+                let whats = catalog::decode(entry.body).map_err(unknown("meta record"))?;
+                let mut catalog = self.catalog.write();
+                whats.into_iter().for_each(|what| catalog.fold(what));
+            }
+            Kind::Acks => {
+                let cells = records::decode_acks(entry.body).map_err(unknown("acks record"))?;
+                self.each(cells.map(|cell| (cell, 0)), |deliveries, cell, _| {
+                    deliveries.fold_acks(cell.base, cell.mask);
+                });
+            }
+            Kind::Attempts => {
+                let cells = records::decode_attempts(entry.body).map_err(unknown("attempts record"))?;
+                self.each(cells, |deliveries, cell, attempt| {
+                    deliveries.fold_attempts(cell.base, cell.mask, attempt);
+                });
+            }
+            Kind::Epoch | Kind::Pad => {}
+        }
+        Ok(())
+    }
+
+    /// Shows messages to readers; takes the waiters that they are enough for, to be woken without a lock.
+    pub(crate) fn publish(&self, arrivals: &[Arrival], woken: &mut Vec<Arc<Waiter>>) {
+        let catalog = self.catalog.read();
+        for arrival in arrivals {
+            // A topic may have been deleted while the message was on its way.
+            if let Some((queues, queue)) = catalog.home(arrival.queue) {
+                queues.lock().publish(*queue as usize, arrival.tail, arrival.count, woken);
+            }
+        }
+    }
+
+    /// Shows everything that a replay found.
+    pub(crate) fn publish_all(&self) {
+        for topic in self.catalog.read().topics() {
+            let tails: Vec<_> = topic.queues.iter().map(|&queue| self.index.range(queue).1).collect();
+            topic.state.lock().set_tails(&tails);
+        }
+    }
+
+    fn fold_message(&self, entry: &Entry<'_>, arrivals: &mut Vec<Arrival>) {
+        let index_entry = IndexEntry {
+            offset: entry.offset,
+            position: entry.position,
+            bytes: entry.bytes,
+            tag_hash: entry.tag_hash,
+            stored_ms: entry.stored_ms,
+        };
+        self.index.append(entry.queue, index_entry);
+        let tail = Offset(entry.offset.0 + 1);
+        match arrivals.last_mut() {
+            Some(last) if last.queue == entry.queue => {
+                last.tail = tail;
+                last.count += 1;
+            }
+            _ => arrivals.push(Arrival { queue: entry.queue, tail, count: 1 }),
+        }
+    }
+
+    /// Records of topics and groups that were deleted since are passed over.
+    fn each(&self, cells: impl Iterator<Item = (Cell, u16)>, act: impl Fn(&mut Deliveries, Cell, u16)) {
+        let catalog = self.catalog.read();
+        for (cell, attempt) in cells {
+            if let Some((queues, queue)) = catalog.home(cell.queue)
+                && let Some((deliveries, _)) = queues.lock().deliveries(cell.group, *queue)
+            {
+                act(deliveries, cell, attempt);
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the lock of a topic guards.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use store::{Offset, QueueId};
+
+use super::Queues;
+use super::subscription::Subscription;
+use crate::lease::{Deliveries, Grant, State};
+use crate::waiter::Waiter;
+
+/// Tails and subscriptions of one topic.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    queues: Vec<QueueId>,
+    tails: Vec<Offset>,
+    subscriptions: BTreeMap<u32, Subscription>,
+    is_closed: bool,
+}
+
+/// What a receive wants from one look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    pub(crate) group: u32,
+    pub(crate) count: usize,
+    pub(crate) due_ms: u64,
+    pub(crate) now_ms: u64,
+}
+
+/// A grant and its queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granted {
+    pub(crate) id: QueueId,
+    /// Number in the topic.
+    pub(crate) queue: u32,
+    pub(crate) grant: Grant,
+}
+
+impl Reading {
+    pub(crate) fn tail(&self, queue: usize) -> Offset {
+        self.tails.get(queue).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn subscription(&mut self, group: u32) -> Option<&mut Subscription> {
+        self.subscriptions.get_mut(&group)
+    }
+
+    /// A consumer group's deliveries from one queue, and the queue's tail.
+    pub(crate) fn deliveries(&mut self, group: u32, queue: u32) -> Option<(&mut Deliveries, Offset)> {
+        let tail = self.tail(queue as usize);
+        Some((self.subscriptions.get_mut(&group)?.deliveries.get_mut(queue as usize)?, tail))
+    }
+
+    /// What each consumer group would keep over a restart.
+    pub(crate) fn states(&self) -> BTreeMap<u32, Vec<State>> {
+        let states =
+            |subscription: &Subscription| subscription.deliveries.iter().map(Deliveries::state).collect();
+        self.subscriptions.iter().map(|(&group, subscription)| (group, states(subscription))).collect()
+    }
+
+    /// A consumer group begins to read; false if it did before.
+    pub(crate) fn start(&mut self, group: u32, offsets: &[u64]) -> bool {
+        let starting_at = |&offset: &u64| Deliveries::starting_at(Offset(offset));
+        self.subscribe(group, || offsets.iter().map(starting_at).collect())
+    }
+
+    /// A consumer group goes on where a checkpoint left it.
+    pub(crate) fn restore(&mut self, group: u32, states: &[State]) {
+        let restored = |state| Deliveries::restore(state, Offset(u64::MAX));
+        self.subscribe(group, || states.iter().map(restored).collect());
+    }
+
+    /// Sets tails after a replay; deliveries never reach beyond them.
+    pub(crate) fn set_tails(&mut self, tails: &[Offset]) {
+        self.tails[..tails.len()].copy_from_slice(tails);
+        for subscription in self.subscriptions.values_mut() {
+            for (deliveries, &tail) in subscription.deliveries.iter_mut().zip(tails) {
+                if deliveries.next() > tail {
+                    *deliveries = Deliveries::restore(&deliveries.state(), tail);
+                }
+            }
+        }
+    }
+
+    /// The topic has these queues now; there may be more of them than before.
+    pub(crate) fn grow(&mut self, queues: &[QueueId]) {
+        self.queues = queues.to_vec();
+        self.tails.resize(queues.len(), Offset(0));
+        for subscription in self.subscriptions.values_mut() {
+            subscription.deliveries.resize_with(queues.len(), Deliveries::default);
+        }
+    }
+
+    pub(crate) fn unsubscribe(&mut self, group: u32) {
+        self.subscriptions.remove(&group);
+    }
+
+    /// The topic is deleted: nothing is handed out any more.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+        self.subscriptions.clear();
+    }
+
+    /// Messages were stored: moves the tail and takes the waiters that they are enough for.
+    pub(crate) fn publish(&mut self, queue: usize, tail: Offset, count: u32, woken: &mut Vec<Arc<Waiter>>) {
+        if let Some(known) = self.tails.get_mut(queue) {
+            *known = tail.max(*known);
+        }
+        for subscription in self.subscriptions.values_mut() {
+            subscription.take_waiters(u64::from(count), woken);
+        }
+    }
+
+    /// Hands out messages, in turn over the queues; one grant per run of neighbours. Returns false without subscription.
+    pub(crate) fn grant(&mut self, ask: &Ask, grants: &mut Vec<Granted>) -> bool {
+        let Some(subscription) = self.subscriptions.get_mut(&ask.group) else { return false };
+        let queues = subscription.deliveries.len();
+        let first = subscription.next_turn();
+        let mut left = ask.count;
+        for turn in 0..queues {
+            let queue = (first + turn) % queues;
+            let tail = self.tails.get(queue).copied().unwrap_or_default();
+            let deliveries = &mut subscription.deliveries[queue];
+            while left > 0
+                && let Some(grant) = deliveries.grant(left, tail, ask.due_ms, ask.now_ms)
+            {
+                left -= grant.mask.count_ones() as usize;
+                grants.push(Granted { id: self.queues[queue], queue: queue as u32, grant });
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Wakes the waiters of a group that what is there is enough for.
+    pub(crate) fn pass_on(&mut self, group: u32, now_ms: u64, woken: &mut Vec<Arc<Waiter>>) {
+        let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
+        if subscription.has_waiters() {
+            let available = subscription.available(&self.tails, now_ms);
+            subscription.take_waiters(available, woken);
+        }
+    }
+
+    /// Registers a waiter; the caller holds the lock since it found nothing.
+    pub(crate) fn register(&mut self, place: &Weak<Queues>, group: u32, waiter: &Arc<Waiter>, wanted: usize) {
+        if let Some(subscription) = self.subscriptions.get_mut(&group) {
+            subscription.register(place, group, waiter, wanted);
+        }
+    }
+
+    fn subscribe(&mut self, group: u32, make: impl FnOnce() -> Vec<Deliveries>) -> bool {
+        if self.is_closed || self.subscriptions.contains_key(&group) {
+            return false;
+        }
+        let mut deliveries = make();
+        deliveries.resize_with(self.tails.len().max(deliveries.len()), Deliveries::default);
+        self.subscriptions.insert(group, Subscription::new(deliveries));
+        true
+    }
+}

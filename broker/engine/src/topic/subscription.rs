@@ -1,0 +1,90 @@
+//! A consumer group on a topic.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use store::Offset;
+
+use super::Queues;
+use crate::lease::Deliveries;
+use crate::waiter::Waiter;
+
+/// Where a consumer group stands in each queue, and who of it waits.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    /// By number of the queue.
+    pub(crate) deliveries: Vec<Deliveries>,
+    turn: usize,
+    waiters: VecDeque<Weak<Waiter>>,
+    /// The earliest time at which the log thread will look for ended leases on behalf of the waiters.
+    alarm_ms: Option<u64>,
+}
+
+impl Subscription {
+    pub(super) fn new(deliveries: Vec<Deliveries>) -> Self {
+        Self { deliveries, turn: 0, waiters: VecDeque::new(), alarm_ms: None }
+    }
+
+    /// When the first lease ends.
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        self.deliveries.iter().filter_map(Deliveries::next_due_ms).min()
+    }
+
+    /// Messages that a grant would find now.
+    pub(crate) fn available(&mut self, tails: &[Offset], now_ms: u64) -> u64 {
+        let queues = self.deliveries.iter_mut().zip(tails);
+        queues.map(|(deliveries, &tail)| deliveries.available(tail, now_ms)).sum()
+    }
+
+    pub(crate) fn has_waiters(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
+    /// The time to ring the alarm at, if it is earlier than the one that is set.
+    pub(crate) fn new_alarm_ms(&mut self) -> Option<u64> {
+        if self.waiters.is_empty() {
+            return None;
+        }
+        let due_ms = self.next_due_ms()?;
+        if self.alarm_ms.is_some_and(|alarm_ms| alarm_ms <= due_ms) {
+            return None;
+        }
+        self.alarm_ms = Some(due_ms);
+        Some(due_ms)
+    }
+
+    /// The alarm rang.
+    pub(crate) fn clear_alarm(&mut self, at_ms: u64) {
+        if self.alarm_ms == Some(at_ms) {
+            self.alarm_ms = None;
+        }
+    }
+
+    /// Takes waiters in order until what they want adds up to `count`.
+    pub(super) fn take_waiters(&mut self, mut count: u64, woken: &mut Vec<Arc<Waiter>>) {
+        while count > 0
+            && let Some(waiter) = self.waiters.pop_front()
+        {
+            if let Some(waiter) = waiter.upgrade() {
+                count = count.saturating_sub(waiter.take());
+                woken.push(waiter);
+            }
+        }
+    }
+
+    pub(super) fn register(&mut self, place: &Weak<Queues>, group: u32, waiter: &Arc<Waiter>, wanted: usize) {
+        if waiter.register(place, group, wanted) {
+            self.waiters.push_back(Arc::downgrade(waiter));
+        }
+    }
+
+    /// Forgets a waiter that found something or has gone, and others that have gone.
+    pub(crate) fn unregister(&mut self, gone: *const Waiter) {
+        self.waiters.retain(|waiter| waiter.as_ptr() != gone && waiter.strong_count() > 0);
+    }
+
+    pub(super) fn next_turn(&mut self) -> usize {
+        self.turn = (self.turn + 1) % self.deliveries.len().max(1);
+        self.turn
+    }
+}

@@ -1,0 +1,10 @@
+//! The engine through its public face, on the simulated disk, without threads: the test takes each step by hand.
+
+mod catalog;
+mod crash;
+mod dead_letters;
+mod delivery;
+mod harness;
+mod restart;
+mod trouble;
+mod waiting;
