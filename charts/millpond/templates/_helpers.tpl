@@ -1,0 +1,68 @@
+{{/* Name of everything the chart makes: the release's, so that two releases may live side by side. */}}
+{{- define "millpond.name" -}}
+{{- if contains "millpond" .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}-operator
+{{- else -}}
+{{- .Release.Name | trunc 41 | trimSuffix "-" }}-millpond-operator
+{{- end -}}
+{{- end -}}
+
+{{/* Brokers let pods with this name in through their network policy: it is no matter of taste. */}}
+{{- define "millpond.selector" -}}
+app.kubernetes.io/name: millpond-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "millpond.labels" -}}
+{{ include "millpond.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "millpond.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{- define "millpond.brokerImage" -}}
+{{ .Values.brokerImage.repository | default .Values.image.repository }}:{{ .Values.brokerImage.tag | default .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{/* What the operator may do where it looks after objects, and nothing else. */}}
+{{- define "millpond.rules" -}}
+# What users write. Patch: finalizers; the specs are theirs.
+- apiGroups: [millpond.io]
+  resources: [brokerclusters, topics, consumergroups]
+  verbs: [get, list, watch, patch]
+- apiGroups: [millpond.io]
+  resources: [brokerclusters/status, topics/status, consumergroups/status]
+  verbs: [patch]
+# To be named as an owner that blocks its own deletion.
+- apiGroups: [millpond.io]
+  resources: [brokerclusters/finalizers]
+  verbs: [update]
+# What clusters consist of. Nothing of it is ever deleted: it goes with its owner.
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [configmaps, services, serviceaccounts]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch]
+# Restarts, one at a time.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, delete]
+# Disks grow.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [list, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

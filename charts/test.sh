@@ -1,0 +1,50 @@
+#!/bin/sh
+# Checks the chart: lint, and what it renders. Needs helm: in PATH, or named by $HELM.
+set -eu
+cd "$(dirname "$0")"
+helm=${HELM:-helm}
+command -v "$helm" >/dev/null || { echo "charts/test.sh: helm is missing; install it or set HELM" >&2; exit 1; }
+failed=0
+
+render() { "$helm" template millpond millpond --namespace mq --kube-version 1.33.0 "$@"; }
+
+# want NAME TEXT [helm arguments]: the rendered chart contains TEXT
+want() {
+  name=$1 text=$2; shift 2
+  if render "$@" | grep -qF -- "$text"; then echo "ok   $name"; else echo "FAIL $name: no '$text'"; failed=1; fi
+}
+
+# without NAME TEXT [helm arguments]: it does not
+without() {
+  name=$1 text=$2; shift 2
+  if render "$@" | grep -qF -- "$text"; then echo "FAIL $name: has '$text'"; failed=1; else echo "ok   $name"; fi
+}
+
+# refused NAME TEXT [helm arguments]: the values are refused with TEXT
+refused() {
+  name=$1 text=$2; shift 2
+  if answer=$(render "$@" 2>&1); then echo "FAIL $name: was accepted"; failed=1
+  elif echo "$answer" | grep -qF -- "$text"; then echo "ok   $name"
+  else echo "FAIL $name: no '$text' in: $answer"; failed=1; fi
+}
+
+"$helm" lint --strict millpond
+want "the definitions are part of the chart" "name: topics.millpond.io"
+want "the definitions stay when the chart goes" "helm.sh/resource-policy: keep"
+without "the definitions can be left out" "kind: CustomResourceDefinition" --set crds.install=false
+want "brokers run the operator's image" "--broker-image=millpond:0.1.0"
+want "the image can be chosen" "image: example.org/m:v7" --set image.repository=example.org/m --set image.tag=v7
+want "a chosen image is the brokers' too" "--broker-image=example.org/m:v7" --set image.repository=example.org/m --set image.tag=v7
+want "brokers can have their own" "--broker-image=b:v2" --set brokerImage.repository=b --set brokerImage.tag=v2
+want "brokers are pulled as the operator is" "--broker-image-pull-policy=Never" --set image.pullPolicy=Never
+want "rights are for all namespaces" "kind: ClusterRole"
+without "or only for some" "kind: ClusterRole" --set 'watchNamespaces={a,b}'
+want "which the operator is told" "--watch-namespaces=a,b" --set 'watchNamespaces={a,b}'
+want "brokers' network policy lets the operator in" "app.kubernetes.io/name: millpond-operator"
+want "the operator is not root" "runAsNonRoot: true"
+without "no right is given for everything" 'verbs: ["*"]'
+without "no secret may be read" "secrets"
+refused "an unknown value is refused" "imagee" --set imagee.tag=1
+refused "three replicas are refused" "replicas" --set replicas=3
+refused "a namespace is a name" "watchNamespaces" --set 'watchNamespaces={A B}'
+exit $failed
