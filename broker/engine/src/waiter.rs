@@ -57,19 +57,22 @@ impl Waiter {
         })
     }
 
-    /// Its task looks at the topic now: an earlier wake is used up.
-    pub(crate) fn look(&self) {
+    /// Its task looks at the topic now: an earlier wake is used up. Returns what it was woken for.
+    pub(crate) fn look(&self, place: &Weak<Queues>, group: u32) -> u64 {
         let mut slot = self.slot.lock();
-        slot.owes_look = false;
         slot.is_woken = false;
+        if slot.owes_look && slot.is_at(place, group) {
+            slot.owes_look = false;
+            return slot.wanted.max(1) as u64;
+        }
+        0
     }
 
     /// Notes where it waits; true if it has to be put into the queue there.
     pub(crate) fn register(&self, place: &Weak<Queues>, group: u32, wanted: usize) -> bool {
         let mut slot = self.slot.lock();
         slot.wanted = wanted;
-        let is_there = slot.is_waiting
-            && slot.place.as_ref().is_some_and(|(known, of)| known.ptr_eq(place) && *of == group);
+        let is_there = slot.is_waiting && slot.is_at(place, group);
         if !is_there {
             slot.place = Some((Weak::clone(place), group));
             slot.is_waiting = true;
@@ -80,8 +83,7 @@ impl Waiter {
     /// Whether it stands in the queue of waiters of that topic and group; it does not any more.
     pub(crate) fn leave(&self, place: &Weak<Queues>, group: u32) -> bool {
         let mut slot = self.slot.lock();
-        let is_there = slot.is_waiting
-            && slot.place.as_ref().is_some_and(|(known, of)| known.ptr_eq(place) && *of == group);
+        let is_there = slot.is_waiting && slot.is_at(place, group);
         if is_there {
             slot.is_waiting = false;
         }
@@ -109,8 +111,15 @@ impl Waiter {
     }
 }
 
+impl Slot {
+    fn is_at(&self, place: &Weak<Queues>, group: u32) -> bool {
+        self.place.as_ref().is_some_and(|(known, of)| known.ptr_eq(place) && *of == group)
+    }
+}
+
 impl Drop for Waiter {
     fn drop(&mut self) {
+        let this = &raw const *self;
         let slot = self.slot.get_mut();
         let Some((place, group)) = slot.place.take() else { return };
         if !slot.is_waiting && !slot.owes_look {
@@ -120,13 +129,13 @@ impl Drop for Waiter {
         let mut woken = Vec::new();
         {
             let mut reading = queues.lock();
-            if slot.is_waiting
-                && let Some(subscription) = reading.subscription(group)
-            {
-                subscription.unregister(&raw const *self);
+            let Some(subscription) = reading.subscription(group) else { return };
+            if slot.is_waiting {
+                subscription.unregister(this);
             }
-            if self.slot.get_mut().owes_look {
-                // Leases that ended since are found by the one who is woken; 0 asks for none of them.
+            if slot.owes_look {
+                subscription.looked(slot.wanted.max(1) as u64);
+                // Leases that ended since are found by the one who is woken; time 0 asks for none of them.
                 reading.pass_on(group, 0, &mut woken);
             }
         }

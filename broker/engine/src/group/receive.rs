@@ -36,9 +36,6 @@ impl Group {
         now_ms: u64,
         waiter: Option<&Arc<Waiter>>,
     ) -> Result<Received, ReceiveError> {
-        if let Some(waiter) = waiter {
-            waiter.look();
-        }
         let mut received = Received::default();
         let mut looks = 0;
         for _ in 0..ROUNDS_MAX {
@@ -49,9 +46,9 @@ impl Group {
                 return Ok(received);
             }
             looks += grants.iter().map(|granted| granted.grant.mask.count_ones() as usize).sum::<usize>();
-            self.sift(request, &grants, now_ms, &mut received)?;
+            let has_room = self.sift(request, &grants, now_ms, &mut received)?;
             self.fill(request, &mut received);
-            if received.deliveries.len() >= request.max || looks >= LOOKS_MAX {
+            if !has_room || received.deliveries.len() >= request.max || looks >= LOOKS_MAX {
                 break;
             }
         }
@@ -220,12 +217,12 @@ fn resolve(
 
 /// Under the lock that found something or nothing: leave the queue of waiters, or stand in it.
 fn settle_waiter(reading: &mut Reading, request: &Receive<'_>, waiter: &Arc<Waiter>, found_nothing: bool) {
-    let place = Arc::downgrade(&request.topic.state);
+    let (place, group) = (Arc::downgrade(&request.topic.state), request.group.id);
+    let Some(subscription) = reading.subscription(group) else { return };
+    subscription.looked(waiter.look(&place, group));
     if found_nothing {
-        reading.register(&place, request.group.id, waiter, request.max);
-    } else if waiter.leave(&place, request.group.id)
-        && let Some(subscription) = reading.subscription(request.group.id)
-    {
+        subscription.register(&place, group, waiter, request.max);
+    } else if waiter.leave(&place, group) {
         subscription.unregister(Arc::as_ptr(waiter));
     }
 }

@@ -1,11 +1,10 @@
 //! What the lock of a topic guards.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use store::{Offset, QueueId};
 
-use super::Queues;
 use super::subscription::Subscription;
 use crate::lease::{Deliveries, Grant, State};
 use crate::waiter::Waiter;
@@ -140,14 +139,7 @@ impl Reading {
         let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
         if subscription.has_waiters() {
             let available = subscription.available(&self.tails, now_ms);
-            subscription.take_waiters(available, woken);
-        }
-    }
-
-    /// Registers a waiter; the caller holds the lock since it found nothing.
-    pub(crate) fn register(&mut self, place: &Weak<Queues>, group: u32, waiter: &Arc<Waiter>, wanted: usize) {
-        if let Some(subscription) = self.subscriptions.get_mut(&group) {
-            subscription.register(place, group, waiter, wanted);
+            subscription.take_waiters_for(available, woken);
         }
     }
 

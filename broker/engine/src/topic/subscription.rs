@@ -16,13 +16,15 @@ pub(crate) struct Subscription {
     pub(crate) deliveries: Vec<Deliveries>,
     turn: usize,
     waiters: VecDeque<Weak<Waiter>>,
+    /// Messages that woken waiters would take who have not looked yet.
+    owed: u64,
     /// The earliest time at which the log thread will look for ended leases on behalf of the waiters.
     alarm_ms: Option<u64>,
 }
 
 impl Subscription {
     pub(super) fn new(deliveries: Vec<Deliveries>) -> Self {
-        Self { deliveries, turn: 0, waiters: VecDeque::new(), alarm_ms: None }
+        Self { deliveries, turn: 0, waiters: VecDeque::new(), owed: 0, alarm_ms: None }
     }
 
     /// When the first lease ends.
@@ -66,13 +68,26 @@ impl Subscription {
             && let Some(waiter) = self.waiters.pop_front()
         {
             if let Some(waiter) = waiter.upgrade() {
-                count = count.saturating_sub(waiter.take());
+                let wanted = waiter.take();
+                self.owed += wanted;
+                count = count.saturating_sub(wanted);
                 woken.push(waiter);
             }
         }
     }
 
-    pub(super) fn register(&mut self, place: &Weak<Queues>, group: u32, waiter: &Arc<Waiter>, wanted: usize) {
+    /// Takes waiters for what is available and not yet promised to others.
+    pub(super) fn take_waiters_for(&mut self, available: u64, woken: &mut Vec<Arc<Waiter>>) {
+        self.take_waiters(available.saturating_sub(self.owed), woken);
+    }
+
+    /// A waiter that was woken looks now, or never will.
+    pub(crate) fn looked(&mut self, wanted: u64) {
+        self.owed = self.owed.saturating_sub(wanted);
+    }
+
+    /// Registers a waiter; the caller holds the lock since it found nothing.
+    pub(crate) fn register(&mut self, place: &Weak<Queues>, group: u32, waiter: &Arc<Waiter>, wanted: usize) {
         if waiter.register(place, group, wanted) {
             self.waiters.push_back(Arc::downgrade(waiter));
         }

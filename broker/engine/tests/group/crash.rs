@@ -1,1 +1,165 @@
+//! The power is cut at every call of a scripted life that changes the disk.
 
+use std::collections::BTreeSet;
+
+use engine::inbox::Ticket;
+use engine::writer::Writer;
+use store::disk::sim::SimDisk;
+
+use crate::harness::{Broker, INVISIBLE_MS, config, group_spec, message, texts, topic_spec};
+
+/// What clients were told.
+#[derive(Debug, Default)]
+struct Told {
+    /// Sends that were answered with success.
+    stored: BTreeSet<String>,
+    /// Sends that were tried.
+    tried: BTreeSet<String>,
+    /// Acks that were answered; the record of some may be only in memory or not synced.
+    acked: BTreeSet<String>,
+    /// Acks whose record was in a batch that was synced.
+    acked_for_good: BTreeSet<String>,
+    topics: BTreeSet<String>,
+}
+
+struct Life {
+    broker: Broker,
+    told: Told,
+    /// Acked since the last step.
+    acking: BTreeSet<String>,
+}
+
+impl Life {
+    /// Steps once; `None`: the log has ended.
+    fn step(&mut self) -> Option<()> {
+        let writer: &mut Writer = &mut self.broker.writer;
+        writer.step(self.broker.now_ms).ok()?;
+        Some(())
+    }
+
+    fn send(&mut self, count: usize, round: usize) -> Option<()> {
+        let texts: Vec<_> = (0..count).map(|n| format!("{round}-{n}")).collect();
+        let drafts = texts.iter().map(|text| message(text, 0)).collect();
+        self.told.tried.extend(texts.iter().cloned());
+        let ticket = self.broker.group.send(&self.broker.topic(), drafts, &self.broker.mailbox).unwrap();
+        let acking = std::mem::take(&mut self.acking);
+        self.step()?;
+        if matches!(ticket.try_outcome(), Some(Ok(_))) {
+            self.told.stored.extend(texts);
+            // They rode in the same batch.
+            self.told.acked_for_good.extend(acking);
+        }
+        Some(())
+    }
+
+    fn apply(&mut self, ticket: Option<Ticket>, name: String) -> Option<()> {
+        self.step()?;
+        if ticket.is_some_and(|ticket| matches!(ticket.try_outcome(), Some(Ok(_)))) {
+            self.told.topics.insert(name);
+        }
+        Some(())
+    }
+
+    fn ack_some(&mut self) {
+        let received = self.broker.receive(4);
+        for (delivery, text) in received.deliveries.iter().zip(texts(&received)).step_by(2) {
+            self.broker.group.ack(&delivery.receipt, self.broker.now_ms).unwrap();
+            self.told.acked.insert(text.clone());
+            self.acking.insert(text);
+        }
+    }
+
+    fn live(&mut self) -> Option<()> {
+        for round in 0..12 {
+            self.send(1 + round % 3, round)?;
+            self.ack_some();
+            if round % 4 == 1 {
+                let name = format!("topic-{round}");
+                let specs = [topic_spec(&name, 2)];
+                let group = &self.broker.group;
+                let (_, ticket) =
+                    group.apply_topics(&specs, Default::default(), &self.broker.mailbox).unwrap();
+                self.apply(ticket, name)?;
+            }
+            if round % 5 == 3 {
+                self.broker.now_ms += INVISIBLE_MS;
+                self.broker.group.checkpoint().ok()?;
+            }
+            if round == 8 {
+                self.broker.group.prepare_segment().ok()?;
+            }
+        }
+        Some(())
+    }
+}
+
+/// A broker on a disk whose life can begin; attempts never run out.
+fn born() -> SimDisk {
+    let mut broker = Broker::with_small_segments(2);
+    broker.apply_group(&group_spec("billing", 1000));
+    broker.disk.clone()
+}
+
+fn small() -> engine::group::GroupConfig {
+    let mut config = config();
+    config.log.segment_bytes = 64 << 10;
+    config
+}
+
+/// Lives until the crash and returns what was told.
+fn live_until(disk: &SimDisk, crash_at: u64) -> Told {
+    disk.kill_process();
+    let broker = Broker::open(disk.clone(), small());
+    disk.crash_at(crash_at);
+    let mut life = Life { broker, told: Told::default(), acking: BTreeSet::new() };
+    let _ = life.live();
+    life.told
+}
+
+fn drain(broker: &Broker) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    loop {
+        let received = broker.receive(32);
+        if received.deliveries.is_empty() {
+            return found;
+        }
+        assert!(received.corrupt.is_empty());
+        for text in texts(&received) {
+            assert!(found.insert(text), "handed out twice");
+        }
+    }
+}
+
+#[test]
+fn no_acknowledged_message_is_lost_wherever_the_power_is_cut() {
+    let disk = born();
+    let whole = disk.fork();
+    let before = {
+        whole.kill_process();
+        drop(Broker::open(whole.clone(), small()));
+        whole.mutations()
+    };
+    let life = disk.fork();
+    live_until(&life, 1 << 40);
+    let calls = life.mutations() - before;
+    assert!(calls > 50, "the script does too little: {calls}");
+    for crash_at in 1..=calls {
+        let disk = disk.fork();
+        let told = live_until(&disk, crash_at);
+        disk.power_cut(crash_at);
+        let mut broker = Broker::open(disk, small());
+        let found = drain(&broker);
+        let lost: Vec<_> =
+            told.stored.iter().filter(|&text| !found.contains(text) && !told.acked.contains(text)).collect();
+        assert!(lost.is_empty(), "cut at {crash_at}: lost {lost:?}");
+        let again: Vec<_> = told.acked_for_good.intersection(&found).collect();
+        assert!(again.is_empty(), "cut at {crash_at}: acked messages came again: {again:?}");
+        assert!(found.is_subset(&told.tried), "cut at {crash_at}: made up");
+        for topic in &told.topics {
+            assert!(broker.group.topic(topic).is_some(), "cut at {crash_at}: topic {topic} is lost");
+        }
+        // It goes on, and what it now holds is whole.
+        broker.send(&["again"]);
+        assert_eq!(drain(&broker).len(), 1, "cut at {crash_at}");
+    }
+}

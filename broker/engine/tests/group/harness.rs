@@ -78,7 +78,16 @@ pub(crate) fn texts(received: &Received) -> Vec<String> {
 impl Broker {
     /// A broker with topic `orders` of so many queues and consumer group `billing` of 3 attempts.
     pub(crate) fn new(queues: u32) -> Self {
-        let mut this = Self::open(SimDisk::new(1), config());
+        Self::with(config(), queues)
+    }
+
+    pub(crate) fn with_small_segments(queues: u32) -> Self {
+        let log = LogConfig { segment_bytes: 64 << 10, ..config().log };
+        Self::with(GroupConfig { log, ..config() }, queues)
+    }
+
+    pub(crate) fn with(config: GroupConfig, queues: u32) -> Self {
+        let mut this = Self::open(SimDisk::new(1), config);
         assert_eq!(this.apply_topic(&topic_spec("orders", queues)), ApplyOutcome::Created);
         assert_eq!(this.apply_group(&group_spec("billing", 3)), ApplyOutcome::Created);
         this

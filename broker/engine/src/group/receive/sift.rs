@@ -7,16 +7,21 @@ use crate::group::{Delivery, Group, Receive, ReceiveError, Received};
 use crate::lease::{Grant, Receipt};
 use crate::topic::Granted;
 
+/// Bytes of records that one receive hands out: a reply is one buffer, and 32 messages may have 4 MiB each.
+const BYTES_MAX: u64 = 8 << 20;
+
 impl Group {
-    /// Adds what shall be delivered to `received`, without records; what is not wanted is done at once.
+    /// Adds what shall be delivered to `received`, without records; what is not wanted is done at once. Returns whether
+    /// there is room for more.
     pub(super) fn sift(
         &self,
         request: &Receive<'_>,
         grants: &[Granted],
         now_ms: u64,
         received: &mut Received,
-    ) -> Result<(), ReceiveError> {
+    ) -> Result<bool, ReceiveError> {
         let mut entries = Vec::with_capacity(request.max);
+        let mut has_room = true;
         for (at, granted) in grants.iter().enumerate() {
             entries.clear();
             let readable = match self.entries(request, granted, &mut entries) {
@@ -38,6 +43,12 @@ impl Group {
                 self.bury(request, granted, &entries, now_ms, received);
                 continue;
             }
+            let surplus = surplus(granted, &mut entries, received);
+            if surplus != 0 {
+                has_room = false;
+                self.release(request, granted, surplus, now_ms);
+            }
+            let mask = mask & !surplus;
             if granted.grant.attempt >= 2
                 && mask != 0
                 && self.pending.attempt(granted.cell(request, mask), granted.grant.attempt)
@@ -46,7 +57,16 @@ impl Group {
             }
             received.deliveries.extend(entries.iter().map(|entry| self.delivery(request, granted, entry)));
         }
-        Ok(())
+        Ok(has_room)
+    }
+
+    /// Lets others have offsets that were granted and not handed out; the attempt does not count.
+    fn release(&self, request: &Receive<'_>, granted: &Granted, mask: u64, now_ms: u64) {
+        let queues = &request.topic.state;
+        if let Some((deliveries, _)) = queues.lock().deliveries(request.group.id, granted.queue) {
+            deliveries.release(&granted.grant, mask);
+        }
+        self.tell_waiters(queues, request.group.id, now_ms);
     }
 
     /// The index entries of a grant; returns the offsets of it that are still kept.
@@ -134,6 +154,21 @@ fn is_wanted(request: &Receive<'_>, entry: &IndexEntry, now_ms: u64) -> bool {
     let retention_ms = request.topic.spec.retention_ms;
     let is_kept = retention_ms == 0 || entry.stored_ms.saturating_add(retention_ms) > now_ms;
     is_kept && request.tags.is_none_or(|tags| tags.contains(&entry.tag_hash))
+}
+
+/// Drops the entries that would make the deliveries larger than one receive may be, and returns their offsets; a message
+/// that is larger all by itself stays when it is the first one.
+fn surplus(granted: &Granted, entries: &mut Vec<IndexEntry>, received: &Received) -> u64 {
+    let mut bytes: u64 = received.deliveries.iter().map(|delivery| u64::from(delivery.bytes)).sum();
+    let mut fitting = 0;
+    for entry in entries.iter() {
+        bytes += u64::from(entry.bytes);
+        if bytes > BYTES_MAX && (fitting > 0 || !received.deliveries.is_empty()) {
+            break;
+        }
+        fitting += 1;
+    }
+    entries.drain(fitting..).fold(0, |mask, entry| mask | bit(granted, &entry))
 }
 
 /// The offsets of a grant below `oldest`.
