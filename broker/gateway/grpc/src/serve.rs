@@ -181,7 +181,7 @@ async fn call(
         | Method::ChangeInvisibleDuration
         | Method::RecallMessage
         | Method::SyncLiteSubscription => {
-            gateway.unary(method, &call, inbound.only().await?, &mut out).await?
+            gateway.unary(method, &call, inbound.only().await?, &mut out).await?;
         }
     }
     Ok(Reply::Whole(out.freeze(), handout))

@@ -34,7 +34,8 @@ impl Gateway {
         loop {
             let now_ms = self.now_ms();
             let waiter = waiting.as_ref().map(|(waiter, _)| waiter);
-            let found = self.group.receive(&request(plan), now_ms, waiter).map_err(refused)?;
+            let found =
+                self.group.receive(&request(plan), now_ms, waiter).map_err(|error| refused(&error))?;
             for error in &found.corrupt {
                 error!(%error, topic = plan.topic.spec.name, "skipped a message that does not verify");
             }
@@ -113,8 +114,8 @@ impl Drop for Polling<'_> {
     }
 }
 
-fn refused(error: ReceiveError) -> Refusal {
-    let code = match &error {
+fn refused(error: &ReceiveError) -> Refusal {
+    let code = match error {
         ReceiveError::UnknownGroup(_) => Code::ConsumerGroupNotFound,
         ReceiveError::UnknownTopic(_) => Code::TopicNotFound,
         ReceiveError::Index(_) => {

@@ -69,6 +69,22 @@ async fn a_receive_brings_32_messages_at_most_and_one_at_least() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn large_messages_come_in_replies_of_some_mebibytes_and_lose_no_attempt() {
+    let broker = Broker::start().await;
+    for n in 0..5 {
+        broker.send_ok(vec![v2::Message { body: vec![1; 3 << 20].into(), ..message(&n.to_string()) }]).await;
+    }
+    let mut got = Vec::new();
+    while got.len() < 5 {
+        let taken = broker.take(simple()).await;
+        assert!((1..=2).contains(&taken.len()), "{}", taken.len());
+        assert!(taken.iter().all(|message| system(message).delivery_attempt == Some(1)));
+        got.extend(taken);
+    }
+    assert_eq!(ids(&got), ["0", "1", "2", "3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_receive_waits_as_long_as_asked_and_says_that_there_was_nothing() {
     let broker = Broker::start().await;
     let before_ms = broker.now_ms();
