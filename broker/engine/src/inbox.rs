@@ -67,6 +67,17 @@ struct SlotState {
     waker: Option<Waker>,
 }
 
+/// Whether somebody asked the log thread to look again although nothing was submitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Nudge {
+    #[default]
+    No,
+    /// In a moment: acks wait.
+    Soon,
+    /// At once: the broker stops.
+    Now,
+}
+
 impl Submission {
     /// A submission and the ticket its sender keeps.
     pub fn new(drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> (Self, Ticket) {
@@ -109,13 +120,11 @@ impl Future for Ticket {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.slot.state.lock();
-        match state.outcome.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(outcome) = state.outcome.take() {
+            return Poll::Ready(outcome);
         }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -137,10 +146,7 @@ struct Queue {
     bytes: u64,
     /// The log thread sleeps and must be woken.
     parked: bool,
-    /// Somebody asked the log thread to look again (shut-down).
-    nudged: bool,
-    /// Somebody asked the log thread to look again in a moment (acks wait).
-    nudged_soon: bool,
+    nudge: Nudge,
     /// The log has ended; nothing is accepted any more.
     closed: bool,
 }
@@ -178,7 +184,7 @@ impl Inbox {
     /// Makes the log thread look again although nothing was submitted.
     pub fn nudge(&self) {
         let mut queue = self.queue.lock();
-        queue.nudged = true;
+        queue.nudge = Nudge::Now;
         if std::mem::take(&mut queue.parked) {
             drop(queue);
             self.arrived.notify_one();
@@ -188,7 +194,7 @@ impl Inbox {
     /// Makes the log thread look again within a moment; for what nobody waits for.
     pub fn nudge_soon(&self) {
         let mut queue = self.queue.lock();
-        queue.nudged_soon = true;
+        queue.nudge = queue.nudge.max(Nudge::Soon);
         if std::mem::take(&mut queue.parked) {
             drop(queue);
             self.arrived.notify_one();
@@ -198,8 +204,7 @@ impl Inbox {
     /// Takes everything that waits, up to about `bytes_max`; at least one submission if there is any.
     pub fn take(&self, bytes_max: u64, out: &mut Vec<Submission>) {
         let mut queue = self.queue.lock();
-        queue.nudged = false;
-        queue.nudged_soon = false;
+        queue.nudge = Nudge::No;
         let mut bytes = 0;
         let mut count = 0;
         for submission in &queue.submissions {
@@ -221,11 +226,11 @@ impl Inbox {
     /// Blocks the log thread until something arrives, at most `wait_ms`.
     pub fn park(&self, wait_ms: u64) {
         let mut queue = self.queue.lock();
-        if queue.is_quiet() && !queue.nudged_soon {
+        if queue.submissions.is_empty() && queue.nudge == Nudge::No {
             queue.parked = true;
             self.arrived.wait_for(&mut queue, std::time::Duration::from_millis(wait_ms));
         }
-        if queue.is_quiet() && queue.nudged_soon {
+        if queue.submissions.is_empty() && queue.nudge == Nudge::Soon {
             queue.parked = true;
             self.arrived.wait_for(&mut queue, LINGER);
         }
@@ -238,11 +243,5 @@ impl Inbox {
         queue.closed = true;
         queue.bytes = 0;
         std::mem::take(&mut queue.submissions)
-    }
-}
-
-impl Queue {
-    fn is_quiet(&self) -> bool {
-        self.submissions.is_empty() && !self.nudged
     }
 }

@@ -122,8 +122,7 @@ mod tests {
     #[test]
     fn neighbours_acked_in_any_order_share_cells() {
         let cell = |offset| Cell { group: 1, queue: QueueId(1), base: Offset(offset), mask: 1 };
-        let mut carried = Carried::default();
-        carried.acks = (0..128).rev().map(cell).collect();
+        let mut carried = Carried { acks: (0..128).rev().map(cell).collect(), ..Carried::default() };
         carried.merge_acks();
         let full = |offset| Cell { mask: u64::MAX, ..cell(offset) };
         assert_eq!(carried.acks, [full(0), full(64)]);

@@ -48,7 +48,9 @@ impl State {
             Kind::Meta => {
                 let whats = catalog::decode(entry.body).map_err(unknown("meta record"))?;
                 let mut catalog = self.catalog.write();
-                whats.into_iter().for_each(|what| catalog.fold(what));
+                for what in whats {
+                    catalog.fold(what);
+                }
             }
             Kind::Acks => {
                 let cells = records::decode_acks(entry.body).map_err(unknown("acks record"))?;

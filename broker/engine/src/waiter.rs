@@ -100,13 +100,13 @@ impl Waiter {
 
     /// Wakes its task once `wakes` are posted. The topic's lock is not held.
     pub(crate) fn wake(&self, wakes: &mut Wakes) {
-        let waker = {
+        let task = {
             let mut slot = self.slot.lock();
             slot.is_woken = true;
             slot.waker.take()
         };
-        if let Some(waker) = waker {
-            wakes.push(&self.mailbox, waker);
+        if let Some(task) = task {
+            wakes.push(&self.mailbox, task);
         }
     }
 }

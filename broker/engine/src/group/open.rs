@@ -84,7 +84,7 @@ fn replay(
     let mut unknown = None;
     let mut arrivals = Vec::new();
     let from = Replay { covered, tails: state.index.tails() };
-    let log = Log::open(Arc::clone(disk), config.log.clone(), from, now_ms, &mut |entry| {
+    let log = Log::open(Arc::clone(disk), config.log, from, now_ms, &mut |entry| {
         arrivals.clear();
         if unknown.is_none() {
             unknown = state.fold(entry, &mut arrivals).err();

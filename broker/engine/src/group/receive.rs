@@ -103,7 +103,9 @@ impl Group {
         }
         if !woken.is_empty() {
             let mut wakes = Wakes::default();
-            woken.iter().for_each(|waiter| waiter.wake(&mut wakes));
+            for waiter in woken {
+                waiter.wake(&mut wakes);
+            }
             wakes.post();
         }
         Ok(grants)

@@ -154,7 +154,7 @@ impl Deliveries {
             self.make_ready(lease.base, lease.mask, attempt);
             self.fresh_serial()
         };
-        Ok(Some(Receipt { serial, attempt, due_ms, epoch, ..*receipt }))
+        Ok(Some(Receipt { attempt, serial, due_ms, epoch, ..*receipt }))
     }
 
     /// Keeps the receipt's whole lease until `until_ms`, with all messages that are still in it; never shortens it.

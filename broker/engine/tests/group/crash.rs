@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use engine::catalog::Adopt;
+use engine::group::Received;
 use engine::inbox::Ticket;
 use engine::writer::Writer;
 use store::disk::sim::SimDisk;
@@ -39,7 +41,8 @@ impl Life {
 
     fn send(&mut self, count: usize, round: usize) -> Option<()> {
         let texts: Vec<_> = (0..count).map(|n| format!("{round}-{n}")).collect();
-        let drafts = texts.iter().map(|text| message(text, 0)).collect();
+        // Padded, so that the script goes through several segments.
+        let drafts = texts.iter().map(|text| message(&format!("{text:.<5000}"), 0)).collect();
         self.told.tried.extend(texts.iter().cloned());
         let ticket = self.broker.group.send(&self.broker.topic(), drafts, &self.broker.mailbox).unwrap();
         let acking = std::mem::take(&mut self.acking);
@@ -62,7 +65,7 @@ impl Life {
 
     fn ack_some(&mut self) {
         let received = self.broker.receive(4);
-        for (delivery, text) in received.deliveries.iter().zip(texts(&received)).step_by(2) {
+        for (delivery, text) in received.deliveries.iter().zip(names(&received)).step_by(2) {
             self.broker.group.ack(&delivery.receipt, self.broker.now_ms).unwrap();
             self.told.acked.insert(text.clone());
             self.acking.insert(text);
@@ -70,22 +73,21 @@ impl Life {
     }
 
     fn live(&mut self) -> Option<()> {
-        for round in 0..12 {
+        for round in 0..24 {
             self.send(1 + round % 3, round)?;
             self.ack_some();
             if round % 4 == 1 {
                 let name = format!("topic-{round}");
                 let specs = [topic_spec(&name, 2)];
                 let group = &self.broker.group;
-                let (_, ticket) =
-                    group.apply_topics(&specs, Default::default(), &self.broker.mailbox).unwrap();
+                let (_, ticket) = group.apply_topics(&specs, Adopt::default(), &self.broker.mailbox).unwrap();
                 self.apply(ticket, name)?;
             }
             if round % 5 == 3 {
                 self.broker.now_ms += INVISIBLE_MS;
                 self.broker.group.checkpoint().ok()?;
             }
-            if round == 8 {
+            if round % 7 == 6 {
                 self.broker.group.prepare_segment().ok()?;
             }
         }
@@ -116,6 +118,10 @@ fn live_until(disk: &SimDisk, crash_at: u64) -> Told {
     life.told
 }
 
+fn names(received: &Received) -> Vec<String> {
+    texts(received).iter().map(|text| text.trim_end_matches('.').to_owned()).collect()
+}
+
 fn drain(broker: &Broker) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     loop {
@@ -124,7 +130,7 @@ fn drain(broker: &Broker) -> BTreeSet<String> {
             return found;
         }
         assert!(received.corrupt.is_empty());
-        for text in texts(&received) {
+        for text in names(&received) {
             assert!(found.insert(text), "handed out twice");
         }
     }
@@ -142,7 +148,7 @@ fn no_acknowledged_message_is_lost_wherever_the_power_is_cut() {
     let life = disk.fork();
     live_until(&life, 1 << 40);
     let calls = life.mutations() - before;
-    assert!(calls > 50, "the script does too little: {calls}");
+    assert!(calls > 100, "the script does too little: {calls}");
     for crash_at in 1..=calls {
         let disk = disk.fork();
         let told = live_until(&disk, crash_at);

@@ -28,7 +28,7 @@ impl Group {
                 Ok(readable) => readable,
                 Err(error) => {
                     // What this call holds and did not deliver is free for the next one.
-                    self.give_back(request, &grants[at..]);
+                    give_back(request, &grants[at..]);
                     return Err(error);
                 }
             };
@@ -91,20 +91,12 @@ impl Group {
                     assert!(oldest > first, "trimmed index refuses offset {first}, and keeps {oldest}");
                     entries.clear();
                     readable &= !below(grant, oldest);
-                    self.forget(request, granted, oldest);
+                    forget(request, granted, oldest);
                 }
                 Err(error) => return Err(ReceiveError::Index(error)),
             }
         }
         Ok(readable)
-    }
-
-    /// Everything below `oldest` was trimmed, not only what was granted.
-    fn forget(&self, request: &Receive<'_>, granted: &Granted, oldest: Offset) {
-        let mut reading = request.topic.state.lock();
-        if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
-            deliveries.trim(oldest);
-        }
     }
 
     fn skip(&self, request: &Receive<'_>, granted: &Granted, mask: u64) {
@@ -114,15 +106,6 @@ impl Group {
         }
         drop(reading);
         self.note_done(granted.cell(request, mask));
-    }
-
-    fn give_back(&self, request: &Receive<'_>, grants: &[Granted]) {
-        let mut reading = request.topic.state.lock();
-        for granted in grants {
-            if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
-                deliveries.release(&granted.grant, granted.grant.mask);
-            }
-        }
     }
 
     fn delivery(&self, request: &Receive<'_>, granted: &Granted, entry: &IndexEntry) -> Delivery {
@@ -146,6 +129,23 @@ impl Group {
             stored_ms: entry.stored_ms,
             record: None,
             origin: None,
+        }
+    }
+}
+
+/// Everything below `oldest` was trimmed, not only what was granted.
+fn forget(request: &Receive<'_>, granted: &Granted, oldest: Offset) {
+    let mut reading = request.topic.state.lock();
+    if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
+        deliveries.trim(oldest);
+    }
+}
+
+fn give_back(request: &Receive<'_>, grants: &[Granted]) {
+    let mut reading = request.topic.state.lock();
+    for granted in grants {
+        if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
+            deliveries.release(&granted.grant, granted.grant.mask);
         }
     }
 }
