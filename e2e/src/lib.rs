@@ -1,1 +1,21 @@
-//! e2e
+//! End-to-end tests: real brokers, a real Kubernetes, and the official SDKs.
+//!
+//! ```text
+//!   tests/standalone ──► broker::Broker (a process)  ◄──┐
+//!   tests/cluster    ──► cluster::Cluster (kube)     ◄──┤ sdk::Call ──► e2e/sdk/run.sh java|go|python|node
+//!   bin/sdk-matrix   ──► matrix::run on any endpoint ◄──┘                   └► sdk::Report, checked by verify
+//! ```
+//!
+//! Promise: what an SDK says about itself is not believed: every delivery it reports is compared with the message
+//! that the rules of `e2e/sdk/README.md` prescribe.
+//! Limits: `make test` provides what the tests need (programs, SDKs, a cluster); without it they fail and say so.
+
+#![forbid(unsafe_code)]
+
+pub mod broker;
+pub mod cluster;
+pub mod matrix;
+pub mod place;
+pub mod sdk;
+pub mod verify;
+pub mod wait;

@@ -10,7 +10,7 @@ import (
 // options is the command line that the programs of all four SDKs share; see ../README.md.
 type options struct {
 	endpoint, topic, group, mode, scenario, run string
-	count, rate, largest                        int
+	count, rate, largest, attempts              int
 	timeout, seconds, drain                     time.Duration
 	tls                                         bool
 }
@@ -26,6 +26,7 @@ func parse() options {
 	flag.StringVar(&o.run, "run", "", "mark of this run's messages; empty: a new one")
 	flag.IntVar(&o.count, "count", 8, "messages")
 	flag.IntVar(&o.rate, "rate", 100, "messages a second (stream)")
+	flag.IntVar(&o.attempts, "attempts", 2, "deliveries until a message is a dead letter (dlq)")
 	flag.IntVar(&o.largest, "largest", 4<<20, "bytes of the largest body")
 	flag.Float64Var(&timeout, "timeout", 60, "seconds until the scenario has failed")
 	flag.Float64Var(&seconds, "seconds", 20, "seconds of sending (stream)")

@@ -34,14 +34,6 @@ func (s *session) play() bool {
 		}
 		defer s.leave(stop)
 	}
-	if s.scenario == "dlq" {
-		stop, err := s.consume("%DLQ%"+s.group, s.group+"-dlq")
-		if err != nil {
-			s.problem("start dead letter consumer", err)
-			return false
-		}
-		defer s.leave(stop)
-	}
 	if s.scenario != "receive" {
 		p, err := s.producer()
 		if err != nil {
@@ -58,6 +50,17 @@ func (s *session) play() bool {
 	if s.scenario == "send" {
 		return true
 	}
+	if s.scenario == "dlq" {
+		if !s.await("failed deliveries", s.failed, s.count*s.attempts) {
+			return false
+		}
+		stop, err := s.consumeDead()
+		if err != nil {
+			s.problem("start dead letter consumer", err)
+			return false
+		}
+		defer s.leave(stop)
+	}
 	return s.settle()
 }
 
@@ -69,13 +72,46 @@ func (s *session) leave(stop func()) {
 	}
 }
 
-// settle waits until everything is acknowledged, and then a little for what must not come.
-func (s *session) settle() bool {
-	for deadline := time.Now().Add(s.timeout); s.ackedCount() < s.expected(); time.Sleep(20 * time.Millisecond) {
+// failed counts the deliveries that were made to fail.
+func (s *session) failed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.received {
+		if r.Verdict == fail {
+			n++
+		}
+	}
+	return n
+}
+
+// consumeDead starts the consumer of the dead letters. Their topic comes into being with the first of them, a
+// moment after the last failed delivery.
+func (s *session) consumeDead() (stop func(), err error) {
+	for range 20 {
+		time.Sleep(time.Second)
+		if stop, err = s.consume("%DLQ%"+s.group, s.group+"-dlq"); err == nil {
+			return stop, nil
+		}
+	}
+	return nil, err
+}
+
+// await waits until there are enough of something.
+func (s *session) await(what string, count func() int, enough int) bool {
+	for deadline := time.Now().Add(s.timeout); count() < enough; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.problem("timeout", fmt.Errorf("%d of %d acknowledged", s.ackedCount(), s.expected()))
+			s.problem("timeout", fmt.Errorf("%d of %d %s", count(), enough, what))
 			return false
 		}
+	}
+	return true
+}
+
+// settle waits until everything is acknowledged, and then a little for what must not come.
+func (s *session) settle() bool {
+	if !s.await("acknowledged", s.ackedCount, s.expected()) {
+		return false
 	}
 	if s.scenario == "tagfilter" {
 		time.Sleep(time.Second)

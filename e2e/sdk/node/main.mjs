@@ -132,16 +132,34 @@ class Session {
     return all.filter((i) => ['a', 'b'].includes(tagOf('tagfilter', i))).length;
   }
 
-  /** Until everything is acknowledged, and then a little for what must not come. */
-  async wait() {
+  /** Their topic comes into being with the first of them, up to a lease after the last failed delivery. */
+  async consumerOfDeadLetters() {
+    const { group } = this.options;
+    for (let left = 19; ; left--) {
+      await sleep(1000);
+      try {
+        return await this.consumer(`%DLQ%${group}`, `${group}-dlq`);
+      } catch (error) {
+        if (left === 0) throw error;
+      }
+    }
+  }
+
+  async wait(what, count, enough) {
     const deadline = performance.now() + this.options.timeout * 1000;
-    while (this.acked.size < this.expected()) {
+    while (count() < enough) {
       if (performance.now() > deadline) {
-        this.problem('timeout', new Error(`${this.acked.size} of ${this.expected()} acknowledged`));
+        this.problem('timeout', new Error(`${count()} of ${enough} ${what}`));
         return false;
       }
       await sleep(20);
     }
+    return true;
+  }
+
+  /** Until everything is acknowledged, and then a little for what must not come. */
+  async settle() {
+    if (!await this.wait('acknowledged', () => this.acked.size, this.expected())) return false;
     if (this.options.scenario === 'tagfilter') await sleep(1000);
     return true;
   }
@@ -151,14 +169,18 @@ class Session {
     const { topic, group, scenario, mode, count } = this.options;
     const stops = [];
     if (scenario !== 'send') stops.push(await this.consumer(topic, group));
-    if (scenario === 'dlq') stops.push(await this.consumer(`%DLQ%${group}`, `${group}-dlq`));
     let ok = true;
     if (scenario !== 'receive') {
       const p = await this.producer();
       stops.push(() => p.shutdown());
       for (let i = 0; ok && i < count; i++) ok = await this.send(p, i);
     }
-    ok = ok && (scenario === 'send' || await this.wait());
+    if (ok && scenario === 'dlq') {
+      const failed = () => this.received.filter((r) => r.verdict === FAIL).length;
+      ok = await this.wait('failed deliveries', failed, count * this.options.attempts);
+      stops.push(await this.consumerOfDeadLetters());
+    }
+    ok = ok && (scenario === 'send' || await this.settle());
     this.stopped = true;
     // A push consumer waits for its running long polls: half a minute, so only where it is part of the test.
     if (mode === 'simple' || scenario === 'roundtrip') for (const stop of stops) await stop();
@@ -171,11 +193,11 @@ function parse() {
   const { values: o } = parseArgs({
     options: {
       endpoint: text('127.0.0.1:8081'), topic: text(''), group: text(''), mode: text('simple'),
-      scenario: text('roundtrip'), run: text(''), count: text('8'), rate: text('100'), largest: text(`${4 << 20}`), timeout: text('60'),
+      scenario: text('roundtrip'), run: text(''), count: text('8'), rate: text('100'), largest: text(`${4 << 20}`), attempts: text('2'), timeout: text('60'),
       seconds: text('20'), drain: text('60'), tls: { type: 'boolean', default: false },
     },
   });
-  for (const name of ['count', 'rate', 'largest', 'timeout', 'seconds', 'drain']) o[name] = Number(o[name]);
+  for (const name of ['count', 'rate', 'largest', 'attempts', 'timeout', 'seconds', 'drain']) o[name] = Number(o[name]);
   if (!o.topic || !o.group) {
     console.error('--topic and --group are required');
     process.exit(2);

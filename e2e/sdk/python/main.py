@@ -137,14 +137,34 @@ class Session(MessageListener):
             return self.options.count
         return sum(tag("tagfilter", i) in ("a", "b") for i in range(self.options.count))
 
-    def wait(self):
-        """Until everything is acknowledged, and then a little for what must not come."""
+    def failed(self):
+        with self.lock:
+            return sum(r["verdict"] == FAIL for r in self.received)
+
+    def consumer_of_dead_letters(self):
+        """Their topic comes into being with the first of them, up to a lease after the last failed delivery."""
+        group = self.options.group
+        for left in reversed(range(20)):
+            time.sleep(1)
+            try:
+                return self.consumer(f"%DLQ%{group}", f"{group}-dlq")
+            except Exception:
+                if not left:
+                    raise
+
+    def wait(self, what, count, enough):
         deadline = time.monotonic() + self.options.timeout
-        while len(self.acked) < self.expected():
+        while count() < enough:
             if time.monotonic() > deadline:
-                self.problem("timeout", TimeoutError(f"{len(self.acked)} of {self.expected()} acknowledged"))
+                self.problem("timeout", TimeoutError(f"{count()} of {enough} {what}"))
                 return False
             time.sleep(0.02)
+        return True
+
+    def settle(self):
+        """Until everything is acknowledged, and then a little for what must not come."""
+        if not self.wait("acknowledged", lambda: len(self.acked), self.expected()):
+            return False
         if self.options.scenario == "tagfilter":
             time.sleep(1)
         return True
@@ -154,14 +174,15 @@ class Session(MessageListener):
         o, stops = self.options, []
         if o.scenario != "send":
             stops.append(self.consumer(o.topic, o.group))
-        if o.scenario == "dlq":
-            stops.append(self.consumer(f"%DLQ%{o.group}", f"{o.group}-dlq"))
         ok = True
         if o.scenario != "receive":
             p = self.producer()
             stops.append(p.shutdown)
             ok = all(self.send(p, i) for i in range(o.count))
-        ok = ok and (o.scenario == "send" or self.wait())
+        if ok and o.scenario == "dlq":
+            ok = self.wait("failed deliveries", self.failed, o.count * o.attempts)
+            stops.append(self.consumer_of_dead_letters())
+        ok = ok and (o.scenario == "send" or self.settle())
         self.stopped.set()
         # A push consumer waits for its running long polls: half a minute, so only where it is part of the test.
         if o.mode == "simple" or o.scenario == "roundtrip":
@@ -179,6 +200,7 @@ def parse():
     p.add_argument("--scenario", default="roundtrip")
     p.add_argument("--run", default="")
     p.add_argument("--count", type=int, default=8)
+    p.add_argument("--attempts", type=int, default=2)
     p.add_argument("--largest", type=int, default=4 << 20)
     p.add_argument("--rate", type=int, default=100)
     p.add_argument("--timeout", type=float, default=60)

@@ -3,6 +3,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.IntSupplier;
 import org.apache.rocketmq.client.apis.producer.Producer;
 import org.apache.rocketmq.shaded.com.google.gson.GsonBuilder;
 import sun.misc.Signal;
@@ -30,15 +31,37 @@ public final class Matrix {
         return expected;
     }
 
-    /** Until everything is acknowledged, and then a little for what must not come. */
-    private boolean settled() {
-        while (session.acked.size() < expected()) {
-            if (session.elapsedMs() > options.timeout * 1000) {
-                String text = session.acked.size() + " of " + expected() + " acknowledged";
+    private boolean await(String what, IntSupplier count, int enough) {
+        double deadline = session.elapsedMs() + options.timeout * 1000;
+        while (count.getAsInt() < enough) {
+            if (session.elapsedMs() > deadline) {
+                String text = count.getAsInt() + " of " + enough + " " + what;
                 session.problem("timeout", new IllegalStateException(text));
                 return false;
             }
             Session.pause(20);
+        }
+        return true;
+    }
+
+    /** Their topic comes into being with the first of them, up to a lease after the last failed delivery. */
+    private Session.Stop consumerOfDeadLetters() throws Exception {
+        for (int left = 19; ; left--) {
+            Session.pause(1000);
+            try {
+                return session.consumer("%DLQ%" + options.group, options.group + "-dlq");
+            } catch (Exception e) {
+                if (left == 0) {
+                    throw e;
+                }
+            }
+        }
+    }
+
+    /** Until everything is acknowledged, and then a little for what must not come. */
+    private boolean settled() {
+        if (!await("acknowledged", session.acked::size, expected())) {
+            return false;
         }
         if (options.scenario.equals("tagfilter")) {
             Session.pause(1000);
@@ -52,9 +75,6 @@ public final class Matrix {
         if (!options.scenario.equals("send")) {
             stops.add(session.consumer(options.topic, options.group));
         }
-        if (options.scenario.equals("dlq")) {
-            stops.add(session.consumer("%DLQ%" + options.group, options.group + "-dlq"));
-        }
         boolean ok = true;
         if (!options.scenario.equals("receive")) {
             Producer p = session.producer();
@@ -62,6 +82,10 @@ public final class Matrix {
             for (int i = 0; ok && i < options.count; i++) {
                 ok = session.send(p, i);
             }
+        }
+        if (ok && options.scenario.equals("dlq")) {
+            ok = await("failed deliveries", session::failed, options.count * options.attempts);
+            stops.add(consumerOfDeadLetters());
         }
         ok = ok && (options.scenario.equals("send") || settled());
         session.stopped = true;

@@ -12,6 +12,7 @@ final class Options {
     final int count;
     final int rate;
     final int largest;
+    final int attempts;
     final double timeout;
     final double seconds;
     final double drain;
@@ -27,6 +28,7 @@ final class Options {
         count = Integer.parseInt(given.getOrDefault("count", "8"));
         rate = Integer.parseInt(given.getOrDefault("rate", "100"));
         largest = Integer.parseInt(given.getOrDefault("largest", String.valueOf(4 << 20)));
+        attempts = Integer.parseInt(given.getOrDefault("attempts", "2"));
         timeout = Double.parseDouble(given.getOrDefault("timeout", "60"));
         seconds = Double.parseDouble(given.getOrDefault("seconds", "20"));
         drain = Double.parseDouble(given.getOrDefault("drain", "60"));

@@ -77,6 +77,10 @@ final class Session {
         return verdict;
     }
 
+    synchronized int failed() {
+        return (int) received.stream().filter(view -> view.get("verdict").equals("fail")).count();
+    }
+
     private void done(MessageView m) {
         if (ours(m)) {
             acked.add(Messages.index(m));

@@ -1,0 +1,42 @@
+# The commands of this project; each one says what it does and how long it took. CARGO_TARGET_DIR is honoured.
+.DEFAULT_GOAL := help
+.PHONY: help up down test verify standalone cluster sdk image crds bench-peer bench fuzz sim soak
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+up: ## a Kubernetes on this machine with Millpond in it, and messages passing through
+	@e2e/up.sh
+down: ## removes what `make up` started
+	@e2e/down.sh
+
+test: ## the whole suite: checks, unit tests, SDK matrix, Kubernetes (about 30 minutes on 2 cores)
+	@e2e/test.sh
+verify: ## formatting, clippy and the tests of every crate
+	@e2e/test.sh verify
+standalone: ## the official SDKs against a broker without Kubernetes
+	@e2e/test.sh standalone
+cluster: ## the tests on a real Kubernetes
+	@e2e/test.sh cluster
+
+sdk: ## the SDK matrix against any endpoint: make sdk ENDPOINT=host:8081 TOPIC=orders GROUP=billing
+	@e2e/sdk/install.sh
+	@cargo run -q -p e2e --bin sdk-matrix -- --endpoint $(or $(ENDPOINT),127.0.0.1:8081) --topic $(or $(TOPIC),orders) --group $(or $(GROUP),billing)
+image: ## packs the release binaries into localhost/millpond:dev
+	@cargo build --release -p operator -p broker -p cli
+	@e2e/k8s/image.sh
+crds: ## writes crds/generated and the chart's copy from the types
+	@cargo run -q -p crds --bin crdgen
+
+bench-peer: ## RocketMQ 5.5 and Millpond under the same load, into docs/benchmarks.md (about 25 minutes)
+	@e2e/peer/compare.sh
+bench: ## micro-benchmarks of append and read
+	@cargo bench -p store
+fuzz: ## every decoder's fuzz target, SECONDS each (default 600)
+	@e2e/fuzz.sh $(or $(SECONDS),600)
+sim: ## random workloads with power cuts on the simulated disk, SEEDS of them (default 200)
+	@SIM_SEEDS=$(or $(SEEDS),200) cargo test --release -p sim
+soak: ## the Go SDK sends and receives for SECONDS (default 3600) while the broker is killed again and again
+	@e2e/sdk/install.sh go
+	@cargo build --release -p broker -p cli
+	@E2E_SOAK_SECONDS=$(or $(SECONDS),3600) cargo test -q -p e2e --test standalone kill -- --nocapture

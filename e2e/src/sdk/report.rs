@@ -1,0 +1,116 @@
+//! What an SDK's program says at its end: one JSON object.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+/// A message that the SDK sent.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Sent {
+    /// Message id of the receipt.
+    pub id: String,
+    /// Number of the message in this run.
+    pub index: usize,
+}
+
+/// What the program did with a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Acknowledged it.
+    Ack,
+    /// Let it fail (push) or left it alone (simple).
+    Fail,
+    /// Changed how long it stays invisible.
+    Hide,
+}
+
+/// One delivery.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Received {
+    /// Message id.
+    pub id: String,
+    /// Topic as the SDK shows it.
+    pub topic: String,
+    /// Number of the message in its run.
+    pub index: usize,
+    /// Its tag.
+    pub tag: Option<String>,
+    /// Its keys; their order may be lost.
+    pub keys: Vec<String>,
+    /// Its user properties.
+    pub properties: BTreeMap<String, String>,
+    /// Which delivery of the message this was, from 1.
+    pub attempt: u32,
+    /// Length of the body.
+    pub bytes: usize,
+    /// SHA-256 of the body, in lower case hexadecimal digits.
+    pub sha256: String,
+    /// What the program did with it.
+    pub verdict: Verdict,
+    /// Milliseconds since the program began.
+    pub at_ms: u64,
+}
+
+/// What one call of a program saw.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The SDK's name.
+    pub sdk: String,
+    /// Its version.
+    pub version: String,
+    /// Mark of the messages of this run.
+    pub run: String,
+    /// Whether the scenario came to its end.
+    pub ok: bool,
+    /// The first failures that the SDK reported.
+    #[serde(default, deserialize_with = "nothing_is_empty")]
+    pub errors: Vec<String>,
+    /// How many there were.
+    pub failures: u64,
+    /// Milliseconds of the whole run.
+    pub elapsed_ms: u64,
+    /// What was sent.
+    #[serde(default, deserialize_with = "nothing_is_empty")]
+    pub sent: Vec<Sent>,
+    /// What was delivered, in the order of arrival.
+    #[serde(default, deserialize_with = "nothing_is_empty")]
+    pub received: Vec<Received>,
+    /// `stream`: sends that the broker acknowledged.
+    #[serde(default)]
+    pub acknowledged: u64,
+    /// `stream`: different messages received.
+    #[serde(default)]
+    pub distinct: u64,
+    /// `stream`: deliveries of a message that had been delivered before.
+    #[serde(default)]
+    pub copies: u64,
+    /// `stream`: numbers of messages that were acknowledged and never received.
+    #[serde(default)]
+    pub missing: Vec<u64>,
+    /// `stream`: longest time without an acknowledged send.
+    #[serde(default)]
+    pub longest_gap_ms: u64,
+}
+
+impl Report {
+    /// Reads the last line of a program's output.
+    pub fn parse(output: &[u8]) -> Result<Self> {
+        let text = String::from_utf8_lossy(output);
+        let line = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        ensure!(!line.is_empty(), "the program printed nothing");
+        serde_json::from_str(line).with_context(|| format!("not a report: {line:.200}"))
+    }
+}
+
+/// Go prints an empty list as `null`.
+fn nothing_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

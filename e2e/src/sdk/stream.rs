@@ -1,0 +1,80 @@
+//! A program that sends and receives until it is told to stop, while the test disturbs the broker.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::sdk::report::Report;
+use crate::wait;
+
+/// A running stream.
+#[derive(Debug)]
+pub struct Stream {
+    child: Child,
+    output: ChildStdout,
+    received: Arc<AtomicU64>,
+}
+
+impl Stream {
+    /// Starts the program and follows its progress.
+    pub fn start(mut command: Command) -> Result<Self> {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("e2e/sdk/run.sh")?;
+        let output = child.stdout.take().context("stdout")?;
+        let progress = child.stderr.take().context("stderr")?;
+        let received = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&received);
+        std::thread::spawn(move || {
+            for line in BufReader::new(progress).lines().map_while(Result::ok) {
+                let count =
+                    line.split_once("received=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+                if let Some(count) = count {
+                    seen.store(count, Ordering::Relaxed);
+                }
+            }
+        });
+        Ok(Self { child, output, received })
+    }
+
+    /// Messages received so far, as of the last progress line.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Waits until `more` messages have been received from now on.
+    ///
+    /// # Panics
+    /// When they do not come within `limit`.
+    pub fn flows(&self, more: u64, limit: Duration) {
+        let goal = self.received() + more;
+        wait::until(&format!("{more} more messages"), limit, || (self.received() >= goal).then_some(()));
+    }
+
+    /// Asks the program to stop sending, lets it drain and returns its report.
+    pub fn finish(mut self) -> Result<Report> {
+        let stopped =
+            Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().context("kill")?;
+        anyhow::ensure!(stopped.success(), "the program had ended before it was stopped");
+        self.join()
+    }
+
+    /// Waits for the end that the program was given.
+    pub fn join(&mut self) -> Result<Report> {
+        let mut text = Vec::new();
+        self.output.read_to_end(&mut text).context("reading the report")?;
+        self.child.wait().context("waiting for the program")?;
+        Report::parse(&text)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // A failed test must not leave programs behind; one that has ended is no error.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
