@@ -1,0 +1,134 @@
+//! The broker's life: setting up, the log thread's steps, going down and coming up again.
+
+use std::sync::Arc;
+
+use engine::catalog::{Adopt, ApplyOutcome, ConsumerGroupSpec};
+use engine::group::Group;
+use engine::inbox::StoreError;
+use engine::writer::Step;
+use store::log::Placed;
+
+use crate::event::Event;
+use crate::invariant::checkpoints_change_nothing;
+use crate::world::{Awaited, Broker, World};
+
+/// Starts that may fail by planned crashes, one after another.
+const STARTS_MAX: u32 = 20;
+
+impl World {
+    /// Applies topics and consumer groups, as an operator would after every start.
+    pub(crate) fn set_up(&mut self) -> Result<(), String> {
+        let group = Arc::clone(&self.broker.group);
+        let specs: Vec<ConsumerGroupSpec> = self.readers.iter().map(|reader| reader.spec.clone()).collect();
+        let topics = group.apply_topics(&self.topics, Adopt::Always, &self.mailbox);
+        let consumer_groups = group.apply_consumer_groups(&specs, Adopt::Always, &self.mailbox);
+        for applied in [topics, consumer_groups] {
+            let Ok((outcomes, ticket)) = applied else { continue };
+            let fine = |outcome: &ApplyOutcome| {
+                matches!(outcome, ApplyOutcome::Created | ApplyOutcome::Changed | ApplyOutcome::Unchanged)
+            };
+            if !outcomes.iter().all(fine) {
+                return Err(format!("set-up: {outcomes:?}"));
+            }
+            self.awaited.extend(ticket.map(|ticket| (ticket, Awaited::Setup)));
+        }
+        self.step()
+    }
+
+    /// One step of the log thread, and the answers that it gives.
+    pub(crate) fn step(&mut self) -> Result<(), String> {
+        let before = self.broker.group.log_state().written;
+        let stepped = self.broker.writer.step(self.now_ms);
+        let poisoned = stepped.is_err();
+        self.answer(poisoned)?;
+        if let Err(error) = stepped {
+            self.trace.note(format_args!("{error}"));
+            return self.restart();
+        }
+        let written = self.broker.group.log_state().written;
+        let acks_written = written > before && !self.was_full && matches!(stepped, Ok(Step::Wrote));
+        self.has_unrecorded &= self.was_full;
+        self.was_full = false;
+        self.tell(Event::Stepped { acks_written, written })
+    }
+
+    /// Goes down and comes up again; if the disk crashed, the power went too.
+    pub(crate) fn restart(&mut self) -> Result<(), String> {
+        let power_lost = self.disk.has_crashed() || self.random.one_in(2);
+        let durable = self.broker.group.log_state().durable;
+        self.restarts += 1;
+        self.go_down(power_lost);
+        if !self.random.one_in(3) && !self.checkpoint_knows_more {
+            checkpoints_change_nothing(&self.disk, &self.config, self.now_ms)?;
+        }
+        let mut power_lost = power_lost;
+        for _ in 0..STARTS_MAX {
+            if self.random.one_in(4) {
+                let nth = self.pick(1, 20);
+                self.disk.crash_at(nth);
+            }
+            match Group::open(Arc::new(self.disk.clone()), self.config.clone(), self.now_ms) {
+                Ok((group, writer)) => {
+                    self.broker = Broker { group, writer };
+                    self.awaited.clear();
+                    self.has_unrecorded = false;
+                    self.tell(Event::Restarted { power_lost, durable })?;
+                    return self.set_up();
+                }
+                Err(_) if self.disk.has_crashed() => {
+                    power_lost = true;
+                    self.go_down(true);
+                }
+                Err(error) => return Err(format!("start: {error}")),
+            }
+        }
+        Err(format!("no start in {STARTS_MAX} tries"))
+    }
+
+    fn go_down(&mut self, power_lost: bool) {
+        self.trace.note(format_args!("down, power lost: {power_lost}"));
+        if power_lost {
+            self.disk.power_cut(self.random.next_u64());
+        } else {
+            self.disk.kill_process();
+        }
+    }
+
+    fn answer(&mut self, poisoned: bool) -> Result<(), String> {
+        let mut waiting = Vec::new();
+        for (ticket, awaited) in std::mem::take(&mut self.awaited) {
+            match ticket.try_outcome() {
+                None => waiting.push((ticket, awaited)),
+                Some(Ok(placed)) => self.answered(&awaited, &placed)?,
+                Some(Err(StoreError::Unknown)) if poisoned => {}
+                Some(Err(StoreError::DiskFull)) => {
+                    self.trace.note(format_args!("disk is full"));
+                    self.was_full = true;
+                }
+                Some(Err(error @ (StoreError::Unknown | StoreError::TooLarge { .. }))) => {
+                    return Err(format!("submission answered: {error}"));
+                }
+            }
+        }
+        self.awaited = waiting;
+        Ok(())
+    }
+
+    fn answered(&mut self, awaited: &Awaited, placed: &[Placed]) -> Result<(), String> {
+        match *awaited {
+            Awaited::Setup => Ok(()),
+            Awaited::Letter { reader, message } => self.tell(Event::Acked { reader, message }),
+            Awaited::Send { first, count } => {
+                let offsets = placed.iter().map(|placed| placed.offset.0);
+                let neighbours = placed.first().map_or(0, |placed| placed.offset.0)..;
+                if placed.len() as u64 != count || !offsets.eq(neighbours.take(placed.len())) {
+                    return Err(format!("{count} messages of one request were placed at {placed:?}"));
+                }
+                for (message, placed) in (first..).zip(placed) {
+                    self.tell(Event::Stored { message, placed: *placed })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Producers and consumers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::group::{DeadLetterError, Delivery, Group, Receive};
+use engine::lease::LeaseError;
+use store::QueueId;
+use store::log::{Draft, Encoding, Kind, ReadError, crc32};
+
+use crate::event::Event;
+use crate::world::{Awaited, Holding, World, body_of, tag_hash};
+
+impl World {
+    /// A producer sends a few messages in one request.
+    pub(crate) fn send(&mut self) {
+        let topic = self.pick(0, self.topics.len() as u64) as usize;
+        let Some(topic) = self.broker.group.topic(&self.topics[topic].name) else { return };
+        let count = self.pick(1, 9);
+        let first = self.next_message;
+        self.next_message += count;
+        let drafts = (first..first + count).map(draft).collect();
+        self.trace.note(format_args!("send {first} .. {} to {}", first + count, topic.spec.name));
+        if let Ok(ticket) = self.broker.group.send(&topic, drafts, &self.mailbox) {
+            self.awaited.push((ticket, Awaited::Send { first, count }));
+        }
+    }
+
+    /// A consumer asks for messages; returns how many it got.
+    pub(crate) fn receive(&mut self, reader: usize, topic: &str, max: usize, invisible_ms: u64) -> Result<usize, String> {
+        let group = Arc::clone(&self.broker.group);
+        let name = &self.readers[reader].spec.name;
+        let (Some(consumer_group), Some(topic)) = (group.consumer_group(name), group.topic(topic)) else {
+            return Ok(0);
+        };
+        let tags = self.readers[reader].tags.clone();
+        self.has_unrecorded = true;
+        let request =
+            Receive { group: &consumer_group, topic: &topic, tags: tags.as_deref(), max, invisible_ms };
+        let received = match group.receive(&request, self.now_ms, None) {
+            Ok(received) => received,
+            Err(error) => return self.unless_crashed(&format!("receive: {error}")).map(|()| 0),
+        };
+        for error in &received.corrupt {
+            self.bear(error)?;
+        }
+        let count = received.deliveries.len();
+        for delivery in received.deliveries {
+            self.take_delivery(&group, reader, delivery)?;
+        }
+        Ok(count)
+    }
+
+    /// A consumer does something with a message that it holds, or held.
+    pub(crate) fn use_holding(&mut self) -> Result<(), String> {
+        if self.holdings.is_empty() {
+            return Ok(());
+        }
+        let at = self.pick(0, self.holdings.len() as u64) as usize;
+        match self.pick(0, 16) {
+            0..10 => {
+                let holding = self.holdings.swap_remove(at);
+                self.ack(holding)
+            }
+            10 => {
+                let holding = self.holdings.swap_remove(at);
+                self.give_back(holding)
+            }
+            11 | 12 => {
+                let invisible_ms = self.pick(1, 60_000);
+                self.extend(at, invisible_ms)
+            }
+            13 => {
+                let until_ms = self.now_ms + self.pick(1, 60_000);
+                self.renew(at, until_ms)
+            }
+            14 => {
+                let holding = self.holdings.swap_remove(at);
+                self.give_up(holding)
+            }
+            // The consumer forgets it: the lease will run out.
+            _ => {
+                self.holdings.swap_remove(at);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn ack(&mut self, holding: Holding) -> Result<(), String> {
+        let Holding { reader, message, receipt } = holding;
+        self.has_unrecorded = true;
+        match self.broker.group.ack(&receipt, self.now_ms) {
+            Ok(()) => self.tell(Event::Acked { reader, message }),
+            Err(error) => self.refused("ack", &holding, error),
+        }
+    }
+
+    fn give_back(&mut self, holding: Holding) -> Result<(), String> {
+        let Holding { reader, message, receipt } = holding;
+        match self.broker.group.extend(&receipt, 0, self.now_ms) {
+            Ok(_) => self.tell(Event::Released { reader, message }),
+            Err(error) => self.refused("give back", &holding, error),
+        }
+    }
+
+    fn extend(&mut self, at: usize, invisible_ms: u64) -> Result<(), String> {
+        let holding = self.holdings[at];
+        let Holding { reader, message, receipt } = holding;
+        match self.broker.group.extend(&receipt, invisible_ms, self.now_ms) {
+            Ok(new) if new == receipt => Ok(()),
+            Ok(new) => {
+                self.holdings[at].receipt = new;
+                self.tell(Event::Held { reader, message, due_ms: new.due_ms })
+            }
+            Err(error) => self.refused("extend", &holding, error),
+        }
+    }
+
+    fn renew(&mut self, at: usize, until_ms: u64) -> Result<(), String> {
+        let holding = self.holdings[at];
+        let Holding { reader, message, receipt } = holding;
+        match self.broker.group.renew(&receipt, until_ms, self.now_ms) {
+            Ok(()) => {
+                let due_ms = until_ms.max(receipt.due_ms);
+                self.tell(Event::Held { reader, message, due_ms })
+            }
+            Err(error) => self.refused("renew", &holding, error),
+        }
+    }
+
+    fn give_up(&mut self, holding: Holding) -> Result<(), String> {
+        let Holding { reader, message, receipt } = holding;
+        match self.broker.group.dead_letter(&receipt, self.now_ms, &self.mailbox) {
+            Ok(ticket) => {
+                self.trace.note(format_args!("reader {reader} gives up {message}"));
+                self.awaited.push((ticket, Awaited::Letter { reader, message }));
+                Ok(())
+            }
+            Err(DeadLetterError::Lease(error)) => self.refused("give up", &holding, error),
+            Err(DeadLetterError::Busy(_)) => Ok(()),
+            Err(DeadLetterError::Read(error)) => self.bear(&error),
+            Err(DeadLetterError::Index(error)) => self.bear_trimmed(&error.to_string()),
+        }
+    }
+
+    fn take_delivery(&mut self, group: &Group, reader: usize, delivery: Delivery) -> Result<(), String> {
+        let mut delivery = delivery;
+        if delivery.record.is_none()
+            && let Err(error) = group.load(&mut delivery)
+        {
+            return self.bear(&error);
+        }
+        let message = message_of(&delivery)?;
+        let (receipt, now_ms) = (delivery.receipt, self.now_ms);
+        self.holdings.push(Holding { reader, message, receipt });
+        self.tell(Event::Delivered {
+            reader,
+            message,
+            queue: receipt.queue,
+            offset: delivery.offset,
+            attempt: delivery.attempt,
+            due_ms: receipt.due_ms,
+            now_ms,
+        })
+    }
+
+    fn refused(&mut self, what: &str, holding: &Holding, error: LeaseError) -> Result<(), String> {
+        let Holding { reader, message, receipt } = holding;
+        self.trace.note(format_args!("{what} of {message} by reader {reader} refused: {error}"));
+        let is_fresh = receipt.epoch == self.broker.group.log_state().epoch;
+        match error {
+            LeaseError::Expired | LeaseError::Superseded => Ok(()),
+            // After a power cut a receipt may be of a message that is gone.
+            LeaseError::NotDelivered(_) | LeaseError::UnknownQueue(_) | LeaseError::UnknownGroup(_) if !is_fresh => {
+                Ok(())
+            }
+            LeaseError::NotDelivered(_) | LeaseError::UnknownQueue(_) | LeaseError::UnknownGroup(_) => {
+                Err(format!("{what} of {message} by reader {reader}: {error}"))
+            }
+        }
+    }
+
+    /// A message that cannot be read is fine only if retention took it, or the disk just crashed.
+    fn bear(&mut self, error: &ReadError) -> Result<(), String> {
+        match error {
+            ReadError::Trimmed { .. } => self.bear_trimmed(&error.to_string()),
+            ReadError::Corrupt { .. } | ReadError::OutOfRange { .. } | ReadError::Io { .. } => {
+                self.unless_crashed(&format!("read: {error}"))
+            }
+        }
+    }
+
+    fn bear_trimmed(&mut self, error: &str) -> Result<(), String> {
+        if self.broker.group.log_state().head.0 > 0 { Ok(()) } else { self.unless_crashed(error) }
+    }
+
+    pub(crate) fn unless_crashed(&mut self, error: &str) -> Result<(), String> {
+        self.trace.note(format_args!("{error}"));
+        if self.disk.has_crashed() { Ok(()) } else { Err(error.to_owned()) }
+    }
+}
+
+fn draft(message: u64) -> Draft {
+    let body = Bytes::from(body_of(message));
+    Draft {
+        kind: Kind::Message,
+        encoding: Encoding::RocketmqV2,
+        queue: QueueId::NONE,
+        count: 1,
+        attempt: 0,
+        tag_hash: tag_hash(message),
+        key_hash: 0,
+        body_crc: crc32(&body),
+        head: Bytes::new(),
+        body,
+    }
+}
+
+/// The message of a delivery, if every byte of it is right.
+pub(crate) fn message_of(delivery: &Delivery) -> Result<u64, String> {
+    let record = delivery.record.as_ref().ok_or("a loaded delivery has no record")?;
+    let body = record.body();
+    let number = body.first_chunk().ok_or("a body is shorter than any that was sent")?;
+    let message = u64::from_le_bytes(*number);
+    if body != body_of(message) {
+        return Err(format!("message {message} at {} has other bytes than were sent", delivery.position));
+    }
+    Ok(message)
+}

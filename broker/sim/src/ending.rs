@@ -1,0 +1,142 @@
+//! The end of a story: no more trouble. Everything that is left must be delivered, and then everything is counted.
+
+use std::sync::Arc;
+
+use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, DEAD_LETTER_PREFIX, RetryPolicy};
+use engine::group::Receive;
+
+use crate::clients::message_of;
+use crate::event::Event;
+use crate::world::{Awaited, World};
+
+/// Rounds in which all must be through: the attempts of the clumsy reader and as many for the rest.
+const ROUNDS_MAX: u32 = 200;
+const INVISIBLE_MS: u64 = 10_000;
+const AUDITOR: &str = "auditor";
+
+impl World {
+    /// Drains all queues, then counts what is in them.
+    pub(crate) fn end(&mut self) -> Result<(), String> {
+        self.trace.note(format_args!("peace"));
+        self.free_disk();
+        self.disk.forget_faults();
+        self.restart_in_peace()?;
+        self.drain()?;
+        self.audit()
+    }
+
+    fn restart_in_peace(&mut self) -> Result<(), String> {
+        self.restart()?;
+        self.free_disk();
+        self.disk.forget_faults();
+        if self.random.one_in(2) {
+            self.broker.group.checkpoint().map_err(|error| format!("checkpoint in peace: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), String> {
+        self.holdings.clear();
+        for _ in 0..ROUNDS_MAX {
+            self.settle()?;
+            self.now_ms += INVISIBLE_MS * 10;
+            let mut found = 0;
+            for reader in 0..self.readers.len() {
+                for topic in self.topics.clone() {
+                    found += self.receive(reader, &topic.name, 64, INVISIBLE_MS)?;
+                }
+                if self.readers[reader].acks {
+                    for holding in std::mem::take(&mut self.holdings) {
+                        self.ack(holding)?;
+                    }
+                }
+                self.holdings.clear();
+            }
+            self.settle()?;
+            if found == 0 && self.lagging().is_empty() {
+                return Ok(());
+            }
+        }
+        Err(format!("not through after {ROUNDS_MAX} rounds of peace: {}", self.lagging().join(", ")))
+    }
+
+    /// Steps of the log thread until nobody waits.
+    fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..ROUNDS_MAX {
+            let before = self.broker.group.log_state().written;
+            self.step()?;
+            if self.awaited.is_empty() && self.broker.group.log_state().written == before {
+                return Ok(());
+            }
+        }
+        Err(format!("{} tickets are not answered", self.awaited.len()))
+    }
+
+    /// Where consumer groups are not through.
+    fn lagging(&self) -> Vec<String> {
+        let group = &self.broker.group;
+        let mut lagging = Vec::new();
+        for reader in &self.readers {
+            let Some(consumer_group) = group.consumer_group(&reader.spec.name) else { continue };
+            let progress = group.progress(&consumer_group).into_iter();
+            let behind = progress.filter(|progress| progress.lag > 0 && !progress.topic.starts_with(DEAD_LETTER_PREFIX));
+            lagging.extend(behind.map(|progress| format!("{}: {progress:?}", reader.spec.name)));
+        }
+        lagging
+    }
+
+    /// A consumer group that nobody knew reads everything from the beginning.
+    fn audit(&mut self) -> Result<(), String> {
+        let spec = ConsumerGroupSpec {
+            name: AUDITOR.to_owned(),
+            retry: RetryPolicy { max_attempts: 1, backoff: Backoff::Custom(vec![1000]) },
+            consume_from: ConsumeFrom::Earliest,
+            owner: String::new(),
+        };
+        let group = Arc::clone(&self.broker.group);
+        let applied = group.apply_consumer_groups(&[spec], Adopt::Always, &self.mailbox);
+        let (_, ticket) = applied.map_err(|error| error.to_string())?;
+        self.awaited.extend(ticket.map(|ticket| (ticket, Awaited::Setup)));
+        self.settle()?;
+        for topic in group.topics() {
+            self.audit_topic(&topic.spec.name)?;
+            for queue in &topic.queues {
+                let (oldest, tail) = group.queue_range(*queue);
+                self.tell(Event::Range { queue: *queue, oldest, tail })?;
+            }
+        }
+        self.tell(Event::Ended { head: group.log_state().head })
+    }
+
+    fn audit_topic(&mut self, name: &str) -> Result<(), String> {
+        let group = Arc::clone(&self.broker.group);
+        let auditor = group.consumer_group(AUDITOR).ok_or("the auditor is not known")?;
+        let topic = group.topic(name).ok_or("a topic is gone")?;
+        let given_up_by = name
+            .strip_prefix(DEAD_LETTER_PREFIX)
+            .map(|owner| self.readers.iter().position(|reader| reader.spec.name == owner).ok_or(owner))
+            .transpose()
+            .map_err(|owner| format!("dead letters of {owner}, which is none of ours"))?;
+        loop {
+            let request =
+                Receive { group: &auditor, topic: &topic, tags: None, max: 50, invisible_ms: 1 << 40 };
+            let received = group.receive(&request, self.now_ms, None).map_err(|error| error.to_string())?;
+            if let Some(error) = received.corrupt.first() {
+                return Err(format!("audit: {error}"));
+            }
+            if received.deliveries.is_empty() {
+                return Ok(());
+            }
+            for mut delivery in received.deliveries {
+                group.load(&mut delivery).map_err(|error| format!("audit: {error}"))?;
+                let message = message_of(&delivery)?;
+                let origin = delivery.origin.as_ref().map(|origin| &origin.topic);
+                if origin.is_some() != given_up_by.is_some() {
+                    return Err(format!("message {message} in {name} comes from {origin:?}"));
+                }
+                let (queue, offset) = (delivery.receipt.queue, delivery.offset);
+                self.tell(Event::Found { queue, offset, message, given_up_by })?;
+            }
+        }
+    }
+}

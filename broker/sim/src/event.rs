@@ -1,0 +1,95 @@
+//! What clients were told and what happened to the broker: all that invariants know.
+
+use store::log::Placed;
+use store::{Offset, Position, QueueId};
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// A send was answered: stored.
+    Stored {
+        /// The message.
+        message: u64,
+        /// Where.
+        placed: Placed,
+    },
+    /// A consumer got a message.
+    Delivered {
+        /// Number of the consumer group.
+        reader: usize,
+        /// The message.
+        message: u64,
+        /// Its queue.
+        queue: QueueId,
+        /// Its number there.
+        offset: Offset,
+        /// Which delivery this is.
+        attempt: u16,
+        /// When the lease ends.
+        due_ms: u64,
+        /// Now.
+        now_ms: u64,
+    },
+    /// A consumer holds a message for longer.
+    Held {
+        /// Number of the consumer group.
+        reader: usize,
+        /// The message.
+        message: u64,
+        /// When the lease ends.
+        due_ms: u64,
+    },
+    /// A consumer gave a message back.
+    Released {
+        /// Number of the consumer group.
+        reader: usize,
+        /// The message.
+        message: u64,
+    },
+    /// An ack was answered: done.
+    Acked {
+        /// Number of the consumer group.
+        reader: usize,
+        /// The message.
+        message: u64,
+    },
+    /// The log thread did a step.
+    Stepped {
+        /// Acks told before are in the log, below `written`.
+        acks_written: bool,
+        /// End of the log.
+        written: Position,
+    },
+    /// The broker went down and is up again.
+    Restarted {
+        /// The machine went down too.
+        power_lost: bool,
+        /// How far the log had been synced.
+        durable: Position,
+    },
+    /// At the end, a message was found in its queue.
+    Found {
+        /// Its queue.
+        queue: QueueId,
+        /// Its number there.
+        offset: Offset,
+        /// The message.
+        message: u64,
+        /// In a dead letter topic: number of the consumer group that gave it up.
+        given_up_by: Option<usize>,
+    },
+    /// At the end, what a queue says of itself.
+    Range {
+        /// The queue.
+        queue: QueueId,
+        /// Oldest offset kept.
+        oldest: Offset,
+        /// Next offset.
+        tail: Offset,
+    },
+    /// Nothing comes after this.
+    Ended {
+        /// Where the log begins; what lay below is gone by right.
+        head: Position,
+    },
+}

@@ -1,0 +1,49 @@
+//! What must hold whatever happens; each file is one promise.
+
+mod a_message_has_one_holder_at_a_time;
+mod attempts_stay_within_the_limit;
+mod checkpoints_change_nothing;
+mod done_messages_stay_done;
+mod every_message_is_done_or_dead_lettered_once;
+mod no_acknowledged_message_is_lost;
+mod offsets_of_a_queue_are_dense;
+
+use store::log::Flush;
+
+use crate::event::Event;
+use crate::world::Reader;
+
+pub(crate) use checkpoints_change_nothing::checkpoints_change_nothing;
+
+/// All invariants that watch events.
+pub(crate) struct Invariants {
+    no_loss: no_acknowledged_message_is_lost::Stored,
+    dense: offsets_of_a_queue_are_dense::Queues,
+    one_holder: a_message_has_one_holder_at_a_time::Holders,
+    done: done_messages_stay_done::Done,
+    attempts: attempts_stay_within_the_limit::Attempts,
+    complete: every_message_is_done_or_dead_lettered_once::Fates,
+}
+
+impl Invariants {
+    pub(crate) fn new(flush: Flush, readers: &[Reader]) -> Self {
+        Self {
+            no_loss: no_acknowledged_message_is_lost::Stored::new(flush),
+            dense: offsets_of_a_queue_are_dense::Queues::default(),
+            one_holder: a_message_has_one_holder_at_a_time::Holders::default(),
+            done: done_messages_stay_done::Done::default(),
+            attempts: attempts_stay_within_the_limit::Attempts::new(readers),
+            complete: every_message_is_done_or_dead_lettered_once::Fates::new(readers),
+        }
+    }
+
+    /// The first promise that the event breaks.
+    pub(crate) fn observe(&mut self, event: &Event) -> Result<(), String> {
+        self.no_loss.observe(event)?;
+        self.dense.observe(event)?;
+        self.one_holder.observe(event)?;
+        self.done.observe(event)?;
+        self.attempts.observe(event)?;
+        self.complete.observe(event)
+    }
+}

@@ -1,0 +1,51 @@
+//! A message whose send was answered with success is in its queue, until retention takes it.
+//!
+//! With `flush: Sync` that holds whatever happens; with `flush: Async` a power cut may take what was not synced yet,
+//! the death of the process alone may not.
+
+use std::collections::BTreeMap;
+
+use store::Position;
+use store::log::Flush;
+
+use crate::event::Event;
+
+pub(crate) struct Stored {
+    flush: Flush,
+    positions: BTreeMap<u64, Position>,
+}
+
+impl Stored {
+    pub(crate) fn new(flush: Flush) -> Self {
+        Self { flush, positions: BTreeMap::new() }
+    }
+
+    pub(crate) fn observe(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Stored { message, placed } => {
+                self.positions.insert(*message, placed.position);
+            }
+            Event::Restarted { power_lost: true, durable } if self.flush == Flush::Async => {
+                self.positions.retain(|_, position| *position < *durable);
+            }
+            Event::Found { message, .. } => {
+                self.positions.remove(message);
+            }
+            Event::Ended { head } => {
+                self.positions.retain(|_, position| *position >= *head);
+                if let Some((message, position)) = self.positions.first_key_value() {
+                    let count = self.positions.len();
+                    return Err(format!("{count} acknowledged messages lost: {message} at {position}, .."));
+                }
+            }
+            Event::Delivered { .. }
+            | Event::Held { .. }
+            | Event::Released { .. }
+            | Event::Acked { .. }
+            | Event::Stepped { .. }
+            | Event::Restarted { .. }
+            | Event::Range { .. } => {}
+        }
+        Ok(())
+    }
+}

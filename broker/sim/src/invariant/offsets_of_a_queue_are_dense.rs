@@ -1,0 +1,49 @@
+//! Between its oldest message and its tail a queue has one message at every offset, and no message twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use store::{Offset, QueueId};
+
+use crate::event::Event;
+
+#[derive(Default)]
+pub(crate) struct Queues {
+    found: BTreeMap<QueueId, BTreeSet<Offset>>,
+    /// Messages in ordinary topics, and those that a consumer group gave up.
+    messages: BTreeSet<(Option<usize>, u64)>,
+}
+
+impl Queues {
+    pub(crate) fn observe(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Found { queue, offset, message, given_up_by } => {
+                if !self.found.entry(*queue).or_default().insert(*offset) {
+                    return Err(format!("offset {offset} of queue {queue} was delivered twice to one reader"));
+                }
+                if !self.messages.insert((*given_up_by, *message)) {
+                    return Err(format!("message {message} is stored twice, again at {offset} of queue {queue}"));
+                }
+            }
+            Event::Range { queue, oldest, tail } => {
+                let found = self.found.remove(queue).unwrap_or_default();
+                let expected: BTreeSet<_> = (oldest.0..tail.0).map(Offset).collect();
+                if found != expected {
+                    let wrong: Vec<_> = found.symmetric_difference(&expected).take(5).collect();
+                    return Err(format!("queue {queue} goes from {oldest} to {tail}, but for {wrong:?}"));
+                }
+            }
+            Event::Ended { .. } if !self.found.is_empty() => {
+                return Err(format!("messages in queues that no topic has: {:?}", self.found.keys()));
+            }
+            Event::Stored { .. }
+            | Event::Delivered { .. }
+            | Event::Held { .. }
+            | Event::Released { .. }
+            | Event::Acked { .. }
+            | Event::Stepped { .. }
+            | Event::Restarted { .. }
+            | Event::Ended { .. } => {}
+        }
+        Ok(())
+    }
+}

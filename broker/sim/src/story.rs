@@ -1,0 +1,83 @@
+//! What happens, by seed.
+
+use crate::world::World;
+
+/// Trouble lasts so many steps.
+const STEPS: u64 = 600;
+
+/// A broken promise.
+#[derive(Debug)]
+pub struct Failure {
+    /// `run` with it fails again.
+    pub seed: u64,
+    /// The promise.
+    pub why: String,
+    /// What happened last.
+    pub last_lines: Vec<String>,
+}
+
+/// What a story held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Messages sent.
+    pub messages: u64,
+    /// Times the broker went down.
+    pub restarts: u64,
+    /// Events that invariants saw.
+    pub events: u64,
+    /// Checksum of all that happened.
+    pub trace: u64,
+}
+
+/// Plays the story of a seed; a failure comes with its last `lines_max` lines.
+pub fn run(seed: u64, lines_max: usize) -> Result<Figures, Box<Failure>> {
+    let failure = |why: String, last_lines| Box::new(Failure { seed, why, last_lines });
+    let mut world = World::new(seed, lines_max).map_err(|why| failure(why, Vec::new()))?;
+    let played = play(&mut world).and_then(|()| world.end());
+    match played {
+        Ok(()) => Ok(Figures {
+            messages: world.next_message,
+            restarts: world.restarts,
+            events: world.events,
+            trace: world.trace.checksum(),
+        }),
+        Err(why) => Err(failure(why, world.trace.last_lines())),
+    }
+}
+
+fn play(world: &mut World) -> Result<(), String> {
+    // Some stories are calm, others are not.
+    let trouble_in = 8 << world.random.below(6);
+    for _ in 0..STEPS {
+        match world.pick(0, 20) {
+            0..4 => world.send(),
+            4..9 => world.step()?,
+            9..13 => receive(world)?,
+            13..17 => world.use_holding()?,
+            17 => pass_time(world),
+            18 => world.work()?,
+            _ => {}
+        }
+        if world.random.below(trouble_in) == 0 {
+            world.trouble()?;
+        }
+        if world.disk.has_crashed() {
+            world.restart()?;
+        }
+    }
+    Ok(())
+}
+
+fn receive(world: &mut World) -> Result<(), String> {
+    let reader = world.pick(0, world.readers.len() as u64) as usize;
+    let topic = world.pick(0, world.topics.len() as u64) as usize;
+    let topic = world.topics[topic].name.clone();
+    let max = world.pick(1, 33) as usize;
+    let invisible_ms = world.pick(1, 60_000);
+    world.receive(reader, &topic, max, invisible_ms).map(drop)
+}
+
+fn pass_time(world: &mut World) {
+    let ms = if world.random.one_in(6) { 120_000 } else { 200 };
+    world.now_ms += world.random.below(ms);
+}

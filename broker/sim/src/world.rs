@@ -1,0 +1,179 @@
+//! Everything a story plays in.
+
+use std::sync::Arc;
+
+use engine::catalog::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::group::{Group, GroupConfig};
+use engine::inbox::Ticket;
+use engine::lease::Receipt;
+use engine::mailbox::Mailbox;
+use engine::writer::Writer;
+use store::disk::sim::{Random, SimDisk};
+use store::log::{Flush, LogConfig, Retention};
+
+use crate::event::Event;
+use crate::invariant::Invariants;
+use crate::trace::Trace;
+
+pub(crate) const START_MS: u64 = 1_700_000_000_000;
+const TAGS: u64 = 3;
+
+/// A consumer group and how it behaves.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) spec: ConsumerGroupSpec,
+    /// Hashes of the tags it wants; `None`: all.
+    pub(crate) tags: Option<Vec<u32>>,
+    /// In the end it acks what it gets; else it lets every message go to the dead letters.
+    pub(crate) acks: bool,
+}
+
+/// A consumer's hold on a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Holding {
+    pub(crate) reader: usize,
+    pub(crate) message: u64,
+    pub(crate) receipt: Receipt,
+}
+
+/// Who waits for what.
+pub(crate) enum Awaited {
+    /// A producer, for these messages.
+    Send { first: u64, count: u64 },
+    /// A consumer that gave a message up.
+    Letter { reader: usize, message: u64 },
+    /// Whoever set things up.
+    Setup,
+}
+
+/// The broker while it is up.
+pub(crate) struct Broker {
+    pub(crate) group: Arc<Group>,
+    pub(crate) writer: Writer,
+}
+
+/// The whole simulated world; its clock is `now_ms`.
+pub(crate) struct World {
+    pub(crate) disk: SimDisk,
+    pub(crate) random: Random,
+    pub(crate) now_ms: u64,
+    pub(crate) config: GroupConfig,
+    pub(crate) broker: Broker,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) topics: Vec<TopicSpec>,
+    pub(crate) readers: Vec<Reader>,
+    pub(crate) awaited: Vec<(Ticket, Awaited)>,
+    pub(crate) holdings: Vec<Holding>,
+    pub(crate) next_message: u64,
+    /// Something refused for want of room since the last clean step.
+    pub(crate) was_full: bool,
+    /// Something took effect in memory that may not be in the log yet.
+    pub(crate) has_unrecorded: bool,
+    /// A checkpoint was taken at such a moment: it may know more than the log.
+    pub(crate) checkpoint_knows_more: bool,
+    pub(crate) restarts: u64,
+    pub(crate) events: u64,
+    pub(crate) trace: Trace,
+    invariants: Invariants,
+}
+
+impl World {
+    /// A new broker with its topics and consumer groups, synced.
+    pub(crate) fn new(seed: u64, lines_max: usize) -> Result<Self, String> {
+        let mut random = Random::new(seed);
+        let disk = SimDisk::new(random.next_u64());
+        let config = config(&mut random);
+        let (topics, readers) = (topics(), readers());
+        let opened = Group::open(Arc::new(disk.clone()), config.clone(), START_MS);
+        let (group, writer) = opened.map_err(|error| format!("first start: {error}"))?;
+        let mut world = Self {
+            invariants: Invariants::new(config.log.flush, &readers),
+            disk,
+            random,
+            now_ms: START_MS,
+            config,
+            broker: Broker { group, writer },
+            mailbox: Mailbox::new(),
+            topics,
+            readers,
+            awaited: Vec::new(),
+            holdings: Vec::new(),
+            next_message: 0,
+            was_full: false,
+            has_unrecorded: false,
+            checkpoint_knows_more: false,
+            restarts: 0,
+            events: 0,
+            trace: Trace::new(lines_max),
+        };
+        world.trace.note(format_args!("{:?}", world.config));
+        world.set_up()?;
+        world.broker.group.sync().map_err(|error| format!("first sync: {error}"))?;
+        Ok(world)
+    }
+
+    /// Tells all invariants what happened.
+    pub(crate) fn tell(&mut self, event: Event) -> Result<(), String> {
+        self.events += 1;
+        self.trace.note(format_args!("{} {event:?}", self.now_ms - START_MS));
+        self.invariants.observe(&event)
+    }
+
+    /// A number from `least` to below `end`.
+    pub(crate) fn pick(&mut self, least: u64, end: u64) -> u64 {
+        least + self.random.below(end - least)
+    }
+}
+
+/// What a message says: its number, and bytes that depend on it.
+pub(crate) fn body_of(message: u64) -> Vec<u8> {
+    let filling = (message.wrapping_mul(2_654_435_761) % 1500) as usize;
+    let mut body = message.to_le_bytes().to_vec();
+    body.extend((0..filling).map(|at| (message as usize + at) as u8));
+    body
+}
+
+/// The tag of a message, as its hash.
+pub(crate) fn tag_hash(message: u64) -> u32 {
+    (message % TAGS) as u32 + 1
+}
+
+fn config(random: &mut Random) -> GroupConfig {
+    let flush = if random.one_in(2) { Flush::Sync } else { Flush::Async };
+    let segment_bytes = 4096 << random.below(6) << 2;
+    let max_bytes = random.one_in(4).then_some(segment_bytes * 4);
+    GroupConfig {
+        log: LogConfig { segment_bytes, flush, new_id: Some([7; 16]) },
+        retention: Retention { max_age_ms: 1 << 40, max_bytes },
+        inbox_bytes_max: 1 << 20,
+        batch_bytes_max: 1 << (10 + random.below(6)),
+    }
+}
+
+fn topics() -> Vec<TopicSpec> {
+    let topic = |name: &str, queues| TopicSpec {
+        name: name.to_owned(),
+        queues,
+        retention_ms: 0,
+        owner: String::new(),
+    };
+    vec![topic("orders", 1), topic("events", 4)]
+}
+
+fn readers() -> Vec<Reader> {
+    let reader = |name: &str, max_attempts, tags, acks| Reader {
+        spec: ConsumerGroupSpec {
+            name: name.to_owned(),
+            retry: RetryPolicy { max_attempts, backoff: Backoff::Custom(vec![1000]) },
+            consume_from: ConsumeFrom::Earliest,
+            owner: String::new(),
+        },
+        tags,
+        acks,
+    };
+    vec![
+        reader("steady", 1000, None, true),
+        reader("choosy", 1000, Some(vec![tag_hash(1)]), true),
+        reader("clumsy", 3, None, false),
+    ]
+}
