@@ -22,3 +22,6 @@ pub mod leadership;
 pub mod metrics;
 pub mod objects;
 pub mod settings;
+
+#[cfg(test)]
+mod testing;

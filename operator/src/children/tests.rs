@@ -1,1 +1,218 @@
+//! What the objects of a cluster promise.
 
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
+    let spec = serde_json::from_value(spec.clone()).unwrap();
+    let owner = OwnerReference {
+        api_version: "millpond.io/v1alpha1".into(),
+        kind: "BrokerCluster".into(),
+        name: "shop".into(),
+        uid: "uid-shop".into(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    };
+    Blueprint {
+        cluster: "shop".into(),
+        namespace: "prod".into(),
+        owner,
+        spec,
+        groups,
+        image: "millpond:1".into(),
+        image_pull_policy: None,
+        operator_namespace: "mq".into(),
+    }
+}
+
+fn build(spec: &Value, groups: u32) -> Vec<Child> {
+    children(&blueprint(spec, groups), |_| None).unwrap()
+}
+
+fn small() -> Value {
+    json!({ "storage": { "size": "10Gi" } })
+}
+
+fn object(children: &[Child], kind: &str, name: &str) -> Value {
+    let child = children.iter().find(|child| child.kind() == kind && child.name() == name);
+    match child.unwrap_or_else(|| panic!("no {kind} {name}")) {
+        Child::ServiceAccount(object) => json!(object),
+        Child::NetworkPolicy(object) => json!(object),
+        Child::PodDisruptionBudget(object) => json!(object),
+        Child::ConfigMap(object) => json!(object),
+        Child::Service(object) => json!(object),
+        Child::StatefulSet(object) => json!(object),
+    }
+}
+
+fn pod_template(children: &[Child], name: &str) -> Value {
+    object(children, "StatefulSet", name)["spec"]["template"].clone()
+}
+
+#[test]
+fn every_object_is_owned_labelled_and_named_once() {
+    let children = build(&small(), 3);
+    let names: BTreeSet<_> = children.iter().map(|child| (child.kind(), child.name())).collect();
+    assert_eq!((names.len(), children.len()), (13, 13));
+    for child in &children {
+        let meta = child.metadata();
+        assert_eq!(meta.namespace.as_deref(), Some("prod"));
+        assert_eq!(meta.owner_references.as_ref().unwrap()[0].uid, "uid-shop");
+        let labels = meta.labels.as_ref().unwrap();
+        assert_eq!(labels["app.kubernetes.io/managed-by"], "millpond-operator");
+        assert_eq!(labels["app.kubernetes.io/instance"], "shop");
+    }
+}
+
+#[test]
+fn what_a_pod_needs_comes_before_it() {
+    let children = build(&small(), 2);
+    let at = |kind: &str, name: &str| {
+        children.iter().position(|child| child.kind() == kind && child.name() == name).unwrap()
+    };
+    for needed in [("ServiceAccount", "shop"), ("ConfigMap", "shop-g1"), ("Service", "shop-g1")] {
+        assert!(at(needed.0, needed.1) < at("StatefulSet", "shop-g1"), "{needed:?}");
+    }
+}
+
+#[test]
+fn equal_clusters_make_equal_objects() {
+    assert_eq!(build(&small(), 2), build(&small(), 2));
+}
+
+#[test]
+fn pods_are_restricted_and_have_no_token() {
+    let template = pod_template(&build(&small(), 1), "shop-g0");
+    let pod = &template["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(pod["securityContext"]["runAsUser"], 65532);
+    assert_eq!(pod["securityContext"]["fsGroup"], 65532);
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    let container = &pod["containers"][0];
+    assert_eq!(
+        container["securityContext"],
+        json!({
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
+        })
+    );
+    assert_eq!(container["args"], json!(["--config", "/etc/millpond/broker.yaml"]));
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["port"], "http", "{probe}");
+    }
+}
+
+#[test]
+fn each_selector_finds_its_own_pods_only() {
+    let children = build(&small(), 2);
+    let labels = |name: &str| pod_template(&children, name)["metadata"]["labels"].clone();
+    let selects = |selector: &Value, labels: &Value| {
+        selector.as_object().unwrap().iter().all(|(key, value)| labels[key] == *value)
+    };
+    for (own, other) in [("shop-g0", "shop-g1"), ("shop-g1", "shop-g0")] {
+        let set = object(&children, "StatefulSet", own)["spec"]["selector"]["matchLabels"].clone();
+        let service = object(&children, "Service", own)["spec"]["selector"].clone();
+        for selector in [set, service] {
+            assert!(selects(&selector, &labels(own)) && !selects(&selector, &labels(other)));
+        }
+        assert!(selects(&object(&children, "Service", "shop")["spec"]["selector"], &labels(own)));
+    }
+}
+
+#[test]
+fn labels_of_the_user_are_added_and_never_win() {
+    let mut spec = small();
+    spec["podTemplate"] = json!({
+        "labels": { "team": "a", GROUP_LABEL: "g9" }, "annotations": { CONFIG_ANNOTATION: "x", "note": "y" },
+    });
+    let metadata = pod_template(&build(&spec, 1), "shop-g0")["metadata"].clone();
+    assert_eq!(metadata["labels"]["team"], "a");
+    assert_eq!(metadata["labels"][GROUP_LABEL], "g0");
+    assert_eq!(metadata["annotations"]["note"], "y");
+    assert_ne!(metadata["annotations"][CONFIG_ANNOTATION], "x");
+}
+
+#[test]
+fn a_broker_is_told_of_all_groups_by_their_stable_addresses() {
+    let config = broker_config(&blueprint(&small(), 2), 1).unwrap();
+    assert_eq!((config.cluster.as_str(), config.group.as_str()), ("shop", "g1"));
+    let endpoints: Vec<_> = config.groups.iter().map(|group| group.endpoint.as_str()).collect();
+    assert_eq!(endpoints, ["shop-g0.prod.svc:8081", "shop-g1.prod.svc:8081"]);
+    assert_eq!(config.log.retention_bytes, Some((10u64 << 30) / 5 * 4));
+}
+
+#[test]
+fn every_size_of_disk_makes_a_valid_configuration() {
+    for size in ["64Mi", "100M", "500Mi", "1Gi", "3Gi", "10Gi", "16Ti"] {
+        let config = broker_config(&blueprint(&json!({ "storage": { "size": size } }), 1), 0).unwrap();
+        assert!(config.log.segment_bytes.is_power_of_two());
+        assert!(config.log.retention_bytes.unwrap() / config.log.segment_bytes >= 16, "{size}");
+    }
+}
+
+#[test]
+fn a_log_larger_than_its_disk_is_refused_with_advice() {
+    let spec = json!({ "storage": { "size": "1Gi" }, "retention": { "maxSize": "2Gi" } });
+    let error = broker_config(&blueprint(&spec, 1), 0).unwrap_err().to_string();
+    assert!(error.contains("lower maxSize or raise storage.size"), "{error}");
+}
+
+#[test]
+fn a_pod_is_made_anew_only_for_what_it_reads_at_its_start() {
+    let template = |spec: &Value| pod_template(&build(spec, 1), "shop-g0");
+    let with = |key: &str, value: Value| {
+        let mut spec = small();
+        spec[key] = value;
+        template(&spec)
+    };
+    let plain = template(&small());
+    assert_ne!(plain, with("flush", json!("Async")));
+    assert_ne!(plain, with("retention", json!({ "maxAge": "1h" })));
+    assert_ne!(plain, with("resources", json!({ "requests": { "cpu": 2 } })));
+    for (key, value) in [
+        ("deletionPolicy", json!("Delete")),
+        ("allowedNamespaces", json!(["*"])),
+        ("listener", json!({ "serviceType": "NodePort" })),
+    ] {
+        assert_eq!(plain, with(key, value), "{key}");
+    }
+}
+
+#[test]
+fn the_claim_of_a_group_that_exists_keeps_its_size() {
+    let grown = blueprint(&json!({ "storage": { "size": "20Gi" } }), 2);
+    let children = children(&grown, |group| (group == 0).then(|| "10Gi".to_owned())).unwrap();
+    let size = |name: &str| {
+        object(&children, "StatefulSet", name)["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]
+            ["storage"]
+            .clone()
+    };
+    assert_eq!((size("shop-g0"), size("shop-g1")), (json!("10Gi"), json!("20Gi")));
+}
+
+#[test]
+fn disks_stay_unless_the_user_says_otherwise() {
+    let policy = |spec: &Value| {
+        let set = object(&build(spec, 1), "StatefulSet", "shop-g0");
+        set["spec"]["persistentVolumeClaimRetentionPolicy"].clone()
+    };
+    assert_eq!(policy(&small()), json!({ "whenDeleted": "Retain", "whenScaled": "Retain" }));
+    let mut spec = small();
+    spec["deletionPolicy"] = json!("Delete");
+    assert_eq!(policy(&spec), json!({ "whenDeleted": "Delete", "whenScaled": "Retain" }));
+}
+
+#[test]
+fn the_admin_port_is_for_the_operator_alone() {
+    let policy = object(&build(&small(), 1), "NetworkPolicy", "shop");
+    let rules = policy["spec"]["ingress"].as_array().unwrap();
+    let open: Vec<_> = rules.iter().filter(|rule| rule["from"].is_null()).collect();
+    assert!(open.iter().all(|rule| !rule["ports"].to_string().contains("admin")));
+    let closed = rules.iter().find(|rule| rule["ports"].to_string().contains("admin")).unwrap();
+    let from = &closed["from"][0];
+    assert_eq!(from["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], "mq");
+    assert_eq!(from["podSelector"]["matchLabels"]["app.kubernetes.io/name"], "millpond-operator");
+}

@@ -46,6 +46,8 @@ pub struct ChildMeta {
     pub owner_uid: Option<String>,
     /// Kind of that owner.
     pub owner_kind: Option<String>,
+    /// Name of that owner.
+    pub owner_name: Option<String>,
 }
 
 /// A pod as far as a plan needs it.
@@ -185,6 +187,7 @@ pub(super) fn child_meta(metadata: &ObjectMeta) -> ChildMeta {
         applied: metadata.annotations.as_ref().and_then(|map| map.get(APPLIED_ANNOTATION).cloned()),
         owner_uid: owner.map(|owner| owner.uid.clone()),
         owner_kind: owner.map(|owner| owner.kind.clone()),
+        owner_name: owner.map(|owner| owner.name.clone()),
     }
 }
 

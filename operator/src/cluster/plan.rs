@@ -62,6 +62,8 @@ pub enum Problem {
     InvalidChange(String),
     /// Somebody else has an object with a name that the cluster needs; nothing is changed.
     NameTaken(String),
+    /// Objects of an earlier cluster of this name are still being deleted. This passes by itself.
+    Leftover(String),
 }
 
 impl Problem {
@@ -71,13 +73,17 @@ impl Problem {
             Self::InvalidSpec(_) => "InvalidSpec",
             Self::InvalidChange(_) => "InvalidChange",
             Self::NameTaken(_) => "NameTaken",
+            Self::Leftover(_) => "EarlierClusterLeaving",
         }
     }
 
     /// A sentence, for people.
     pub fn message(&self) -> &str {
         match self {
-            Self::InvalidSpec(text) | Self::InvalidChange(text) | Self::NameTaken(text) => text,
+            Self::InvalidSpec(text)
+            | Self::InvalidChange(text)
+            | Self::NameTaken(text)
+            | Self::Leftover(text) => text,
         }
     }
 }
@@ -169,11 +175,15 @@ fn taken(cluster: &BrokerCluster, observed: &Observed, children: &[Child]) -> Op
         let meta = observed.children.get(&(child.kind(), child.name().to_owned())).filter(foreign)?;
         Some((child, meta))
     })?;
-    let owner = meta.owner_kind.as_deref().unwrap_or_default();
+    let (kind, name) = (child.kind(), child.name());
+    let (owner_kind, owner) = (meta.owner_kind.as_deref(), meta.owner_name.as_deref().unwrap_or_default());
+    if owner_kind == Some("BrokerCluster") && owner == cluster.name_any() {
+        let text = format!("{kind} {name} of an earlier BrokerCluster {owner} is still being deleted");
+        return Some(Problem::Leftover(text));
+    }
     Some(Problem::NameTaken(format!(
-        "{} {} belongs to another {owner}; wait until that one is gone, or name the cluster differently",
-        child.kind(),
-        child.name()
+        "{kind} {name} belongs to {} {owner}; delete that one, or name the cluster differently",
+        owner_kind.unwrap_or_default()
     )))
 }
 

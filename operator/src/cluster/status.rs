@@ -107,6 +107,9 @@ impl<'a> Facts<'a> {
         if self.paused {
             return None;
         }
+        if let Some(problem @ Problem::Leftover(text)) = self.invalid() {
+            return Some((problem.reason(), text.clone()));
+        }
         if self.missing > 0 && self.invalid().is_none() {
             return Some((
                 "Creating",
@@ -184,8 +187,8 @@ impl<'a> Facts<'a> {
 
     fn stalled(&self) -> Wanted {
         let (holds, reason, message) = match self.invalid() {
+            None | Some(Problem::Leftover(_)) => (false, "Working", String::new()),
             Some(problem) => (true, problem.reason(), problem.message().to_owned()),
-            None => (false, "Working", String::new()),
         };
         Wanted { kind: Kind::Stalled, holds, reason, message }
     }

@@ -110,7 +110,12 @@ async fn unreachable<K: Kind, A: BrokerAdmin>(
             *pass.states.entry(ObjectState::Ready.word()).or_insert(0) += 1;
             continue;
         }
-        let verdict = Verdict::new(ObjectState::Pending, "BrokerUnreachable", error.message.clone());
+        // Never reached so far is waiting for a start; lost since is something else.
+        let state = match known.state {
+            None | Some(ObjectState::Waiting) => ObjectState::Waiting,
+            Some(_) => ObjectState::Pending,
+        };
+        let verdict = Verdict::new(state, "BrokerUnreachable", error.message.clone());
         items.push(Item::<K> {
             object: object.clone(),
             decision: Decision::Refuse(verdict.clone()),

@@ -39,7 +39,11 @@ impl World {
     /// An empty world that waits for this many watches.
     pub(super) fn new(watches: usize) -> Self {
         let inner = Inner {
-            clusters: Index::new(cluster_itself, |cluster| format!("{:?}", ClusterView::of(Some(cluster)))),
+            // A broker that has come back is news: what waited for it need not wait for its next try.
+            clusters: Index::new(cluster_itself, |cluster| {
+                let ready = cluster.status.as_ref().map_or(0, |status| status.groups_ready);
+                format!("{:?} {ready}", ClusterView::of(Some(cluster)))
+            }),
             topics: Index::new(|topic| named(topic, &topic.spec.cluster_ref), |_| String::new()),
             groups: Index::new(|group| named(group, &group.spec.cluster_ref), |_| String::new()),
             dirty: BTreeSet::new(),
