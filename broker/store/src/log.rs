@@ -147,8 +147,7 @@ pub struct Placed {
 /// When an append is safe to answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flush {
-    /// After [`Log::sync`]: the writer syncs every batch. Segments are written full of zeros ahead of use, which
-    /// halves the time a sync takes.
+    /// After [`Log::sync`]: the writer syncs every batch.
     #[default]
     Sync,
     /// After the write: somebody calls `sync` every now and then, and the log itself when too much waits.
@@ -156,7 +155,7 @@ pub enum Flush {
 }
 
 /// How the log is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// Bytes per segment file, a multiple of 4096. It may change between starts: old segments keep their size.
     pub segment_bytes: u64,
@@ -197,6 +196,8 @@ pub struct Log {
     active: Arc<Segment>,
     /// Where the next batch goes.
     tail: Position,
+    /// Up to here there was room on the disk when it was looked at last.
+    room_until: Position,
     epoch: Epoch,
     chain: Chain,
     tails: Tails,

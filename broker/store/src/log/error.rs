@@ -8,7 +8,7 @@ use crate::units::Position;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("log has ended: {operation} of `{file}` failed: {reason}")]
 pub struct Poisoned {
-    /// `write` or `sync`.
+    /// `write`, `sync`, `create` or `look for room`.
     pub operation: &'static str,
     /// The file it happened to.
     pub file: String,
@@ -20,7 +20,7 @@ pub struct Poisoned {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// Nothing was written; the log takes drafts again as soon as there is room.
-    #[error("disk is full: the next segment needs {needed_bytes} B, {free_bytes} B are free")]
+    #[error("disk is full: {needed_bytes} B must be free, {free_bytes} B are")]
     Full {
         /// What must be free for the log to go on.
         needed_bytes: u64,
@@ -84,7 +84,7 @@ pub enum OpenError {
         max_bytes: u64,
     },
     /// There is no room for the record that begins the epoch.
-    #[error("disk is full: {needed_bytes} B needed, {free_bytes} B are free")]
+    #[error("disk is full: {needed_bytes} B must be free, {free_bytes} B are")]
     Full {
         /// What must be free for the log to open.
         needed_bytes: u64,
@@ -155,7 +155,7 @@ pub struct RetainError {
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// There is no room.
-    #[error("disk is full: the next segment needs {needed_bytes} B, {free_bytes} B are free")]
+    #[error("disk is full: {needed_bytes} B must be free, {free_bytes} B are")]
     Full {
         /// What must be free.
         needed_bytes: u64,

@@ -125,7 +125,7 @@ fn open_files(
 }
 
 fn make(disk: &dyn Disk, page: &Page) -> Result<Arc<Segment>, OpenError> {
-    prepare::make(disk, page, &|| false).map(Arc::new).map_err(|error| match error {
+    prepare::make(disk, page).map(Arc::new).map_err(|error| match error {
         PrepareError::Full { needed_bytes, free_bytes } => OpenError::Full { needed_bytes, free_bytes },
         PrepareError::Io { file, source } => OpenError::Io { file, source },
     })
@@ -183,12 +183,11 @@ impl<'a> Recovery<'a> {
                 Found::Whole(header) => header,
                 // The body of a message is damaged. If it was safe once, only that message is lost.
                 Found::Rotten(header) if self.is_proven(header.end())? => header,
-                Found::Rotten(_) => return Ok(()),
                 Found::Nothing if self.is_proven(Position(self.at.0 + 1))? => {
                     let file = self.segments[self.number].path();
                     return Err(OpenError::Corrupt { file, position: self.at });
                 }
-                Found::Nothing => return Ok(()),
+                Found::Rotten(_) | Found::Nothing => return Ok(()),
             };
             for record in &records {
                 if record.kind.takes_offset() {

@@ -40,7 +40,7 @@ const VERSION: u32 = 1;
 /// A segment file that is open.
 pub(crate) struct Segment {
     pub(crate) start: Position,
-    /// Length of the file.
+    /// What it may hold with its page; the file is shorter until it is full.
     pub(crate) bytes: u64,
     pub(crate) file: Arc<dyn File>,
     /// When its first batch was written; 0 while it has none.
@@ -102,8 +102,7 @@ impl Segment {
         if page.id != *id {
             return Err(OpenError::Foreign { file: path });
         }
-        let length = file.len_bytes().map_err(io_error)?;
-        if page.start != named || length < page.bytes || !is_segment_size(page.bytes) {
+        if page.start != named || !is_segment_size(page.bytes) {
             return Err(OpenError::Corrupt { file: path, position: named });
         }
         let segment = Self::new(page.start, page.bytes, file);

@@ -5,21 +5,18 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use super::codec::{BatchHeader, HEADER_BYTES, RecordHeader};
+use super::codec::{ALIGN_BYTES, BatchHeader, HEADER_BYTES, RecordHeader};
 use super::compose::Composer;
 use super::error::{AppendError, OpenError, Poisoned, PrepareError, RetainError};
-use super::prepare::{Next, begin_next, retire, want_next};
-use super::segment::{PAD_BYTES_MIN, PAGE_BYTES};
+use super::prepare::{Next, begin_next, is_full};
+use super::segment::{DIR, PAD_BYTES_MIN, PAGE_BYTES};
 use super::shared::Shared;
 use super::{
-    BATCH_BYTES_MAX, Draft, Encoding, Entry, Kind, Log, LogConfig, LogReader, Placed, Preparer, Replay,
-    Retention, crc32, recover,
+    BATCH_BYTES_MAX, Draft, Entry, Kind, Log, LogConfig, LogReader, Placed, Preparer, Replay, Retention,
+    crc32, recover,
 };
 use crate::disk::Disk;
 use crate::units::{Epoch, Offset, Position, QueueId};
-
-/// The last part of a segment that batches with messages may only use if the next segment is there.
-const RESERVE_PARTS: u64 = 16;
 
 /// So much may wait for a sync. Recovery looks no further than this for a proof that bytes were once synced.
 pub(crate) const WINDOW_BYTES: u64 = 64 << 20;
@@ -55,13 +52,14 @@ impl Log {
     ) -> Result<Self, OpenError> {
         let recovered = recover::recover(&disk, &config, from, now_ms, fold)?;
         let active = Arc::clone(recovered.segments.last().expect("recovery leaves a segment to write to"));
-        let next = Next::new(config.segment_bytes, config.flush, recovered.next);
+        let next = Next::new(config.segment_bytes, recovered.next);
         let shared = Shared::new(disk, recovered.id, recovered.segments, recovered.tail, next);
         let mut log = Self {
             shared: Arc::new(shared),
             segment_bytes: config.segment_bytes,
             active,
             tail: recovered.tail,
+            room_until: Position(0),
             epoch: Epoch(recovered.chain.epoch.0 + 1),
             chain: recovered.chain,
             tails: recovered.tails,
@@ -113,8 +111,8 @@ impl Log {
 
     /// Writes the drafts as one batch: all of them or, with an error, none.
     ///
-    /// After `Full` and `TooLarge` the log is as it was. A batch without `Message`s (acks, meta, links) is still taken
-    /// for a while when batches with messages are refused as `Full`.
+    /// After `Full` and `TooLarge` the log goes on. When room becomes scarce, batches with a `Message` are refused as
+    /// `Full` while others (acks, meta, links) are still taken until the disk itself refuses.
     pub fn append(&mut self, drafts: &[Draft], now_ms: u64) -> Result<Vec<Placed>, AppendError> {
         assert!(
             drafts.iter().all(|draft| !matches!(draft.kind, Kind::Epoch | Kind::Pad)),
@@ -147,8 +145,11 @@ impl Log {
             if oldest.end() > keep_from || !(expired || oversize) {
                 break;
             }
-            retire(&*self.shared.disk, &oldest)
-                .map_err(|source| RetainError { file: oldest.path(), source })?;
+            // One at a time: were several removals to last out of order, a crash would leave a hole in the log.
+            let (disk, file) = (&self.shared.disk, oldest.path());
+            disk.remove(&file)
+                .and_then(|()| disk.sync_dir(DIR))
+                .map_err(|source| RetainError { file, source })?;
             self.shared.drop_oldest();
         }
         Ok(self.head())
@@ -159,7 +160,9 @@ impl Log {
         let file = self.active.path();
         let placed = self.write(std::slice::from_ref(&draft), now_ms).map_err(|error| match error {
             AppendError::Full { needed_bytes, free_bytes } => OpenError::Full { needed_bytes, free_bytes },
-            other => OpenError::Io { file: file.clone(), source: std::io::Error::other(other) },
+            ended @ (AppendError::TooLarge { .. } | AppendError::Poisoned(_)) => {
+                OpenError::Io { file: file.clone(), source: std::io::Error::other(ended) }
+            }
         })?;
         // Before anything of this epoch is told to anyone: another start must not begin the same one.
         self.sync().map_err(|error| OpenError::Io { file, source: std::io::Error::other(error) })?;
@@ -174,19 +177,24 @@ impl Log {
         if bytes > limit_bytes {
             return Err(AppendError::TooLarge { bytes, limit_bytes });
         }
+        if drafts.iter().any(|draft| draft.kind == Kind::Message) {
+            self.keep_reserve(bytes)?;
+        }
         let now_ms = now_ms.max(self.chain.written_ms);
-        self.make_room(bytes, drafts.iter().any(|draft| draft.kind == Kind::Message), now_ms)?;
+        if bytes > self.active.end().0 - self.tail.0 {
+            self.roll(now_ms)?;
+        }
         if self.tail.0 + bytes - self.durable().0 > WINDOW_BYTES {
             self.shared.sync()?;
         }
         let mut composer = std::mem::take(&mut self.composer);
         let (placed, crc) = self.compose(&mut composer, drafts, bytes, now_ms);
-        let at = self.active.at(self.tail);
-        self.active
-            .file
-            .write_at(&composer.slices(drafts), at)
-            .map_err(|error| self.shared.poison("write", self.active.path(), &error))?;
+        let written = self.hand_over(&composer.slices(drafts), bytes);
         self.composer = composer;
+        if let Err(error) = written {
+            self.take_back(drafts, &placed);
+            return Err(error);
+        }
         if self.tail == self.active.first() {
             self.active.begin(now_ms);
         }
@@ -194,55 +202,76 @@ impl Log {
         Ok(placed)
     }
 
-    /// Makes sure that the active segment takes a batch of `bytes`, or changes nothing.
-    fn make_room(&mut self, bytes: u64, has_messages: bool, now_ms: u64) -> Result<(), AppendError> {
-        let left = self.active.end().0 - self.tail.0;
-        if bytes > left {
-            let next = begin_next(&self.shared, now_ms).map_err(|error| self.unprepared(error))?;
-            self.pad(now_ms)?;
-            self.tail = next.first();
-            self.shared.advance(self.tail);
-            self.active = next;
+    /// Refuses messages while there is too little room for what keeps the broker going.
+    fn keep_reserve(&mut self, bytes: u64) -> Result<(), AppendError> {
+        if self.tail.0 + bytes <= self.room_until.0 {
+            return Ok(()); // looked not long ago
         }
-        let left = self.active.end().0 - self.tail.0 - bytes;
-        if has_messages && left < self.active.bytes / RESERVE_PARTS {
-            want_next(&self.shared, now_ms).map_err(|error| self.unprepared(error))?;
-        }
+        let reserve_bytes = reserve_bytes(self.segment_bytes);
+        let needed_bytes = reserve_bytes + bytes;
+        let free_bytes = self.shared.disk.free_bytes().map_err(|error| {
+            let file = self.active.path();
+            self.shared.poison("look for room", file, &error)
+        })?;
+        let Some(spare_bytes) = free_bytes.checked_sub(needed_bytes) else {
+            return Err(AppendError::Full { needed_bytes, free_bytes });
+        };
+        // Others use the disk too: look again before this log alone could have used up much of the reserve.
+        self.room_until = Position(self.tail.0 + bytes + spare_bytes.min(reserve_bytes / 4));
+        Ok(())
+    }
+
+    /// Ends the active segment and goes on in the next.
+    fn roll(&mut self, now_ms: u64) -> Result<(), AppendError> {
+        self.pad(now_ms)?;
+        let next = begin_next(&self.shared, now_ms).map_err(|error| match error {
+            PrepareError::Full { needed_bytes, free_bytes } => AppendError::Full { needed_bytes, free_bytes },
+            PrepareError::Io { file, source } => self.shared.poison("create", file, &source).into(),
+        })?;
+        self.tail = next.first();
+        self.shared.advance(self.tail);
+        self.active = next;
         Ok(())
     }
 
     /// Fills the rest of the active segment.
-    fn pad(&mut self, now_ms: u64) -> Result<(), Poisoned> {
+    fn pad(&mut self, now_ms: u64) -> Result<(), AppendError> {
         let left = self.active.end().0 - self.tail.0;
         if left < PAD_BYTES_MIN {
             return Ok(());
         }
-        let record = RecordHeader {
-            position: Position(self.tail.0 + HEADER_BYTES),
-            kind: Kind::Pad,
-            encoding: Encoding::None,
-            queue: QueueId::NONE,
-            offset: Offset(0),
-            count: 0,
-            attempt: 0,
-            tag_hash: 0,
-            key_hash: 0,
-            stored_ms: now_ms,
-            epoch: self.epoch,
-            body_crc: 0,
-            head_bytes: 0,
-            body_bytes: (left - PAD_BYTES_MIN) as u32,
-        };
-        let mut buffer = Vec::with_capacity(PAD_BYTES_MIN as usize);
         let (header, crc) = self.batch_header(left, 1, now_ms).encode(self.shared.seal);
+        let mut buffer = Vec::with_capacity(PAD_BYTES_MIN as usize);
         buffer.extend_from_slice(&header);
-        record.encode(self.shared.seal, &[], &mut buffer);
-        self.active
-            .file
-            .write_at(&[IoSlice::new(&buffer)], self.active.at(self.tail))
-            .map_err(|error| self.shared.poison("write", self.active.path(), &error))?;
+        let position = Position(self.tail.0 + HEADER_BYTES);
+        let record = Draft::control(Kind::Pad, bytes::Bytes::new());
+        let body_bytes = (left - PAD_BYTES_MIN) as u32;
+        RecordHeader { body_bytes, ..record.header(position, Offset(0), now_ms, self.epoch) }.encode(
+            self.shared.seal,
+            &[],
+            &mut buffer,
+        );
+        self.hand_over(&[IoSlice::new(&buffer)], PAD_BYTES_MIN)?;
         self.advance(left, crc, now_ms);
         Ok(())
+    }
+
+    /// Writes at the tail. Of what a full disk refused nothing remains.
+    fn hand_over(&self, slices: &[IoSlice<'_>], needed_bytes: u64) -> Result<(), AppendError> {
+        let (file, at) = (&self.active.file, self.active.at(self.tail));
+        let poison = |error| self.shared.poison("write", self.active.path(), &error).into();
+        let Err(error) = file.write_at(slices, at) else { return Ok(()) };
+        if !is_full(&error) {
+            return Err(poison(error));
+        }
+        // A part may be there, even all but the padding: without its first bytes it is no batch.
+        match file.write_at(&[IoSlice::new(&[0; ALIGN_BYTES as usize])], at) {
+            Err(error) if !is_full(&error) => Err(poison(error)),
+            Ok(()) | Err(_) => {
+                let free_bytes = self.shared.disk.free_bytes().unwrap_or(0);
+                Err(AppendError::Full { needed_bytes, free_bytes })
+            }
+        }
     }
 
     /// Lays the batch out in the composer's buffer and assigns positions, offsets and times.
@@ -294,17 +323,20 @@ impl Log {
         offset
     }
 
+    /// Gives back the offsets of drafts that were not written.
+    fn take_back(&mut self, drafts: &[Draft], placed: &[Placed]) {
+        for (draft, placed) in drafts.iter().zip(placed).rev().filter(|(draft, _)| draft.kind.takes_offset())
+        {
+            if draft.queue != QueueId::NONE {
+                self.tails.insert(draft.queue, placed.offset);
+            }
+        }
+    }
+
     fn advance(&mut self, bytes: u64, crc: u32, now_ms: u64) {
         self.tail.0 += bytes;
         self.chain = Chain { crc: Some(crc), epoch: self.epoch, written_ms: now_ms };
         self.shared.advance(self.tail);
-    }
-
-    fn unprepared(&self, error: PrepareError) -> AppendError {
-        match error {
-            PrepareError::Full { needed_bytes, free_bytes } => AppendError::Full { needed_bytes, free_bytes },
-            PrepareError::Io { file, source } => self.shared.poison("prepare", file, &source).into(),
-        }
     }
 }
 
@@ -322,6 +354,11 @@ impl Hasher for QueueHasher {
     fn write_u32(&mut self, number: u32) {
         self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
+}
+
+/// Room that messages leave to control records, index runs and checkpoints.
+fn reserve_bytes(segment_bytes: u64) -> u64 {
+    (segment_bytes / 8).max(4 * PAGE_BYTES)
 }
 
 /// Length of the batch that the drafts become.

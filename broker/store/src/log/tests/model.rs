@@ -67,9 +67,9 @@ impl Pair {
     fn append(&mut self, drafts: &[(u32, usize, bool)]) -> Result<(), TestCaseError> {
         let drafts: Vec<_> = drafts
             .iter()
-            .map(|&(queue, length, is_control)| match is_control {
-                true => Draft::control(Kind::Attempts, vec![queue as u8; length].into()),
-                false => message(queue, vec![queue as u8; length]),
+            .map(|&(queue, length, is_control)| {
+                let body = vec![queue as u8; length];
+                if is_control { Draft::control(Kind::Attempts, body.into()) } else { message(queue, body) }
             })
             .collect();
         let before = self.log.written();
