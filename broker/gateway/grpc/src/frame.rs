@@ -27,6 +27,9 @@ use crate::handout::Handout;
 pub(crate) const MESSAGE_BYTES_MAX: usize = 130 << 20;
 
 const PREFIX_BYTES: usize = 5;
+/// A reply goes out in pieces of this size. HTTP/2 asks for the next one when the client has made room for those before, so
+/// a client that vanished is noticed before the last one.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// The messages of a request body, one after another.
 pub(crate) struct Inbound {
@@ -127,6 +130,9 @@ impl Body for Reply {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
+            Self::Whole(bytes, _) if bytes.len() > CHUNK_BYTES => {
+                Poll::Ready(Some(Ok(Frame::data(bytes.split_to(CHUNK_BYTES)))))
+            }
             Self::Whole(bytes, handout) => {
                 let (bytes, handout) = (std::mem::take(bytes), handout.take());
                 *self = Self::Trailers(handout);
@@ -140,7 +146,7 @@ impl Body for Reply {
                 }
             },
             Self::Trailers(handout) => {
-                // Asked for only once the network has taken all that came before.
+                // Asked for only once the client has made room for all but the last chunk.
                 if let Some(handout) = handout.take() {
                     handout.delivered();
                 }

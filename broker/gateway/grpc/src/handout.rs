@@ -4,6 +4,9 @@
 //!   Group::receive ──▶ Handout ──▶ reply written ──▶ delivered()
 //!                         └── dropped: the client left, or the reply could not be written ──▶ free in 1 s
 //! ```
+//!
+//! Limit: the last 64 KiB of a reply count as written when HTTP/2 takes them; what a client loses of those comes back when the
+//! lease runs out.
 
 use std::fmt;
 use std::sync::Arc;

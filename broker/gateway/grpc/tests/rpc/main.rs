@@ -10,6 +10,8 @@ mod ack;
 mod admin;
 mod broker;
 mod limits;
+mod network;
+mod noise;
 mod receive;
 mod renew;
 mod route;
