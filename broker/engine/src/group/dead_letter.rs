@@ -51,22 +51,6 @@ impl Group {
         now_ms: u64,
         received: &mut Received,
     ) {
-        let mut letters = Vec::with_capacity(entries.len());
-        let mut mask = 0;
-        for entry in entries {
-            // The delivery that does not take place any more does not count.
-            match self.letter(request.topic, entry, granted.grant.attempt - 1, now_ms) {
-                Ok(letter) => {
-                    letters.push(letter);
-                    mask |= 1 << (entry.offset.0 - granted.grant.base.0);
-                }
-                // It comes again when its lease ends.
-                Err(error) => received.corrupt.push(error),
-            }
-        }
-        if letters.is_empty() {
-            return;
-        }
         {
             let mut reading = request.topic.state.lock();
             if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
@@ -75,9 +59,36 @@ impl Group {
                 }
             }
         }
-        let cell = Cell { group: request.group.id, queue: granted.id, base: granted.grant.base, mask };
+        // Copies of large messages must not add up to more than the log takes at once.
+        let most_bytes = self.config.batch_bytes_max.min(self.config.log.segment_bytes / 4);
+        let none = Cell { group: request.group.id, queue: granted.id, base: granted.grant.base, mask: 0 };
+        let (mut letters, mut done, mut bytes) = (Vec::with_capacity(entries.len()), none, 0);
+        for entry in entries {
+            // The delivery that does not take place any more does not count.
+            let letter = match self.letter(request.topic, entry, granted.grant.attempt - 1, now_ms) {
+                Ok(letter) => letter,
+                // It comes again when its lease ends.
+                Err(error) => {
+                    received.corrupt.push(error);
+                    continue;
+                }
+            };
+            if !letters.is_empty() && bytes + letter.bytes() > most_bytes {
+                self.submit_burial(request, std::mem::take(&mut letters), &done);
+                (done, bytes) = (none, 0);
+            }
+            bytes += letter.bytes();
+            letters.push(letter);
+            done.mask |= 1 << (entry.offset.0 - granted.grant.base.0);
+        }
+        if !letters.is_empty() {
+            self.submit_burial(request, letters, &done);
+        }
+    }
+
+    fn submit_burial(&self, request: &Receive<'_>, letters: Vec<Draft>, done: &Cell) {
         // If the log is busy they stay held, and are tried again when the lease ends.
-        let _ = self.submit_letters(request.group, letters, &cell, &self.nobody);
+        let _ = self.submit_letters(request.group, letters, done, &self.nobody);
     }
 
     /// Keeps others from the message while it is moved; false if it is done already.
