@@ -35,8 +35,8 @@ pub struct GatewayConfig {
     pub cluster: String,
     /// Name of the group this broker serves.
     pub group: String,
-    /// All groups of the cluster with the addresses that clients get. Empty: this group alone, under whatever address
-    /// a client dialled.
+    /// All groups of the cluster with the addresses that clients get. None or one: this group alone, under whatever
+    /// address a client dialled.
     pub groups: Vec<GroupAddress>,
     /// `host:port` of this broker, shown in deliveries, and the route of clients that told no address.
     pub host: String,

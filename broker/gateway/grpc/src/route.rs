@@ -72,7 +72,8 @@ impl Gateway {
             id: MASTER_ID,
             endpoints: Some(endpoints),
         };
-        if self.config.groups.is_empty() {
+        // One group needs no address of its own: through a tunnel or a node port only the dialled one works.
+        if self.config.groups.len() <= 1 {
             let endpoints = endpoints::dialled(typed, call.dialed.as_deref(), &self.config.host);
             return vec![broker(&self.config.group, endpoints)];
         }
