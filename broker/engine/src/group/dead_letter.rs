@@ -95,20 +95,21 @@ impl Group {
     fn hold_for_burial(&self, receipt: &Receipt, now_ms: u64) -> Result<bool, LeaseError> {
         let epoch = self.epoch();
         let until_ms = now_ms.saturating_add(HOLD_MS);
-        self.with_deliveries(receipt, |_, deliveries, tail| {
-            if receipt.epoch == epoch {
-                let held = deliveries.renew(receipt, epoch, tail, until_ms, now_ms)?;
-                if held {
-                    deliveries.set_aside(receipt.offset, receipt.serial);
-                }
-                return Ok(held);
+        let held = self.with_deliveries(receipt, |_, deliveries, tail| {
+            let held = if receipt.epoch == epoch {
+                deliveries.renew(receipt, epoch, tail, until_ms, now_ms)?.then_some(*receipt)
+            } else {
+                deliveries.extend(receipt, epoch, tail, until_ms, now_ms)?
+            };
+            if let Some(held) = &held {
+                deliveries.set_aside(held.offset, held.serial);
             }
-            let new = deliveries.extend(receipt, epoch, tail, until_ms, now_ms)?;
-            if let Some(new) = &new {
-                deliveries.set_aside(new.offset, new.serial);
-            }
-            Ok(new.is_some())
-        })
+            Ok(held)
+        })?;
+        if let Some(held) = &held {
+            self.note_attempts_of(receipt, held);
+        }
+        Ok(held.is_some())
     }
 
     /// The record for the dead letter topic, without its queue.

@@ -36,6 +36,7 @@ impl Group {
             // A message that is done stays so; its receipt is as good as any.
             Ok((Arc::clone(queues), new.unwrap_or(*receipt)))
         })?;
+        self.note_attempts_of(receipt, &new);
         self.tell_waiters(&queues, receipt.group, now_ms);
         Ok(new)
     }
@@ -52,6 +53,16 @@ impl Group {
     pub(crate) fn note_done(&self, cell: Cell) {
         if self.pending.ack(cell) {
             self.inbox.nudge_soon();
+        }
+    }
+
+    /// A receipt from before a restart may know of deliveries that the restart forgot: now they are remembered.
+    pub(crate) fn note_attempts_of(&self, old: &Receipt, new: &Receipt) {
+        if old.epoch < new.epoch && new.attempt >= 2 {
+            let cell = Cell { group: new.group, queue: new.queue, base: new.offset, mask: 1 };
+            if self.pending.attempt(cell, new.attempt) {
+                self.inbox.nudge_soon();
+            }
         }
     }
 
