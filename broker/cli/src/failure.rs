@@ -54,7 +54,12 @@ impl From<DialError> for Failure {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        Self::NoAnswer(error.to_string())
+        match error {
+            CallError::Grpc { .. } => Self::Refused(error.to_string()),
+            CallError::Dial(_) | CallError::Lost(_) | CallError::Timeout(_) | CallError::Unreadable(_) => {
+                Self::NoAnswer(error.to_string())
+            }
+        }
     }
 }
 

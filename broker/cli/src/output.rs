@@ -53,7 +53,7 @@ impl Table {
 }
 
 fn is_number(cell: &str) -> bool {
-    cell.is_empty() || cell == "-" || cell.starts_with(|first: char| first.is_ascii_digit() || first == '-')
+    cell.is_empty() || cell == "-" || cell.parse::<f64>().is_ok()
 }
 
 /// Prints one result.

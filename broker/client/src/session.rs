@@ -84,9 +84,15 @@ pub enum StartError {
 /// Whether a server has answered the settings.
 #[derive(Debug, Clone)]
 enum Readiness {
-    Waiting,
+    /// With the reason why the last try did not succeed.
+    Waiting(Option<String>),
     Ready,
     Refused(Refused),
+    /// The server ended the call with this status of gRPC, as the reference server does with settings it does not take.
+    Failed {
+        code: u32,
+        message: String,
+    },
 }
 
 /// A server in the routes.
@@ -204,7 +210,7 @@ impl Shared {
             let connections = self.config.connections;
             Arc::new(Link::new(endpoints.clone(), connections, self.dialer.clone(), &self.identity)?)
         };
-        let (tell, readiness) = watch::channel(Readiness::Waiting);
+        let (tell, readiness) = watch::channel(Readiness::Waiting(None));
         self.tasks.lock().spawn(background::hold_session(self.clone(), link.clone(), tell));
         servers.insert(endpoints, Server { link: link.clone(), readiness });
         Ok(link)
@@ -218,14 +224,18 @@ impl Shared {
             return Ok(());
         };
         let limit = self.config.request_timeout;
-        let answered = timeout(limit, readiness.wait_for(|now| !matches!(now, Readiness::Waiting))).await;
-        match answered {
-            Err(_) => Err(CallError::Timeout(limit).into()),
-            Ok(Err(_)) => Err(CallError::Lost("session ended".to_owned()).into()),
-            Ok(Ok(now)) => match &*now {
-                Readiness::Refused(refused) => Err(refused.clone().into()),
-                Readiness::Waiting | Readiness::Ready => Ok(()),
-            },
+        let answer = readiness.wait_for(|now| !matches!(now, Readiness::Waiting(_)));
+        if let Ok(Err(_)) = timeout(limit, answer).await.map(|now| now.map(|_| ())) {
+            return Err(CallError::Lost("session ended".to_owned()).into());
+        }
+        // Also when the time is up: the last failure says more than that.
+        let now = readiness.borrow().clone();
+        match now {
+            Readiness::Ready => Ok(()),
+            Readiness::Refused(refused) => Err(refused.into()),
+            Readiness::Failed { code, message } => Err(CallError::Grpc { code, message }.into()),
+            Readiness::Waiting(None) => Err(CallError::Timeout(limit).into()),
+            Readiness::Waiting(Some(reason)) => Err(CallError::Lost(reason).into()),
         }
     }
 }

@@ -74,6 +74,7 @@ pub(crate) async fn hold_session(shared: Arc<Shared>, link: Arc<Link>, tell: wat
         if let Err(error) = converse(&shared, &link, &tell).await {
             let peer = &link.endpoints()[0];
             debug!(%peer, %error, "session ended");
+            tell.send_if_modified(|readiness| fail(readiness, error));
         }
         sleep(SESSION_AGAIN_AFTER).await;
     }
@@ -101,6 +102,16 @@ async fn converse(
         };
     }
     Ok(())
+}
+
+/// Notes why a session did not begin; one that had begun stays, since the server knows this client by now.
+fn fail(readiness: &mut Readiness, error: CallError) -> bool {
+    match (&*readiness, error) {
+        (Readiness::Ready, _) => return false,
+        (_, CallError::Grpc { code, message }) => *readiness = Readiness::Failed { code, message },
+        (_, error) => *readiness = Readiness::Waiting(Some(error.to_string())),
+    }
+    true
 }
 
 async fn heartbeat(shared: &Arc<Shared>, link: &Arc<Link>) {
