@@ -47,12 +47,48 @@ impl Figures {
         page.gauge("millpond_epoch", "Epoch of the log; grows with every start.", log.epoch.0.into());
         page.gauge("millpond_log_head_bytes", "Position of the oldest record kept.", log.head.0);
         page.counter("millpond_log_written_bytes", "Position behind the last record written.", log.written.0);
-        page.counter("millpond_log_durable_bytes", "Position up to which a power cut loses nothing.", log.durable.0);
-        page.gauge("millpond_disk_free_bytes", "Bytes that can still be allocated in the data folder.", log.free_bytes);
-        page.gauge("millpond_disk_full", "1 while sends are refused for want of room.", u64::from(log.disk_full));
+        page.counter(
+            "millpond_log_durable_bytes",
+            "Position up to which a power cut loses nothing.",
+            log.durable.0,
+        );
+        page.gauge(
+            "millpond_disk_free_bytes",
+            "Bytes that can still be allocated in the data folder.",
+            log.free_bytes,
+        );
+        page.gauge(
+            "millpond_disk_full",
+            "1 while sends are refused for want of room.",
+            u64::from(log.disk_full),
+        );
         page.gauge("millpond_connections", "Open client connections.", self.open_connections()());
-        page.gauge("millpond_clients", "Clients with a session.", self.gateway.clients().len() as u64);
-        page.gauge("millpond_renewed_leases", "Leases kept alive for push consumers.", self.gateway.held_count() as u64);
+        let figures = self.gateway.figures();
+        page.gauge("millpond_clients", "Clients with a session.", figures.clients);
+        page.gauge("millpond_renewed_leases", "Leases kept alive for push consumers.", figures.held);
+        page.gauge("millpond_waiting_receives", "Receives that wait for messages.", figures.waiting_receives);
+        page.counter("millpond_sent_messages_total", "Messages stored.", figures.sent);
+        page.counter(
+            "millpond_sent_bytes_total",
+            "Bytes of the requests that brought them.",
+            figures.sent_bytes,
+        );
+        page.counter("millpond_received_messages_total", "Messages handed out, each time.", figures.received);
+        page.counter(
+            "millpond_received_bytes_total",
+            "Bytes of the replies that took them.",
+            figures.received_bytes,
+        );
+        page.counter(
+            "millpond_acked_messages_total",
+            "Messages that consumers are done with.",
+            figures.acked,
+        );
+        page.counter(
+            "millpond_refused_requests_total",
+            "Requests and acks answered with an error.",
+            figures.refused,
+        );
         page.gauge("millpond_topics", "Topics.", self.group.topics().len() as u64);
         page.gauge("millpond_consumer_groups", "Consumer groups.", self.group.consumer_groups().len() as u64);
         page.text

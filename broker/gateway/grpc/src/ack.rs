@@ -28,7 +28,10 @@ impl Gateway {
     ) -> Result<(), GrpcError> {
         let reply = match self.ack(call, request) {
             Ok(reply) => reply,
-            Err(failure) => v2::AckMessageResponse::with_status(failure.refusal()?.status()),
+            Err(failure) => {
+                self.counters.refused(1);
+                v2::AckMessageResponse::with_status(failure.refusal()?.status())
+            }
         };
         frame::put(out, &reply);
         Ok(())
@@ -52,6 +55,9 @@ impl Gateway {
             }
         };
         let entries: Vec<_> = request.entries.into_iter().map(entry).collect();
+        let done = entries.iter().filter(|entry| is_ok(entry)).count();
+        self.counters.acked(done);
+        self.counters.refused(entries.len() - done);
         Ok(v2::AckMessageResponse { status: Some(common(&entries)), entries })
     }
 
@@ -118,6 +124,10 @@ fn allow(group: Option<&v2::Resource>, topic: Option<&v2::Resource>) -> Result<(
     validate::group(group)?;
     validate::topic(topic)?;
     Ok(())
+}
+
+fn is_ok(entry: &v2::AckMessageResultEntry) -> bool {
+    entry.status.as_ref().is_some_and(|status| status.code == i32::from(Code::Ok))
 }
 
 /// The status that all entries share, or `MULTIPLE_RESULTS`.

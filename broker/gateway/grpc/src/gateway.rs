@@ -24,6 +24,7 @@ use wire::validate::{self, MessageLimits};
 
 use crate::call::Call;
 use crate::endpoints::GroupAddress;
+use crate::figures::Counters;
 use crate::refusal::Refusal;
 use crate::renew::Renewals;
 use crate::session::{Session, Sessions};
@@ -61,6 +62,7 @@ pub struct Gateway {
     pub(crate) renewals: Renewals,
     pub(crate) pollers: AtomicUsize,
     pub(crate) streams: AtomicU64,
+    pub(crate) counters: Counters,
 }
 
 impl Default for GatewayConfig {
@@ -100,6 +102,7 @@ impl Gateway {
             renewals: Renewals::new(),
             pollers: AtomicUsize::new(0),
             streams: AtomicU64::new(0),
+            counters: Counters::default(),
         })
     }
 

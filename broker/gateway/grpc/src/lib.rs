@@ -10,6 +10,7 @@ pub mod admin;
 pub mod authorize;
 pub mod call;
 pub mod endpoints;
+pub mod figures;
 mod frame;
 pub mod gateway;
 mod handle;

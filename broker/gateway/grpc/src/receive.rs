@@ -43,7 +43,11 @@ impl Gateway {
         match self.receive(call, request, &mut handout, out).await {
             Ok(()) => {}
             Err(failure) => {
-                let status = Content::Status(failure.refusal()?.status());
+                let refusal = failure.refusal()?;
+                if refusal.code != Code::MessageNotFound {
+                    self.counters.refused(1);
+                }
+                let status = Content::Status(refusal.status());
                 frame::put(out, &v2::ReceiveMessageResponse { content: Some(status) });
             }
         }
@@ -75,6 +79,7 @@ impl Gateway {
                 self.renewals.hold(&delivery.receipt, session, call.remote, now_ms);
             }
         }
+        self.counters.received(deliveries.len(), out.len());
         Ok(())
     }
 

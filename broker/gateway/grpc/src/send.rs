@@ -53,13 +53,20 @@ impl Gateway {
         let Prepared { topic, drafts, ids } = match self.prepare(call, &request) {
             Ok(prepared) => prepared,
             Err(failure) => {
+                self.counters.refused(1);
                 frame::put(out, &v2::SendMessageResponse::with_status(failure.refusal()?.status()));
                 return Ok(());
             }
         };
         match stored(self.group.send(&topic, drafts, &call.mailbox)).await {
-            Ok(placed) => reply::put_stored(out, &ids, &placed),
-            Err(refusal) => frame::put(out, &not_stored(ids.len(), refusal)),
+            Ok(placed) => {
+                self.counters.sent(placed.len(), request.len());
+                reply::put_stored(out, &ids, &placed);
+            }
+            Err(refusal) => {
+                self.counters.refused(1);
+                frame::put(out, &not_stored(ids.len(), refusal));
+            }
         }
         Ok(())
     }

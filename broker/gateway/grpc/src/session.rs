@@ -180,6 +180,10 @@ impl Sessions {
         expired
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
     /// All sessions, in the order of their ids.
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {
         let mut all: Vec<_> =

@@ -21,39 +21,47 @@ impl Gateway {
         out: &mut BytesMut,
     ) -> Result<(), GrpcError> {
         match method {
-            Method::QueryRoute => answer(request, out, |request| self.query_route(call, &request)),
-            Method::QueryAssignment => answer(request, out, |request| self.query_assignment(call, &request)),
-            Method::Heartbeat => answer(request, out, |request| self.heartbeat(call, &request)),
-            Method::NotifyClientTermination => answer(request, out, |request| self.terminate(call, &request)),
+            Method::QueryRoute => self.answer(request, out, |request| self.query_route(call, &request)),
+            Method::QueryAssignment => {
+                self.answer(request, out, |request| self.query_assignment(call, &request))
+            }
+            Method::Heartbeat => self.answer(request, out, |request| self.heartbeat(call, &request)),
+            Method::NotifyClientTermination => {
+                self.answer(request, out, |request| self.terminate(call, &request))
+            }
             Method::ChangeInvisibleDuration => {
-                answer(request, out, |request| self.change_invisible(call, &request))
+                self.answer(request, out, |request| self.change_invisible(call, &request))
             }
             Method::ForwardMessageToDeadLetterQueue => {
                 let request = decode(request)?;
-                put(out, self.forward_to_dead_letters(call, request).await);
+                self.put(out, self.forward_to_dead_letters(call, request).await);
                 Ok(())
             }
-            Method::EndTransaction => answer(request, out, |request| end_transaction(call, &request)),
-            Method::RecallMessage => answer(request, out, |request| self.recall(call, &request)),
-            Method::SyncLiteSubscription => answer::<
-                v2::SyncLiteSubscriptionRequest,
-                v2::SyncLiteSubscriptionResponse,
-            >(request, out, |_| not_served(call, "lite topics")),
+            Method::EndTransaction => self.answer(request, out, |request| end_transaction(call, &request)),
+            Method::RecallMessage => self.answer(request, out, |request| self.recall(call, &request)),
+            Method::SyncLiteSubscription => self
+                .answer::<v2::SyncLiteSubscriptionRequest, v2::SyncLiteSubscriptionResponse>(
+                    request,
+                    out,
+                    |_| not_served(call, "lite topics"),
+                ),
             Method::PullMessage => {
-                answer::<v2::PullMessageRequest, v2::PullMessageResponse>(request, out, |_| {
+                self.answer::<v2::PullMessageRequest, v2::PullMessageResponse>(request, out, |_| {
                     not_served(call, PULL)
                 })
             }
             Method::UpdateOffset => {
-                answer::<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>(request, out, |_| {
+                self.answer::<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>(request, out, |_| {
                     not_served(call, PULL)
                 })
             }
-            Method::GetOffset => answer::<v2::GetOffsetRequest, v2::GetOffsetResponse>(request, out, |_| {
-                not_served(call, PULL)
-            }),
+            Method::GetOffset => {
+                self.answer::<v2::GetOffsetRequest, v2::GetOffsetResponse>(request, out, |_| {
+                    not_served(call, PULL)
+                })
+            }
             Method::QueryOffset => {
-                answer::<v2::QueryOffsetRequest, v2::QueryOffsetResponse>(request, out, |_| {
+                self.answer::<v2::QueryOffsetRequest, v2::QueryOffsetResponse>(request, out, |_| {
                     not_served(call, PULL)
                 })
             }
@@ -77,6 +85,24 @@ impl Gateway {
             format!("topic `{name}` is of type NORMAL, only messages of a DELAY topic can be recalled");
         Err(Refusal::new(Code::MessagePropertyConflictWithType, text))
     }
+
+    fn answer<Q: Message + Default, R: Refusable>(
+        &self,
+        request: Bytes,
+        out: &mut BytesMut,
+        handle: impl FnOnce(Q) -> Result<R, Refusal>,
+    ) -> Result<(), GrpcError> {
+        self.put(out, handle(decode(request)?));
+        Ok(())
+    }
+
+    fn put<R: Refusable>(&self, out: &mut BytesMut, reply: Result<R, Refusal>) {
+        let reply = reply.unwrap_or_else(|refusal| {
+            self.counters.refused(1);
+            R::with_status(refusal.status())
+        });
+        frame::put(out, &reply);
+    }
 }
 
 const PULL: &str = "pulls by offset";
@@ -98,20 +124,7 @@ fn not_served<R>(call: &Call, what: &str) -> Result<R, Refusal> {
     Err(Refusal::new(Code::NotImplemented, format!("{what} are not served by this version")))
 }
 
-fn answer<Q: Message + Default, R: Refusable>(
-    request: Bytes,
-    out: &mut BytesMut,
-    handle: impl FnOnce(Q) -> Result<R, Refusal>,
-) -> Result<(), GrpcError> {
-    put(out, handle(decode(request)?));
-    Ok(())
-}
-
 fn decode<Q: Message + Default>(request: Bytes) -> Result<Q, GrpcError> {
     Q::decode(request)
         .map_err(|error| GrpcError::invalid_argument(format!("request does not decode: {error}")))
-}
-
-fn put<R: Refusable>(out: &mut BytesMut, reply: Result<R, Refusal>) {
-    frame::put(out, &reply.unwrap_or_else(|refusal| R::with_status(refusal.status())));
 }

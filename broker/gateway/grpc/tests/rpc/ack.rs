@@ -134,6 +134,19 @@ async fn receipts_of_a_deleted_topic_or_group_end_the_retries_of_their_clients()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_done_and_what_was_refused_is_counted() {
+    let broker = Broker::start().await;
+    broker.send_ok(vec![message("M"), message("N")]).await;
+    let taken = broker.take(push()).await;
+    broker.ack("billing", &[handle(&taken[0]), "noise"]).await;
+    broker.send(vec![]).await;
+    let figures = broker.gateway.figures();
+    assert_eq!((figures.sent, figures.received, figures.acked, figures.refused), (2, 2, 1, 2));
+    assert_eq!((figures.held, figures.clients, figures.waiting_receives), (1, 1, 0));
+    assert!(figures.sent_bytes > 0 && figures.received_bytes > figures.sent_bytes);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ack_of_nothing_is_a_bad_request() {
     let broker = Broker::start().await;
     assert_eq!(code_of(broker.ack("billing", &[]).await.status.as_ref()), Code::BadRequest);

@@ -21,7 +21,6 @@ use crate::broker::{Broker, code_of, frames, message, only, simple};
 
 /// A broker on a loopback port, with a thread that writes its log.
 struct Server {
-    broker: Arc<Broker>,
     address: std::net::SocketAddr,
     accepting: JoinHandle<()>,
     stop: CancellationToken,
@@ -48,14 +47,14 @@ impl Server {
             }
         });
         let stopped = Arc::new(AtomicBool::new(false));
-        let (writing, ended) = (Arc::clone(&broker), Arc::clone(&stopped));
+        let (writing, ended) = (broker, Arc::clone(&stopped));
         std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
                 writing.write();
                 writing.group.park(5);
             }
         });
-        Self { broker, address, accepting, stop, stopped }
+        Self { address, accepting, stop, stopped }
     }
 
     /// A client; with `window_bytes`, the server may send so much before it reads.

@@ -1,6 +1,7 @@
 //! Bytes that nobody meant to send.
 
 use bytes::{Bytes, BytesMut};
+use gateway_grpc::handout::Handout;
 use gateway_grpc::method::Method;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -43,17 +44,28 @@ async fn call(broker: &Broker, method: Method, request: Bytes) {
     let gateway = &broker.gateway;
     let answered = match method {
         Method::SendMessage => broker.drive(gateway.send_message(&call, request, &mut out)).await,
-        Method::ReceiveMessage => broker
-            .drive(gateway.receive_message(&call, request, &mut out))
-            .await
-            .map(|handout| handout.delivered()),
+        Method::ReceiveMessage => {
+            broker.drive(gateway.receive_message(&call, request, &mut out)).await.map(Handout::delivered)
+        }
         Method::AckMessage => broker.drive(gateway.ack_message(&call, request, &mut out)).await,
         Method::Telemetry => {
             let inbound = futures::stream::iter([Ok::<_, ()>(request)]);
             let mut replies = std::pin::pin!(gateway.telemetry(call, inbound));
             futures::StreamExt::next(&mut replies).await.transpose().map(drop)
         }
-        other => broker.drive(gateway.unary(other, &call, request, &mut out)).await,
+        Method::QueryRoute
+        | Method::Heartbeat
+        | Method::QueryAssignment
+        | Method::ForwardMessageToDeadLetterQueue
+        | Method::PullMessage
+        | Method::UpdateOffset
+        | Method::GetOffset
+        | Method::QueryOffset
+        | Method::EndTransaction
+        | Method::NotifyClientTermination
+        | Method::ChangeInvisibleDuration
+        | Method::RecallMessage
+        | Method::SyncLiteSubscription => broker.drive(gateway.unary(method, &call, request, &mut out)).await,
     };
     if let Err(error) = answered {
         assert_eq!(error.code, 3, "{method:?}: {error}");
