@@ -35,7 +35,7 @@ bring_up() {
   fi
   . "$root/.run/env"
   step "release binaries" cargo build --manifest-path "$root/Cargo.toml" --release -p operator -p broker -p cli
-  step "image $image, into every node" "$here/k8s/image.sh" "$CARGO_TARGET_DIR"
+  step "image $image, into every node" "$here/k8s/image.sh" "$CARGO_TARGET_DIR/release"
   step "Helm chart" helm upgrade --install millpond "$root/charts/millpond" --namespace millpond-system --create-namespace \
     --set image.repository="${image%:*}" --set image.tag="${image##*:}" --wait --timeout 120s
   # a rebuilt image has the same name: start its pods anew
@@ -61,8 +61,8 @@ demonstrate() {
   ns=$(kubectl config view --minify -o 'jsonpath={..namespace}')
   step "kubectl apply -f examples/quickstart.yaml" kubectl apply -f "$root/examples/quickstart.yaml"
   step "BrokerCluster, Topic and ConsumerGroup become Ready" ready
-  step "millpond send (inside the cluster)" in_broker "${ns:-default}" send orders --body hello --tag greeting
-  step "millpond receive (inside the cluster)" in_broker "${ns:-default}" receive orders --group billing --count 1
+  step "millpond send (inside the cluster)" in_broker "${ns:-default}" send orders hello --tag greeting
+  step "millpond receive (inside the cluster)" in_broker "${ns:-default}" receive orders --group billing --max 1
   step "four messages with the official Go SDK, through the Service" by_sdk
   heading "what Kubernetes says"
   kubectl get brokerclusters,topics,consumergroups
@@ -80,7 +80,7 @@ What to do next:
   eval "\$(cat .run/env)"                       # kubectl and helm for this cluster
   kubectl get brokerclusters,topics,consumergroups
   kubectl apply -f examples/topics.yaml         # more topics, more groups: examples/
-  kubectl exec shop-g0-0 -- millpond --endpoint shop:8081 tail orders
+  kubectl exec -it shop-g0-0 -- millpond tail orders
   kubectl port-forward svc/shop 8081            # then point any RocketMQ 5 SDK at 127.0.0.1:8081
   make down                                     # removes all of it
 T

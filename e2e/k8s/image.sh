@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Packs the compiled programs into the image localhost/millpond:dev without pulling anything, and loads it into
 # every node of the cluster that `make up` started (the local one or kind).
-#   image.sh [TARGET_DIR]     (default $CARGO_TARGET_DIR or ./target; the release binaries are taken)
+#   image.sh [FOLDER]     where the programs lie (default $CARGO_TARGET_DIR/release or ./target/release)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
-target=${1:-${CARGO_TARGET_DIR:-$here/../../target}}
+folder=${1:-${CARGO_TARGET_DIR:-$here/../../target}/release}
 image=${MILLPOND_IMAGE:-localhost/millpond:dev}
 programs=(millpond-operator millpond-broker millpond)
 
@@ -15,14 +15,14 @@ root=$work/root
 mkdir -p "$root"/{etc,tmp,usr/local/bin}
 chmod 1777 "$root/tmp"
 for p in "${programs[@]}"; do
-  [[ -x $target/release/$p ]] || die "$target/release/$p is missing: cargo build --release -p operator -p broker -p cli"
+  [[ -x $folder/$p ]] || die "$folder/$p is missing: cargo build --release -p operator -p broker -p cli"
   # debug information stays on this machine: every node keeps its own copy of the image
-  strip -o "$root/usr/local/bin/$p" "$target/release/$p"
+  strip -o "$root/usr/local/bin/$p" "$folder/$p"
 done
 # The libraries come along and name resolution works as on the host: a statically linked glibc would crash in it.
 # glibc before 2.34 opens these two at run time, so ldd does not list them.
 mapfile -t libraries < <(
-  for p in "${programs[@]}"; do ldd "$target/release/$p"; done | grep -o '/[^ ]*' | sort -u
+  for p in "${programs[@]}"; do ldd "$folder/$p"; done | grep -o '/[^ ]*' | sort -u
   ls /lib/*-linux-gnu/lib{nss_dns,resolv}.so.2 2>/dev/null || true
 )
 for l in "${libraries[@]}"; do

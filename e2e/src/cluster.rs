@@ -139,6 +139,26 @@ impl Place {
         .await
     }
 
+    /// Waits until a topic's Ready condition has this status for its newest generation, and returns it.
+    pub async fn topic_condition(&self, name: &str, status: &str) -> Condition {
+        let api: Api<Topic> = self.api();
+        wait::eventually(&format!("Topic {name} has Ready={status}"), READY_WITHIN, async || {
+            let found = api.get(name).await.map_err(|error| error.to_string())?;
+            let conditions = found.status.map(|status| status.conditions).unwrap_or_default();
+            let fits = |condition: &Condition| {
+                condition.type_ == "Ready"
+                    && condition.status == status
+                    && condition.observed_generation == found.metadata.generation
+            };
+            conditions
+                .iter()
+                .find(|condition| fits(condition))
+                .cloned()
+                .ok_or_else(|| format!("{conditions:?}"))
+        })
+        .await
+    }
+
     /// Waits until a consumer group is Ready for its newest generation.
     pub async fn group_ready(&self, name: &str) -> ConsumerGroup {
         let api: Api<ConsumerGroup> = self.api();

@@ -85,8 +85,8 @@ func (s *session) failed() int {
 	return n
 }
 
-// consumeDead starts the consumer of the dead letters. Their topic comes into being with the first of them, a
-// moment after the last failed delivery.
+// consumeDead starts the consumer of the dead letters. Their topic comes into being with the
+// first of them, when the last lease has run out.
 func (s *session) consumeDead() (stop func(), err error) {
 	for range 20 {
 		time.Sleep(time.Second)

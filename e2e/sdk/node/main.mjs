@@ -132,7 +132,7 @@ class Session {
     return all.filter((i) => ['a', 'b'].includes(tagOf('tagfilter', i))).length;
   }
 
-  /** Their topic comes into being with the first of them, up to a lease after the last failed delivery. */
+  /** Their topic comes into being with the first of them, when the last lease has run out. */
   async consumerOfDeadLetters() {
     const { group } = this.options;
     for (let left = 19; ; left--) {

@@ -142,7 +142,7 @@ class Session(MessageListener):
             return sum(r["verdict"] == FAIL for r in self.received)
 
     def consumer_of_dead_letters(self):
-        """Their topic comes into being with the first of them, up to a lease after the last failed delivery."""
+        """Their topic comes into being with the first of them, when the last lease has run out."""
         group = self.options.group
         for left in reversed(range(20)):
             time.sleep(1)

@@ -44,7 +44,7 @@ public final class Matrix {
         return true;
     }
 
-    /** Their topic comes into being with the first of them, up to a lease after the last failed delivery. */
+    /** Their topic comes into being with the first of them, when the last lease has run out. */
     private Session.Stop consumerOfDeadLetters() throws Exception {
         for (int left = 19; ; left--) {
             Session.pause(1000);

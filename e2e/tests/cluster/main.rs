@@ -1,0 +1,29 @@
+//! A real Kubernetes with the operator: what a user of `kubectl` and of the SDKs sees.
+//!
+//! Each test has a namespace of its own and leaves it behind when it fails. `make test` brings the cluster.
+
+mod deletion;
+mod drift;
+mod lifecycle;
+mod load;
+mod many;
+mod refusal;
+mod tenants;
+
+use e2e::matrix;
+
+/// A small cluster named `shop` that works on its own.
+fn shop(extra: &str) -> String {
+    format!(
+        "apiVersion: millpond.io/v1alpha1\nkind: BrokerCluster\nmetadata: {{name: shop}}\n\
+         spec: {{groups: 1, copies: 1, storage: {{size: 1Gi}}, flush: Async{extra}}}\n"
+    )
+}
+
+/// A topic and a consumer group of the same name in `shop`.
+fn pair(name: &str) -> String {
+    let mut yaml = String::new();
+    matrix::object(&mut yaml, "Topic", name, "shop", "queues: {perGroup: 4}");
+    matrix::object(&mut yaml, "ConsumerGroup", name, "shop", "retry: {backoff: {custom: [1s]}}");
+    yaml
+}
