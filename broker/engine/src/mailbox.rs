@@ -8,7 +8,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
@@ -21,7 +21,19 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Slot {
     due: Vec<Waker>,
-    drain: Option<Waker>,
+    drain: Drain,
+}
+
+/// What the drain task does.
+#[derive(Debug, Default)]
+enum Drain {
+    /// There is none: whoever posts has to wake.
+    #[default]
+    Absent,
+    /// It looks again before it sleeps.
+    Awake,
+    /// It has to be woken.
+    Asleep(Waker),
 }
 
 impl Mailbox {
@@ -32,40 +44,75 @@ impl Mailbox {
 
     /// Wakes what has been posted, for ever; spawn it once on the runtime that owns the mailbox.
     pub async fn drain(self: Arc<Self>) {
+        let attached = Attached(&self);
         let mut due = Vec::new();
         loop {
-            poll_fn(|context| {
-                let mut slot = self.slot.lock();
-                if slot.due.is_empty() {
-                    slot.drain = Some(context.waker().clone());
-                    return Poll::Pending;
-                }
-                std::mem::swap(&mut slot.due, &mut due);
-                Poll::Ready(())
-            })
-            .await;
+            poll_fn(|context| attached.0.poll_due(&mut due, context)).await;
             for waker in due.drain(..) {
                 waker.wake();
             }
+            // Those tasks run first; what they cause is due in the next round.
+            yield_once().await;
         }
+    }
+
+    fn poll_due(&self, due: &mut Vec<Waker>, context: &mut Context<'_>) -> Poll<()> {
+        let mut slot = self.slot.lock();
+        if slot.due.is_empty() {
+            slot.drain = Drain::Asleep(context.waker().clone());
+            return Poll::Pending;
+        }
+        slot.drain = Drain::Awake;
+        std::mem::swap(&mut slot.due, due);
+        Poll::Ready(())
     }
 
     fn post(&self, wakers: &mut Vec<Waker>) {
         let mut slot = self.slot.lock();
-        if let Some(drain) = slot.drain.take() {
-            slot.due.append(wakers);
-            drop(slot);
-            drain.wake();
-        } else if slot.due.is_empty() {
-            // The drain task is running or was never spawned: it may not look again, so wake directly.
-            drop(slot);
-            for waker in wakers.drain(..) {
-                waker.wake();
+        match std::mem::replace(&mut slot.drain, Drain::Awake) {
+            Drain::Asleep(drain) => {
+                slot.due.append(wakers);
+                drop(slot);
+                drain.wake();
             }
-        } else {
-            slot.due.append(wakers);
+            Drain::Awake => slot.due.append(wakers),
+            Drain::Absent => {
+                slot.drain = Drain::Absent;
+                drop(slot);
+                for waker in wakers.drain(..) {
+                    waker.wake();
+                }
+            }
         }
     }
+}
+
+/// The drain task, as long as it lives.
+struct Attached<'a>(&'a Mailbox);
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        let due = {
+            let mut slot = self.0.slot.lock();
+            slot.drain = Drain::Absent;
+            std::mem::take(&mut slot.due)
+        };
+        for waker in due {
+            waker.wake();
+        }
+    }
+}
+
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Wakers gathered during one batch, posted together at its end.
@@ -90,5 +137,81 @@ impl Wakes {
                 mailbox.post(wakers);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn post(mailbox: &Arc<Mailbox>, bells: &[&Arc<Bell>]) {
+        let mut wakes = Wakes::default();
+        for &bell in bells {
+            wakes.push(mailbox, Waker::from(Arc::clone(bell)));
+        }
+        wakes.post();
+    }
+
+    fn rings(bell: &Bell) -> usize {
+        bell.0.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_batch_costs_one_wake_of_the_drain_task_which_wakes_the_rest() {
+        let (mailbox, a, b, drain_bell) =
+            (Mailbox::new(), Arc::default(), Arc::default(), Arc::<Bell>::default());
+        let waker = Waker::from(Arc::clone(&drain_bell));
+        let mut context = Context::from_waker(&waker);
+        let mut drain = pin!(Arc::clone(&mailbox).drain());
+        assert!(drain.as_mut().poll(&mut context).is_pending());
+        post(&mailbox, &[&a, &b]);
+        post(&mailbox, &[&a]);
+        assert_eq!((rings(&drain_bell), rings(&a), rings(&b)), (1, 0, 0));
+        assert!(drain.as_mut().poll(&mut context).is_pending());
+        assert_eq!((rings(&a), rings(&b)), (2, 1));
+    }
+
+    #[test]
+    fn what_is_posted_while_the_drain_task_is_awake_is_not_left_behind() {
+        let (mailbox, a, drain_bell) = (Mailbox::new(), Arc::default(), Arc::<Bell>::default());
+        let waker = Waker::from(Arc::clone(&drain_bell));
+        let mut context = Context::from_waker(&waker);
+        let mut drain = pin!(Arc::clone(&mailbox).drain());
+        assert!(drain.as_mut().poll(&mut context).is_pending());
+        post(&mailbox, &[&a]);
+        // It has yielded after the first round, and asked to be polled again.
+        assert!(drain.as_mut().poll(&mut context).is_pending());
+        post(&mailbox, &[&a]);
+        assert_eq!((rings(&drain_bell), rings(&a)), (2, 1));
+        assert!(drain.as_mut().poll(&mut context).is_pending());
+        assert_eq!(rings(&a), 2);
+    }
+
+    #[test]
+    fn without_a_drain_task_posts_wake_directly() {
+        let (mailbox, a) = (Mailbox::new(), Arc::default());
+        post(&mailbox, &[&a]);
+        assert_eq!(rings(&a), 1);
+        let mut drain = Box::pin(Arc::clone(&mailbox).drain());
+        assert!(drain.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        post(&mailbox, &[&a]);
+        assert_eq!(rings(&a), 1);
+        drop(drain);
+        assert_eq!(rings(&a), 2, "what was due when it went away");
+        post(&mailbox, &[&a]);
+        assert_eq!(rings(&a), 3);
     }
 }

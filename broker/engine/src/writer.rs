@@ -26,7 +26,7 @@ use crate::waiter::Waiter;
 pub enum Step {
     /// A batch was written and published, or all of it was refused.
     Wrote,
-    /// Nothing waited.
+    /// Nothing waited, or what waits has to wait for room on the disk.
     Idle,
 }
 
@@ -83,8 +83,7 @@ impl Writer {
                     return Err(poisoned);
                 }
             };
-            self.answer(outcomes);
-            Step::Wrote
+            self.answer(outcomes)
         };
         self.wakes.post();
         Ok(step)
@@ -176,16 +175,22 @@ impl Writer {
         }
     }
 
-    fn answer(&mut self, outcomes: Outcomes) {
+    fn answer(&mut self, outcomes: Outcomes) -> Step {
         let mut outcomes = outcomes.into_iter();
+        let mut step = Step::Wrote;
         if let Some(Err(_)) = outcomes.next() {
             self.group.pending.put_back(&mut self.carried);
+            // Trying again at once would find as little room: the log thread shall sleep in between.
+            if self.submissions.is_empty() {
+                step = Step::Idle;
+            }
         }
         self.carried.clear();
         self.drafts.clear();
         for (submission, outcome) in self.submissions.drain(..).zip(outcomes) {
             submission.complete(outcome, &mut self.wakes);
         }
+        step
     }
 
     /// The log has ended: nobody knows what became of what waits.

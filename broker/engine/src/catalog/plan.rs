@@ -14,6 +14,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.outcomes.extend(other.outcomes);
+        self.changes.extend(other.changes);
+    }
+
     fn add(&mut self, outcome: ApplyOutcome, what: Option<What>) {
         self.outcomes.push(outcome);
         self.changes.extend(what.map(Change::from));

@@ -10,6 +10,9 @@ use crate::mailbox::Mailbox;
 /// One outcome per item, and a ticket if something has to be written.
 type Applied = (Vec<ApplyOutcome>, Option<Ticket>);
 
+/// Items planned under one lock, so that a large request does not hold up sends.
+const PLANNED_MAX: usize = 256;
+
 impl Group {
     /// Creates or changes topics. The outcomes hold once the ticket tells that they are stored.
     pub fn apply_topics(
@@ -18,7 +21,10 @@ impl Group {
         adopt: Adopt,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Applied, Busy> {
-        let plan = self.state.catalog.write().plan_topics(specs, adopt);
+        let mut plan = Plan::default();
+        for some in specs.chunks(PLANNED_MAX) {
+            plan.extend(self.state.catalog.write().plan_topics(some, adopt));
+        }
         self.carry_out(plan, mailbox)
     }
 
@@ -40,7 +46,10 @@ impl Group {
         adopt: Adopt,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Applied, Busy> {
-        let plan = self.state.catalog.write().plan_consumer_groups(specs, adopt);
+        let mut plan = Plan::default();
+        for some in specs.chunks(PLANNED_MAX) {
+            plan.extend(self.state.catalog.write().plan_consumer_groups(some, adopt));
+        }
         self.carry_out(plan, mailbox)
     }
 
