@@ -29,7 +29,9 @@ impl Group {
     /// a time.
     pub fn checkpoint(&self) -> Result<(), CheckpointError> {
         let covered = Position(self.published.load(Ordering::Acquire));
-        self.state.index.flush()?;
+        if self.state.index.wants_flush() {
+            self.state.index.flush()?;
+        }
         let index = self.state.index.snapshot();
         let engine = self.snapshot().encode_to_vec();
         // The sections may tell of records that came after `covered`: those must not be lost behind them.

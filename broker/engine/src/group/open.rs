@@ -1,13 +1,14 @@
-//! Recovery: the newest checkpoint, then everything in the log that came after it.
+//! Recovery: the newest checkpoint, then everything in the log that came after it. As long as the log has its beginning,
+//! it can do without.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::RwLock;
 use store::Position;
-use store::checkpoint::{self, Checkpoint};
+use store::checkpoint::{self, Checkpoint, CheckpointError};
 use store::disk::Disk;
-use store::index::Index;
+use store::index::{Index, IndexError};
 use store::log::{Log, Replay};
 
 use super::checkpoint::{ENGINE_SECTION, INDEX_SECTION};
@@ -26,12 +27,18 @@ impl Group {
         config: GroupConfig,
         now_ms: u64,
     ) -> Result<(Arc<Self>, Writer), OpenError> {
-        let checkpoint = checkpoint::load(&*disk)?;
-        let state = restore(&disk, checkpoint.as_ref())?;
-        let covered = checkpoint.as_ref().map_or(Position(0), |checkpoint| checkpoint.covered);
+        let checkpoint = match checkpoint::load(&*disk) {
+            // The log may still hold all that it said.
+            Err(CheckpointError::Damaged { .. }) => None,
+            loaded => loaded?,
+        };
+        let (state, covered) = restore(&disk, checkpoint.as_ref())?;
         let log = replay(&disk, &config, &state, covered, now_ms)?;
-        if checkpoint.is_none() && log.head() > Position(0) {
-            return Err(OpenError::NoCheckpoint { head: log.head() });
+        if checkpoint.is_none() {
+            if log.head() > Position(0) {
+                return Err(OpenError::NoCheckpoint { head: log.head() });
+            }
+            checkpoint::forget(&*disk)?;
         }
         state.index.trim(log.head())?;
         state.publish_all();
@@ -58,12 +65,18 @@ impl Group {
     }
 }
 
-fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<State, OpenError> {
-    let section = |tag| {
-        let sections = &checkpoint?.sections;
-        sections.iter().find(|section| section.0 == tag).map(|section| section.1.as_slice())
+/// The folds as the checkpoint has them, and from where on the log has to be replayed.
+fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<(State, Position), OpenError> {
+    let section = |tag| checkpoint.and_then(|checkpoint| checkpoint.section(tag));
+    let covered = checkpoint.map_or(Position(0), |checkpoint| checkpoint.covered);
+    let (index, covered) = match Index::open(Arc::clone(disk), section(INDEX_SECTION)) {
+        Ok(index) => (index, covered),
+        Err(IndexError::Corrupt { .. } | IndexError::Missing { .. } | IndexError::Section { .. }) => {
+            // The log knows where everything lies; the other folds pass over what they know.
+            (Index::open(Arc::clone(disk), None)?, Position(0))
+        }
+        Err(error @ (IndexError::Io { .. } | IndexError::Trimmed { .. })) => return Err(error.into()),
     };
-    let index = Index::open(Arc::clone(disk), section(INDEX_SECTION))?;
     let catalog = match section(ENGINE_SECTION) {
         Some(section) => Catalog::restore(
             Snapshot::decode_section(section)
@@ -71,7 +84,7 @@ fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<Stat
         ),
         None => Catalog::default(),
     };
-    Ok(State { catalog: RwLock::new(catalog), index })
+    Ok((State { catalog: RwLock::new(catalog), index }, covered))
 }
 
 fn replay(

@@ -9,5 +9,6 @@ mod dead_letters;
 mod delivery;
 mod harness;
 mod restart;
+mod threads;
 mod trouble;
 mod waiting;

@@ -58,6 +58,23 @@ fn a_replay_of_the_whole_log_brings_back_what_a_checkpoint_does() {
 }
 
 #[test]
+fn damaged_checkpoints_are_done_without_as_long_as_the_log_has_its_beginning() {
+    let mut broker = Broker::new(2);
+    live(&mut broker, 0);
+    broker.group.checkpoint().unwrap();
+    live(&mut broker, 1);
+    broker.group.checkpoint().unwrap();
+    let before = summary_after_restart(&broker);
+    for file in checkpoint_files(&broker) {
+        assert!(broker.disk.flip_bit(&file, 100, 1));
+    }
+    let broker = broker.restart();
+    assert_eq!(broker.summary(), before);
+    broker.group.checkpoint().unwrap();
+    assert_eq!(broker.restart().summary(), before);
+}
+
+#[test]
 fn what_was_acked_stays_done_and_the_rest_comes_again() {
     let mut broker = Broker::new(2);
     for n in 0..10 {
