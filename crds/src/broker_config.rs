@@ -292,6 +292,8 @@ fn check_range(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), 
 mod tests {
     use super::*;
 
+    type Spoil = fn(&mut BrokerConfig);
+
     fn two_groups() -> BrokerConfig {
         let endpoint =
             |n: u32| GroupEndpoint { name: format!("g{n}"), endpoint: format!("shop-g{n}.default.svc:8081") };
@@ -324,7 +326,7 @@ mod tests {
 
     #[test]
     fn every_wrong_value_is_refused_with_its_key() {
-        let wrong: [(&str, fn(&mut BrokerConfig)); 11] = [
+        let wrong: [(&str, Spoil); 11] = [
             ("cluster:", |c| c.cluster = "Shop".into()),
             ("group:", |c| c.group = "g32".into()),
             ("data:", |c| c.data = PathBuf::new()),

@@ -108,8 +108,8 @@ mod tests {
         #[test]
         fn the_list_is_sorted_and_has_one_of_each_type(steps in prop::collection::vec(step(), 0..40)) {
             let mut list = Vec::new();
-            for (second, step) in steps.into_iter().enumerate() {
-                apply(&mut list, step, second as i64);
+            for (second, step) in (0i64..).zip(steps) {
+                apply(&mut list, step, second);
                 prop_assert!(list.windows(2).all(|pair| pair[0].type_ < pair[1].type_));
             }
         }
@@ -117,9 +117,9 @@ mod tests {
         #[test]
         fn the_time_moves_exactly_when_the_status_flips(steps in prop::collection::vec(step(), 1..40)) {
             let mut list = Vec::new();
-            for (second, step) in steps.into_iter().enumerate() {
+            for (second, step) in (0i64..).zip(steps) {
                 let before = find(&list, KINDS[step.0]).cloned();
-                apply(&mut list, step, second as i64);
+                apply(&mut list, step, second);
                 let after = find(&list, KINDS[step.0]).unwrap();
                 let flipped = before.as_ref().is_none_or(|before| before.status != after.status);
                 let moved = before.is_none_or(|before| before.last_transition_time != after.last_transition_time);

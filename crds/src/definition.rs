@@ -181,7 +181,7 @@ fn checked_name(name: String, len_max: usize) -> Result<String, DefinitionError>
 
 fn checked_number(field: &'static str, value: i32, max: u32) -> Result<u32, DefinitionError> {
     let number = u32::try_from(value).ok().filter(|number| (1..=max).contains(number));
-    number.ok_or(DefinitionError::Range { field, value: value.into(), min: 1.0, max: max.into() })
+    number.ok_or_else(|| DefinitionError::Range { field, value: value.into(), min: 1.0, max: max.into() })
 }
 
 fn checked_range(field: &'static str, value: f64, min: f64, max: f64) -> Result<(), DefinitionError> {

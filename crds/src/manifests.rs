@@ -84,7 +84,7 @@ pub enum ManifestError {
     #[error("{at}: {source}")]
     Syntax {
         /// The document.
-        at: Source,
+        at: Box<Source>,
         /// What the parser said.
         source: serde_yaml::Error,
     },
@@ -92,7 +92,7 @@ pub enum ManifestError {
     #[error("{at}: {kind}: {message}")]
     Shape {
         /// The document.
-        at: Source,
+        at: Box<Source>,
         /// Its kind.
         kind: String,
         /// What does not fit.
@@ -102,7 +102,7 @@ pub enum ManifestError {
     #[error("{at}: {kind} has no field {fields}; correct or remove it")]
     UnknownFields {
         /// The document.
-        at: Source,
+        at: Box<Source>,
         /// Its kind.
         kind: String,
         /// Their paths.
@@ -112,7 +112,7 @@ pub enum ManifestError {
     #[error("{at}: {kind} `{name}`: {source}")]
     Invalid {
         /// The document.
-        at: Source,
+        at: Box<Source>,
         /// Its kind.
         kind: String,
         /// Its name.
@@ -124,13 +124,13 @@ pub enum ManifestError {
     #[error("{at}: {kind} `{name}` is defined in {first} already; remove one of the two")]
     Twice {
         /// The document.
-        at: Source,
+        at: Box<Source>,
         /// Its kind.
         kind: String,
         /// The name.
         name: String,
         /// The document that has it.
-        first: Source,
+        first: Box<Source>,
     },
 }
 
@@ -196,7 +196,7 @@ impl Reader {
                 }
                 Err(source) => {
                     // The parser has lost its place: what follows would be guesses.
-                    self.errors.push(ManifestError::Syntax { at, source });
+                    self.errors.push(ManifestError::Syntax { at: Box::new(at), source });
                     return;
                 }
             }
@@ -235,12 +235,17 @@ impl Reader {
         let definition = match definition {
             Ok(definition) => definition,
             Err(source) => {
-                return Err(ManifestError::Invalid { at: at.clone(), kind: kind.to_owned(), name, source });
+                return Err(ManifestError::Invalid {
+                    at: Box::new(at.clone()),
+                    kind: kind.to_owned(),
+                    name,
+                    source,
+                });
             }
         };
         let key = (kind, name);
         if let Some(first) = self.names.get(&key) {
-            let (at, first) = (at.clone(), first.clone());
+            let (at, first) = (Box::new(at.clone()), Box::new(first.clone()));
             return Err(ManifestError::Twice { at, kind: kind.to_owned(), name: key.1, first });
         }
         self.names.insert(key, at.clone());
@@ -257,7 +262,7 @@ fn parse<T: DeserializeOwned>(at: &Source, kind: &str, document: Value) -> Resul
             unknown.push(format!("`{path}`"));
         }
     });
-    let (at, kind) = (at.clone(), kind.to_owned());
+    let (at, kind) = (Box::new(at.clone()), kind.to_owned());
     match object {
         Err(error) => Err(ManifestError::Shape { at, kind, message: error.to_string() }),
         Ok(_) if !unknown.is_empty() => {

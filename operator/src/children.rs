@@ -67,13 +67,13 @@ pub enum Child {
     /// Identity of the broker pods; has no rights and no token.
     ServiceAccount(ServiceAccount),
     /// Who may talk to brokers.
-    NetworkPolicy(NetworkPolicy),
+    NetworkPolicy(Box<NetworkPolicy>),
     /// How many brokers may be moved at once.
-    PodDisruptionBudget(PodDisruptionBudget),
+    PodDisruptionBudget(Box<PodDisruptionBudget>),
     /// Configuration of a group's broker.
     ConfigMap(ConfigMap),
     /// An address: of the cluster, or of a group.
-    Service(Service),
+    Service(Box<Service>),
     /// The broker of a group.
     StatefulSet(Box<StatefulSet>),
 }
@@ -144,16 +144,16 @@ pub fn children(
 ) -> Result<Vec<Child>, InvalidSpec> {
     let mut children = vec![
         Child::ServiceAccount(access::service_account(blueprint)),
-        Child::NetworkPolicy(access::network_policy(blueprint)),
-        Child::PodDisruptionBudget(access::disruption_budget(blueprint)),
-        Child::Service(service::client_service(blueprint)),
+        Child::NetworkPolicy(Box::new(access::network_policy(blueprint))),
+        Child::PodDisruptionBudget(Box::new(access::disruption_budget(blueprint))),
+        Child::Service(Box::new(service::client_service(blueprint))),
     ];
     for group in 0..blueprint.groups {
         let text = config::config_text(blueprint, group)?;
         let size = claim_size(group).unwrap_or_else(|| blueprint.spec.storage.size.0.clone());
         let stateful_set = stateful_set::stateful_set(blueprint, group, &size, &fingerprint::of(&text));
         children.push(Child::ConfigMap(config::config_map(blueprint, group, text)));
-        children.push(Child::Service(service::group_service(blueprint, group)));
+        children.push(Child::Service(Box::new(service::group_service(blueprint, group))));
         children.push(Child::StatefulSet(Box::new(stateful_set)));
     }
     children.into_iter().map(Child::sealed).collect()

@@ -207,7 +207,7 @@ mod tests {
     fn a_holder_is_given_up_on_only_after_watching_it_do_nothing_for_the_whole_duration() {
         let other = held_by("other");
         assert_eq!(step(true, Some(&other), "me", Duration::ZERO), Step::Wait);
-        assert_eq!(step(true, Some(&other), "me", DURATION - Duration::from_millis(1)), Step::Wait);
+        assert_eq!(step(true, Some(&other), "me", Duration::from_millis(14_999)), Step::Wait);
         assert_eq!(step(true, Some(&other), "me", DURATION), Step::Take);
     }
 

@@ -42,13 +42,16 @@ const COUNTERS: [(Counter, &str, &str); 7] = [
     (Counter::MalformedObjects, "malformed_objects_total", "Objects that could not be read."),
 ];
 
+/// A kind and a state, in words.
+type KindAndState = (&'static str, &'static str);
+
 /// All metrics of the operator.
 #[derive(Debug, Default)]
 pub struct Metrics {
     counters: [AtomicU64; COUNTERS.len()],
     errors: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     leading: AtomicI64,
-    objects: Mutex<BTreeMap<(&'static str, &'static str), BTreeMap<String, i64>>>,
+    objects: Mutex<BTreeMap<KindAndState, BTreeMap<String, i64>>>,
 }
 
 impl Metrics {

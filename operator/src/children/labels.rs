@@ -10,7 +10,7 @@ use super::Blueprint;
 /// Label with the group of an object.
 pub const GROUP_LABEL: &str = "millpond.io/group";
 /// Value of the label that says who manages an object.
-pub const MANAGED_BY: &str = "millpond-operator";
+pub(super) const MANAGED_BY: &str = "millpond-operator";
 
 type Labels = BTreeMap<String, String>;
 
@@ -28,7 +28,7 @@ pub fn cluster_selector(cluster: &str) -> Labels {
 }
 
 /// Labels that select the broker pod of a group.
-pub fn group_selector(cluster: &str, group: u32) -> Labels {
+pub(super) fn group_selector(cluster: &str, group: u32) -> Labels {
     let mut labels = cluster_selector(cluster);
     labels.insert(GROUP_LABEL.to_owned(), names::group_name(group));
     labels
@@ -42,7 +42,7 @@ pub fn cluster_labels(cluster: &str) -> Labels {
 }
 
 /// Labels of every object of a group.
-pub fn group_labels(cluster: &str, group: u32) -> Labels {
+pub(super) fn group_labels(cluster: &str, group: u32) -> Labels {
     let mut labels = cluster_labels(cluster);
     labels.insert(GROUP_LABEL.to_owned(), names::group_name(group));
     labels

@@ -1,7 +1,6 @@
 //! Addresses: one for clients of the cluster, and a stable one for each group.
 
 use crds::names;
-use crds::placement::Listener;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -9,7 +8,7 @@ use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, HTTP_PORT, labels};
 
 /// What clients dial: any ready broker of the cluster.
 pub(super) fn client_service(blueprint: &Blueprint) -> Service {
-    let listener = blueprint.spec.listener.clone().unwrap_or_else(Listener::default);
+    let listener = blueprint.spec.listener.clone().unwrap_or_default();
     let mut metadata =
         labels::metadata(blueprint, blueprint.cluster.clone(), labels::cluster_labels(&blueprint.cluster));
     if !listener.annotations.is_empty() {

@@ -45,7 +45,7 @@ pub enum ApplyError {
 
 /// What a plan changed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Applied {
+pub(super) struct Applied {
     /// Objects that were made.
     pub created: Vec<String>,
     /// Objects that somebody else had changed or deleted.
@@ -53,7 +53,7 @@ pub struct Applied {
 }
 
 /// Applies children and growth. The restart comes last and by itself.
-pub async fn apply<A>(
+pub(super) async fn apply<A>(
     context: &Context<A>,
     namespace: &str,
     plan: &Plan,
@@ -63,13 +63,17 @@ pub async fn apply<A>(
     for child in &plan.children {
         let change = match child {
             Child::ServiceAccount(object) => apply_one(context, namespace, child, object, observed).await?,
-            Child::NetworkPolicy(object) => apply_one(context, namespace, child, object, observed).await?,
+            Child::NetworkPolicy(object) => {
+                apply_one(context, namespace, child, object.as_ref(), observed).await?
+            }
             Child::PodDisruptionBudget(object) => {
-                apply_one(context, namespace, child, object, observed).await?
+                apply_one(context, namespace, child, object.as_ref(), observed).await?
             }
             Child::ConfigMap(object) => apply_one(context, namespace, child, object, observed).await?,
-            Child::Service(object) => apply_one(context, namespace, child, object, observed).await?,
-            Child::StatefulSet(object) => apply_one(context, namespace, child, &**object, observed).await?,
+            Child::Service(object) => apply_one(context, namespace, child, object.as_ref(), observed).await?,
+            Child::StatefulSet(object) => {
+                apply_one(context, namespace, child, object.as_ref(), observed).await?
+            }
         };
         let name = || format!("{}/{}", child.kind(), child.name());
         match change {
@@ -139,7 +143,11 @@ async fn grow<A>(context: &Context<A>, namespace: &str, growth: &Growth) -> Resu
 }
 
 /// Deletes the pod, if it is still the one that was looked at; its StatefulSet makes a new one.
-pub async fn restart<A>(context: &Context<A>, namespace: &str, restart: &Restart) -> Result<(), CallError> {
+pub(super) async fn restart<A>(
+    context: &Context<A>,
+    namespace: &str,
+    restart: &Restart,
+) -> Result<(), CallError> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let uid = Preconditions { uid: Some(restart.uid.clone()), resource_version: None };
     let params = DeleteParams { preconditions: Some(uid), ..DeleteParams::default() };

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, Patch, PatchParams};
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
@@ -45,7 +46,8 @@ pub enum PassError {
 pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: CancellationToken) {
     let own = watcher::Config::default().labels("app.kubernetes.io/managed-by=millpond-operator");
     let client = &context.client;
-    Controller::new(scope.api::<BrokerCluster>(client), watcher::Config::default())
+    // Guarded: one object that cannot be read must not stop the watch for all others.
+    Controller::new(scope.api::<DeserializeGuard<BrokerCluster>>(client), watcher::Config::default())
         .owns(scope.api::<StatefulSet>(client), own.clone())
         .owns(scope.api::<ConfigMap>(client), own.clone())
         .owns(scope.api::<Service>(client), own.clone())
@@ -54,7 +56,7 @@ pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: C
         .owns(scope.api::<NetworkPolicy>(client), own)
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(Duration::from_millis(200)))
         .graceful_shutdown_on(async move { stop.cancelled().await })
-        .run(reconcile, retry, context.clone())
+        .run(guarded, retry, context.clone())
         .for_each(|outcome| {
             if let Err(error) = outcome {
                 // Errors of a pass were counted and logged where they happened; these are of the machinery.
@@ -65,9 +67,24 @@ pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: C
         .await;
 }
 
+/// One pass over a cluster that can be read; nothing for one that cannot.
+async fn guarded<A: BrokerAdmin>(
+    cluster: Arc<DeserializeGuard<BrokerCluster>>,
+    context: Arc<Context<A>>,
+) -> Result<Action, PassError> {
+    match &cluster.0 {
+        Ok(cluster) => reconcile(cluster, context).await,
+        Err(malformed) => {
+            context.metrics.count(Counter::MalformedObjects);
+            warn!(cluster = malformed.metadata.name, error = malformed.error, "cluster cannot be read");
+            Ok(Action::await_change())
+        }
+    }
+}
+
 /// One pass over a cluster.
 pub async fn reconcile<A: BrokerAdmin>(
-    cluster: Arc<BrokerCluster>,
+    cluster: &BrokerCluster,
     context: Arc<Context<A>>,
 ) -> Result<Action, PassError> {
     context.metrics.count(Counter::ClusterPasses);
@@ -76,12 +93,14 @@ pub async fn reconcile<A: BrokerAdmin>(
         return Ok(Action::await_change());
     }
     let namespace = cluster.namespace().unwrap_or_default();
-    let observed = observe::observe(&context, &cluster).await?;
-    let mut plan = plan(&cluster, &observed, &context.settings);
-    match apply::apply(&context, &namespace, &plan, &observed).await {
-        Ok(applied) => announce(&context, &cluster, &applied).await,
+    // Boxed, as is `apply`: many kinds of objects make futures of many kilobytes.
+    let observed = Box::pin(observe::observe(&context, cluster)).await?;
+    let mut plan = plan(cluster, &observed, &context.settings);
+    match Box::pin(apply::apply(&context, &namespace, &plan, &observed)).await {
+        Ok(applied) => announce(&context, cluster, &applied).await,
         Err(ApplyError::Call(error)) => return Err(error.into()),
         Err(error @ ApplyError::NameTaken { .. }) => {
+            plan.restart = None;
             plan.problem = Some(Problem::NameTaken(error.to_string()));
         }
         Err(error @ ApplyError::GrowthRefused { .. }) => {
@@ -94,9 +113,9 @@ pub async fn reconcile<A: BrokerAdmin>(
         context.events.say(&cluster.object_ref(&()), Severity::Normal, "BrokerRestarted", &note).await;
         apply::restart(&context, &namespace, restart).await?;
     }
-    let report = report(&cluster, &observed, &plan, context.now());
-    write_status(&context, &cluster, &report.status).await?;
-    context.backoff.forget(&cluster_key(&cluster));
+    let report = report(cluster, &observed, &plan, context.now());
+    write_status(&context, cluster, &report.status).await?;
+    context.backoff.forget(&cluster_key(cluster));
     let settled = report.ready && !report.busy;
     Ok(Action::requeue(if settled {
         context.settings.resync
@@ -106,10 +125,15 @@ pub async fn reconcile<A: BrokerAdmin>(
 }
 
 /// A conflict is tried again at once, anything else later and later.
-fn retry<A: BrokerAdmin>(cluster: Arc<BrokerCluster>, error: &PassError, context: Arc<Context<A>>) -> Action {
+#[allow(clippy::needless_pass_by_value)] // the controller's signature
+fn retry<A: BrokerAdmin>(
+    cluster: Arc<DeserializeGuard<BrokerCluster>>,
+    error: &PassError,
+    context: Arc<Context<A>>,
+) -> Action {
     let PassError::Call(error) = error;
     context.metrics.count_error("cluster", error.class());
-    let key = cluster_key(&cluster);
+    let key = cluster_key(&*cluster);
     if error.is_conflict() {
         return Action::requeue(Duration::from_millis(100));
     }
@@ -118,7 +142,7 @@ fn retry<A: BrokerAdmin>(cluster: Arc<BrokerCluster>, error: &PassError, context
     Action::requeue(wait)
 }
 
-fn cluster_key(cluster: &BrokerCluster) -> String {
+fn cluster_key<K: ResourceExt>(cluster: &K) -> String {
     Backoff::key("BrokerCluster", &cluster.namespace().unwrap_or_default(), &cluster.name_any())
 }
 

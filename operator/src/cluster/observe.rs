@@ -88,7 +88,7 @@ pub enum BrokerView {
 }
 
 /// Reads everything.
-pub async fn observe<A: BrokerAdmin>(
+pub(super) async fn observe<A: BrokerAdmin>(
     context: &Context<A>,
     cluster: &BrokerCluster,
 ) -> Result<Observed, CallError> {
@@ -101,14 +101,14 @@ pub async fn observe<A: BrokerAdmin>(
         reader.list::<PersistentVolumeClaim>()
     )?;
     let mut observed = Observed::default();
-    let (a, b, c, d, e) = try_join!(
+    let (accounts, policies, budgets, configs, services) = try_join!(
         reader.metadata::<ServiceAccount>("ServiceAccount"),
         reader.metadata::<NetworkPolicy>("NetworkPolicy"),
         reader.metadata::<PodDisruptionBudget>("PodDisruptionBudget"),
         reader.metadata::<ConfigMap>("ConfigMap"),
         reader.metadata::<Service>("Service")
     )?;
-    observed.children.extend([a, b, c, d, e].into_iter().flatten());
+    observed.children.extend([accounts, policies, budgets, configs, services].into_iter().flatten());
     for set in sets {
         let key = ("StatefulSet", set.name_any());
         observed.children.insert(key, child_meta(&set.metadata));
@@ -198,7 +198,12 @@ fn pod_view(pod: &Pod) -> PodView {
     let waiting = containers.iter().find_map(|container| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.as_deref()?;
-        Some(waiting.message.as_ref().map_or(reason.to_owned(), |message| format!("{reason}: {message}")))
+        Some(
+            waiting
+                .message
+                .as_ref()
+                .map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}")),
+        )
     });
     let unscheduled = || {
         let condition = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;

@@ -53,6 +53,8 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
 struct Facts<'a> {
     plan: &'a Plan,
     paused: bool,
+    /// Whether it has ever served: one that has not is starting, however long that takes.
+    started: bool,
     ready: usize,
     missing: usize,
     disk_full: Vec<String>,
@@ -64,6 +66,7 @@ impl<'a> Facts<'a> {
         let mut facts = Self {
             plan,
             paused: cluster.spec.reconciliation == Reconciliation::Paused,
+            started: cluster.status.as_ref().is_some_and(|status| status.state != ClusterState::Starting),
             ready: 0,
             missing: 0,
             disk_full: Vec::new(),
@@ -76,7 +79,7 @@ impl<'a> Facts<'a> {
             match observed.pods.get(&group) {
                 Some(pod) if pod.ready => facts.ready += 1,
                 Some(pod) if full => {
-                    facts.waiting.push(format!("{name} has no room on its disk ({})", pod.name))
+                    facts.waiting.push(format!("{name} has no room on its disk ({})", pod.name));
                 }
                 Some(pod) => facts.waiting.push(match &pod.waiting {
                     Some(reason) => format!("{name} waits: {reason}"),
@@ -144,7 +147,7 @@ impl<'a> Facts<'a> {
         }
         match (self.ready, self.missing) {
             _ if self.all_ready() => ClusterState::Serving,
-            (0, 0) => ClusterState::Unavailable,
+            (0, _) if self.started => ClusterState::Unavailable,
             (0, _) => ClusterState::Starting,
             _ => ClusterState::Degraded,
         }

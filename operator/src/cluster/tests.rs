@@ -312,7 +312,7 @@ async fn a_new_cluster_is_applied_in_order_and_reported() {
     ));
     let (client, server) = api(expected);
     let context = Arc::new(context(client, FakeBroker::default()));
-    controller::reconcile(Arc::new(cluster), context.clone()).await.unwrap();
+    controller::reconcile(&cluster, context.clone()).await.unwrap();
     drop(context);
     let sent = server.await.unwrap();
     let patches: Vec<_> = sent.iter().filter(|(line, _)| line.starts_with("PATCH")).collect();
@@ -339,7 +339,7 @@ async fn a_service_of_somebody_else_stops_the_pass_and_is_named() {
     ));
     let (client, server) = api(expected);
     let context = Arc::new(context(client, FakeBroker::default()));
-    controller::reconcile(Arc::new(cluster), context.clone()).await.unwrap();
+    controller::reconcile(&cluster, context.clone()).await.unwrap();
     drop(context);
     let status = server.await.unwrap().pop().unwrap().1["status"].clone();
     assert_eq!(status["state"], "Invalid");
@@ -353,7 +353,7 @@ async fn a_cluster_that_is_leaving_is_not_touched() {
     leaving.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(noon()));
     let (client, server) = api(Vec::new());
     let context = Arc::new(context(client, FakeBroker::default()));
-    controller::reconcile(Arc::new(leaving), context.clone()).await.unwrap();
+    controller::reconcile(&leaving, context.clone()).await.unwrap();
     drop(context);
     assert!(server.await.unwrap().is_empty());
 }

@@ -11,7 +11,7 @@ use super::kind::Kind;
 use super::view::ClusterView;
 
 /// The finalizer of objects whose data goes with them.
-pub const FINALIZER: &str = "millpond.io/delete-data";
+pub(super) const FINALIZER: &str = "millpond.io/delete-data";
 
 /// Where an object stands, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -283,15 +283,17 @@ fn farewell<K: Kind>(scene: &Scene<'_, K>, object: &K::Object) -> Decision<K::Wi
     let key = ObjectKey::of(object);
     let holds = scene.holders.get(&K::client_name(object)) == Some(&key);
     match scene.view {
-        ClusterView::Missing | ClusterView::Leaving => Decision::Release,
         ClusterView::Present { .. } if goes && holds => Decision::Delete,
-        ClusterView::Present { .. } => Decision::Release,
         // A cluster that has no brokers yet may have a retained volume with the data in it.
         ClusterView::Starting | ClusterView::Paused if goes && holds => Decision::Refuse(Verdict::new(
             ObjectState::Pending,
             "ClusterNotReady",
             format!("waits for BrokerCluster {} to delete the {}", scene.cluster, K::NOUN),
         )),
-        ClusterView::Starting | ClusterView::Paused => Decision::Release,
+        ClusterView::Missing
+        | ClusterView::Leaving
+        | ClusterView::Starting
+        | ClusterView::Paused
+        | ClusterView::Present { .. } => Decision::Release,
     }
 }

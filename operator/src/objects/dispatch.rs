@@ -173,17 +173,21 @@ impl<A: BrokerAdmin> Worker<A> {
     async fn run(mut self) {
         let resync = self.context.settings.resync;
         let mut next_full = Instant::now();
+        let mut due = true;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(GATHER) => {}
             }
             self.news.mark_unchanged();
-            let full = Instant::now() >= next_full;
+            let full = due || Instant::now() >= next_full;
             if full {
                 next_full = Instant::now() + resync;
             }
+            let present = matches!(self.world.snapshot(&self.key).view, ClusterView::Present { .. });
             let retry = self.pass(full).await;
+            // A pass that reached no broker has not told how far consumer groups have come: the next one has to.
+            due = full && (!present || retry.is_some());
             if self.retire() {
                 return;
             }
