@@ -18,6 +18,8 @@
 mod codec;
 mod compose;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod identity;
 mod prepare;
 mod reader;

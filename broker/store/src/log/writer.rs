@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use super::codec::{ALIGN_BYTES, BatchHeader, HEADER_BYTES, RecordHeader};
+use super::codec::{BatchHeader, HEADER_BYTES, RecordHeader};
 use super::compose::Composer;
 use super::error::{AppendError, OpenError, Poisoned, PrepareError, RetainError};
 use super::prepare::{Next, begin_next, is_full};
@@ -259,19 +259,15 @@ impl Log {
     /// Writes at the tail. Of what a full disk refused nothing remains.
     fn hand_over(&self, slices: &[IoSlice<'_>], needed_bytes: u64) -> Result<(), AppendError> {
         let (file, at) = (&self.active.file, self.active.at(self.tail));
-        let poison = |error| self.shared.poison("write", self.active.path(), &error).into();
+        let poison = |error| AppendError::from(self.shared.poison("write", self.active.path(), &error));
         let Err(error) = file.write_at(slices, at) else { return Ok(()) };
         if !is_full(&error) {
             return Err(poison(error));
         }
-        // A part may be there, even all but the padding: without its first bytes it is no batch.
-        match file.write_at(&[IoSlice::new(&[0; ALIGN_BYTES as usize])], at) {
-            Err(error) if !is_full(&error) => Err(poison(error)),
-            Ok(()) | Err(_) => {
-                let free_bytes = self.shared.disk.free_bytes().unwrap_or(0);
-                Err(AppendError::Full { needed_bytes, free_bytes })
-            }
-        }
+        // A part may be there; the room it took is better used by others.
+        file.truncate(at).map_err(poison)?;
+        let free_bytes = self.shared.disk.free_bytes().unwrap_or(0);
+        Err(AppendError::Full { needed_bytes, free_bytes })
     }
 
     /// Lays the batch out in the composer's buffer and assigns positions, offsets and times.

@@ -211,6 +211,50 @@ fn a_lost_write_below_the_proof_is_an_error_and_above_it_the_end() {
 }
 
 #[test]
+fn a_batch_behind_a_cut_never_comes_back() {
+    let disk = SimDisk::new(1);
+    let (mut log, _) = filled(&disk, 2);
+    // As long as the batch that begins an epoch: what follows will lie right behind that one.
+    let lost = Draft::control(Kind::Meta, Bytes::new());
+    disk.fail(Call::Write, 1, Failure::Lost);
+    log.append(&[lost], 1_000).unwrap();
+    let stale = log.append(&[message(1, "stale")], 1_000).unwrap()[0];
+    disk.kill_process();
+    let (log, seen) = open(&disk, Flush::Sync).unwrap();
+    assert_eq!(messages(&seen).len(), 2, "cut before the hole");
+    assert_eq!(log.written().0 + 64, stale.position.0, "an intact old batch is what comes next");
+    drop(log);
+    let (_, seen) = open(&disk, Flush::Sync).unwrap();
+    assert_eq!(messages(&seen).len(), 2);
+}
+
+#[test]
+fn segments_behind_a_cut_are_removed() {
+    let disk = SimDisk::new(1);
+    let (mut log, _) = open(&disk, Flush::Async).unwrap();
+    disk.fail(Call::Write, 1, Failure::Lost);
+    while log.written().0 < 3 * SEGMENT_BYTES {
+        log.append(&[message(1, vec![1; 2_000])], 1_000).unwrap();
+    }
+    disk.kill_process();
+    let (_, seen) = open(&disk, Flush::Async).unwrap();
+    assert_eq!(messages(&seen).len(), 0, "nothing was synced, the first batch is lost");
+    assert_eq!(disk.list("log").unwrap(), ["00000000000000000000.log"]);
+}
+
+#[test]
+fn a_damaged_control_record_is_not_folded() {
+    let disk = SimDisk::new(1);
+    let (log, placed) = filled(&disk, 5);
+    drop(log);
+    let meta = placed[3];
+    assert!(disk.flip_bit("log/00000000000000000000.log", meta.position.0 + 64, 3));
+    let refused = open(&disk, Flush::Sync).err();
+    let batch = Position(placed[2].position.0 - 64);
+    assert!(matches!(refused, Some(OpenError::Corrupt { position, .. }) if position == batch), "{refused:?}");
+}
+
+#[test]
 fn a_missing_segment_or_foreign_bytes_are_refused() {
     let disk = SimDisk::new(1);
     let (log, _) = filled(&disk, 60);
@@ -260,6 +304,9 @@ fn a_batch_that_a_full_disk_cut_short_leaves_no_trace() {
             }
         };
         assert!(matches!(full, AppendError::Full { .. }), "{full}");
+        let start = (log.written().0 - 1) / SEGMENT_BYTES * SEGMENT_BYTES;
+        let length = disk.contents(&format!("log/{start:020}.log")).unwrap().len() as u64;
+        assert!(start + length <= log.written().0, "room is given back");
         log.sync().unwrap();
         if seed % 2 == 0 {
             disk.power_cut(seed);

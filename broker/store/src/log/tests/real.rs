@@ -51,3 +51,16 @@ fn a_log_on_a_real_disk_comes_back_with_readers_syncs_and_preparation_beside_the
         }
     }
 }
+
+#[test]
+fn no_more_than_a_recovery_can_look_through_waits_for_a_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(folder.path()).unwrap());
+    let mut log = Log::open(disk, LogConfig::default(), Replay::default(), 1_000, &mut |_| {}).unwrap();
+    let begun = log.durable();
+    let draft = message(1, vec![1; 4 << 20]);
+    while log.durable() == begun {
+        log.append(std::slice::from_ref(&draft), 1_000).unwrap();
+        assert!(log.written().0 - log.durable().0 <= writer::WINDOW_BYTES);
+    }
+}

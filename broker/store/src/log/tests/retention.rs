@@ -105,6 +105,26 @@ fn a_failed_removal_is_made_up_for_later() {
     log.append(&[message(1, "on")], 1_000).unwrap();
 }
 
+#[test]
+fn the_last_batch_stays_though_its_segment_is_full_covered_and_old() {
+    use crate::disk::sim::{Call, Failure};
+    let disk = SimDisk::new(1);
+    let (mut log, _) = open(&disk, Flush::Sync).unwrap();
+    log.append(&[message(1, vec![1; 9_000])], 1_000).unwrap();
+    // The pad and the next segment's page are written, the batch is not.
+    disk.fail(Call::Write, 3, Failure::Full);
+    let refused = log.append(&[message(1, vec![1; 9_000])], 1_000);
+    assert!(matches!(refused, Err(AppendError::Full { .. })), "{refused:?}");
+    assert!(log.written() > Position(SEGMENT_BYTES));
+    let covered = log.sync().unwrap();
+    let all = Retention { max_age_ms: 0, max_bytes: Some(0) };
+    assert_eq!(log.retain(FOREVER_MS, all, covered).unwrap(), Position(0));
+    drop(log);
+    // Or else nothing would tell the next start which epoch it was.
+    let (log, _) = open_from(&disk, config(Flush::Sync), Replay { covered, tails: Vec::new() }).unwrap();
+    assert_eq!(log.epoch(), Epoch(2));
+}
+
 fn meta() -> Draft {
     Draft::control(Kind::Meta, Bytes::from_static(b"m"))
 }
