@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store::disk::RealDisk;
+use store::disk::real::RealDisk;
 use store::index::{Index, IndexEntry};
 use store::{Offset, Position, QueueId};
 
