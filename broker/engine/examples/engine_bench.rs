@@ -34,6 +34,12 @@ fn cpu_ns() -> u64 {
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
+fn resident_bytes() -> u64 {
+    const PAGE_BYTES: u64 = 4096;
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    PAGE_BYTES * text.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+}
+
 fn measure(what: &str, count: usize, run: impl FnOnce()) {
     let before = cpu_ns();
     run();
@@ -63,7 +69,7 @@ impl Bench {
         let disk = Arc::new(RealDisk::open(dir).unwrap());
         let (group, writer) = Group::open(disk, config, 1_000).unwrap();
         let mut this = Self { group, writer, mailbox: Mailbox::new(), now_ms: 1_000, loaded: 0 };
-        let topics: Vec<_> = ["a", "b", "c"].map(topic).into_iter().collect();
+        let topics: Vec<_> = ["a", "b", "c", "d", "e"].map(topic).into_iter().collect();
         this.group.apply_topics(&topics, Adopt::Always, &this.mailbox).unwrap();
         this.group.apply_consumer_groups(&[readers()], Adopt::Always, &this.mailbox).unwrap();
         this.step();
@@ -90,6 +96,18 @@ impl Bench {
                 ticket.try_outcome().unwrap().unwrap();
             }
         }
+    }
+
+    /// What held messages take, when nobody acks them.
+    fn hold(&mut self, name: &str, max: usize) {
+        self.send(name, 1, 32);
+        let topic = self.group.topic(name).unwrap();
+        let group = self.group.consumer_group("readers").unwrap();
+        let request = Receive { group: &group, topic: &topic, tags: None, max, invisible_ms: 60_000 };
+        let before = resident_bytes();
+        while !self.group.receive(&request, self.now_ms, None).unwrap().deliveries.is_empty() {}
+        let each = (resident_bytes() - before) as f64 / MESSAGES as f64;
+        println!("held, {max:>2} at a time {:>41} {each:.1} B/message", "");
     }
 
     fn receive(&mut self, name: &str, max: usize) -> usize {
@@ -138,6 +156,8 @@ fn main() {
     measure("receive + ack, 32 at a time, of 8 queues", MESSAGES, || count += bench.receive("b", 32));
     measure("receive + ack, 32 at a time, neighbours", MESSAGES, || count += bench.receive("c", 32));
     println!("received {count}, {} of them not in the system's cache", bench.loaded);
+    bench.hold("d", 1);
+    bench.hold("e", 32);
     measure("checkpoint", MESSAGES, || bench.group.checkpoint().unwrap());
     let specs: Vec<_> = (0..10_000).map(|n| topic(&format!("topic-{n}"))).collect();
     measure("apply 10,000 topics of 8 queues (per topic)", 10_000, || {

@@ -27,17 +27,17 @@ impl Group {
         config: GroupConfig,
         now_ms: u64,
     ) -> Result<(Arc<Self>, Writer), OpenError> {
-        let checkpoint = match checkpoint::load(&*disk) {
+        let (checkpoint, is_damaged) = match checkpoint::load(&*disk) {
             // The log may still hold all that it said.
-            Err(CheckpointError::Damaged { .. }) => None,
-            loaded => loaded?,
+            Err(CheckpointError::Damaged { .. }) => (None, true),
+            loaded => (loaded?, false),
         };
         let (state, covered) = restore(&disk, checkpoint.as_ref())?;
         let log = replay(&disk, &config, &state, covered, now_ms)?;
-        if checkpoint.is_none() {
-            if log.head() > Position(0) {
-                return Err(OpenError::NoCheckpoint { head: log.head() });
-            }
+        if checkpoint.is_none() && log.head() > Position(0) {
+            return Err(OpenError::NoCheckpoint { head: log.head() });
+        }
+        if is_damaged {
             checkpoint::forget(&*disk)?;
         }
         state.index.trim(log.head())?;
