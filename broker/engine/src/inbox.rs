@@ -45,6 +45,8 @@ pub struct Submission {
     /// Records to be stored together, in order.
     pub drafts: Vec<Draft>,
     ticket: Arc<Slot>,
+    /// Only held; let go when the outcome is known.
+    waiting: Option<Arc<()>>,
 }
 
 /// The reply to come: a future that completes once the drafts are stored as the log's `flush` asks.
@@ -82,7 +84,7 @@ impl Submission {
     /// A submission and the ticket its sender keeps.
     pub fn new(drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> (Self, Ticket) {
         let slot = Arc::new(Slot { mailbox: Arc::clone(mailbox), state: Mutex::default() });
-        (Self { drafts, ticket: Arc::clone(&slot) }, Ticket { slot })
+        (Self { drafts, ticket: Arc::clone(&slot), waiting: None }, Ticket { slot })
     }
 
     /// Bytes that the drafts hold in memory.
@@ -161,7 +163,18 @@ impl Inbox {
     ///
     /// An over-limit submission is accepted when nothing else waits, so that no size is refused for ever.
     pub fn submit(&self, drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> Result<Ticket, Busy> {
-        let (submission, ticket) = Submission::new(drafts, mailbox);
+        self.submit_watched(drafts, mailbox, None)
+    }
+
+    /// As `submit`; `waiting` is let go once the outcome is known and folded.
+    pub fn submit_watched(
+        &self,
+        drafts: Vec<Draft>,
+        mailbox: &Arc<Mailbox>,
+        waiting: Option<Arc<()>>,
+    ) -> Result<Ticket, Busy> {
+        let (mut submission, ticket) = Submission::new(drafts, mailbox);
+        submission.waiting = waiting;
         let bytes = submission.bytes();
         let mut queue = self.queue.lock();
         if queue.bytes > 0 && queue.bytes + bytes > self.limit_bytes {

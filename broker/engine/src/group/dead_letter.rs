@@ -29,7 +29,8 @@ impl Group {
         let group = self.consumer_group_by_id(receipt.group);
         let group = group.ok_or(LeaseError::UnknownGroup(receipt.group))?;
         let topic = self.topic_of(receipt.queue).ok_or(LeaseError::UnknownQueue(receipt.queue))?;
-        if !self.hold_for_burial(receipt, now_ms)? {
+        let waiting = Arc::new(());
+        if !self.hold_for_burial(receipt, now_ms, &waiting)? {
             return Ok(Ticket::stored(mailbox));
         }
         let mut entries = Vec::new();
@@ -39,7 +40,7 @@ impl Group {
         };
         let letter = self.letter(&topic, entry, receipt.attempt, now_ms)?;
         let cell = Cell { group: group.id, queue: receipt.queue, base: receipt.offset, mask: 1 };
-        Ok(self.submit_letters(&group, vec![letter], &cell, mailbox)?)
+        Ok(self.submit_letters(&group, vec![letter], &cell, mailbox, waiting)?)
     }
 
     /// As `dead_letter`, for the messages of a grant whose attempts are used up.
@@ -51,11 +52,12 @@ impl Group {
         now_ms: u64,
         received: &mut Received,
     ) {
+        let waiting = Arc::new(());
         {
             let mut reading = request.topic.state.lock();
             if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
                 for entry in entries {
-                    deliveries.set_aside(entry.offset, granted.grant.serial);
+                    deliveries.set_aside(entry.offset, granted.grant.serial, Arc::downgrade(&waiting));
                 }
             }
         }
@@ -74,7 +76,7 @@ impl Group {
                 }
             };
             if !letters.is_empty() && bytes + letter.bytes() > most_bytes {
-                self.submit_burial(request, std::mem::take(&mut letters), &done);
+                self.submit_burial(request, std::mem::take(&mut letters), &done, &waiting);
                 (done, bytes) = (none, 0);
             }
             bytes += letter.bytes();
@@ -82,17 +84,17 @@ impl Group {
             done.mask |= 1 << (entry.offset.0 - granted.grant.base.0);
         }
         if !letters.is_empty() {
-            self.submit_burial(request, letters, &done);
+            self.submit_burial(request, letters, &done, &waiting);
         }
     }
 
-    fn submit_burial(&self, request: &Receive<'_>, letters: Vec<Draft>, done: &Cell) {
+    fn submit_burial(&self, request: &Receive<'_>, letters: Vec<Draft>, done: &Cell, waiting: &Arc<()>) {
         // If the log is busy they stay held, and are tried again when the lease ends.
-        let _ = self.submit_letters(request.group, letters, done, &self.nobody);
+        let _ = self.submit_letters(request.group, letters, done, &self.nobody, Arc::clone(waiting));
     }
 
     /// Keeps others from the message while it is moved; false if it is done already.
-    fn hold_for_burial(&self, receipt: &Receipt, now_ms: u64) -> Result<bool, LeaseError> {
+    fn hold_for_burial(&self, receipt: &Receipt, now_ms: u64, waiting: &Arc<()>) -> Result<bool, LeaseError> {
         let epoch = self.epoch();
         let until_ms = now_ms.saturating_add(HOLD_MS);
         let held = self.with_deliveries(receipt, |_, deliveries, tail| {
@@ -102,7 +104,7 @@ impl Group {
                 deliveries.extend(receipt, epoch, tail, until_ms, now_ms)?
             };
             if let Some(held) = &held {
-                deliveries.set_aside(held.offset, held.serial);
+                deliveries.set_aside(held.offset, held.serial, Arc::downgrade(waiting));
             }
             Ok(held)
         })?;
@@ -162,6 +164,7 @@ impl Group {
         mut letters: Vec<Draft>,
         done: &Cell,
         mailbox: &Arc<Mailbox>,
+        waiting: Arc<()>,
     ) -> Result<Ticket, Busy> {
         let (queue, mut submission) = self.dead_letter_queue(group);
         for letter in &mut letters {
@@ -169,7 +172,7 @@ impl Group {
         }
         submission.append(&mut letters);
         submission.extend(ack_drafts(std::slice::from_ref(done)));
-        self.inbox.submit(submission, mailbox)
+        self.inbox.submit_watched(submission, mailbox, Some(waiting))
     }
 
     /// The queue of the group's dead letter topic, and the records that make the topic if there is none.

@@ -1,6 +1,7 @@
 //! One consumer group's deliveries from one queue.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Weak;
 
 use store::{Epoch, Offset};
 
@@ -10,6 +11,9 @@ use super::{LeaseError, Receipt};
 
 /// Leases of one queue at a time; a group that holds so many and acks none gets nothing more.
 const LEASES_MAX: usize = 1 << 20;
+
+/// A lease that ends while its message's dead letter is on its way goes on for so long.
+const LEAVING_MS: u64 = 1000;
 
 /// See the module's picture.
 #[derive(Debug, Default)]
@@ -22,8 +26,8 @@ pub(crate) struct Deliveries {
     /// The open ones that somebody holds, by serial.
     pub(super) leases: BTreeMap<u32, Lease>,
     dues: BTreeSet<(u64, u32)>,
-    /// Offsets on their way to the dead letter topic, with the lease that guards them.
-    leaving: BTreeMap<Offset, u32>,
+    /// Offsets on their way to the dead letter topic: the lease that guards them, and what is gone once it is settled.
+    leaving: BTreeMap<Offset, (u32, Weak<()>)>,
     serial: u32,
 }
 
@@ -187,8 +191,9 @@ impl Deliveries {
     }
 
     /// Remembers the lease of a message on its way to the dead letter topic, so that `fold_acks` need not search it.
-    pub(crate) fn set_aside(&mut self, offset: Offset, serial: u32) {
-        self.leaving.insert(offset, serial);
+    /// It stays held as long as `waiting` is there: two letters would be one too many.
+    pub(crate) fn set_aside(&mut self, offset: Offset, serial: u32, waiting: Weak<()>) {
+        self.leaving.insert(offset, (serial, waiting));
     }
 
     /// Marks offsets of a grant done that need no delivery (filtered, trimmed, not readable).
@@ -214,11 +219,24 @@ impl Deliveries {
             }
             self.dues.pop_first();
             if let Some(lease) = self.leases.remove(&serial) {
-                self.make_ready(lease.base, lease.mask, lease.attempt);
-                any = true;
+                let mask = self.leaving_of(&lease);
+                if mask != 0 {
+                    let due_ms = now_ms.saturating_add(LEAVING_MS);
+                    self.dues.insert((due_ms, serial));
+                    self.leases.insert(serial, Lease { mask, due_ms, ..lease });
+                }
+                self.make_ready(lease.base, lease.mask & !mask, lease.attempt);
+                any |= lease.mask != mask;
             }
         }
         any
+    }
+
+    /// The offsets of a lease whose dead letters wait to be stored.
+    fn leaving_of(&self, lease: &Lease) -> u64 {
+        let leaving = self.leaving.range(lease.base..Offset(lease.base.0.saturating_add(WIDTH)));
+        let waiting = leaving.filter(|(_, (_, waiting))| waiting.strong_count() > 0);
+        waiting.fold(0, |mask, (offset, _)| mask | 1 << (offset.0 - lease.base.0)) & lease.mask
     }
 
     /// Forgets what lies below `oldest`: those messages are gone.
@@ -343,7 +361,7 @@ impl Deliveries {
     }
 
     fn finish_held(&mut self, offset: Offset) {
-        let guard = self.leaving.remove(&offset);
+        let guard = self.leaving.remove(&offset).map(|(serial, _)| serial);
         let guard = guard.filter(|serial| self.leases.get(serial).is_some_and(|lease| lease.holds(offset)));
         let serial = guard
             .or_else(|| self.leases.iter().find(|(_, lease)| lease.holds(offset)).map(|(&serial, _)| serial));

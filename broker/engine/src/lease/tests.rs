@@ -275,7 +275,7 @@ impl Run {
 
     fn dead_letter(&mut self, receipt: Receipt) {
         if let Some(receipt) = self.extend(receipt, 25) {
-            self.real.set_aside(receipt.offset, receipt.serial);
+            self.real.set_aside(receipt.offset, receipt.serial, std::sync::Weak::new());
             self.real.fold_acks(receipt.offset, 1);
             self.model.fates[receipt.offset.0 as usize] = Fate::Done;
             self.log.push(Logged::Acks(receipt.offset, 1));
