@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::catalog::{Adopt, ApplyOutcome, ConsumerGroupSpec};
-use engine::group::Group;
+use engine::group::{Group, OpenError};
 use engine::inbox::StoreError;
 use engine::writer::Step;
 use store::log::Placed;
@@ -45,7 +45,10 @@ impl World {
             self.trace.note(format_args!("{error}"));
             return self.restart();
         }
-        let written = self.broker.group.log_state().written;
+        let state = self.broker.group.log_state();
+        let written = state.written;
+        // On a full disk a part of a batch may be refused while another one is written.
+        self.was_full |= state.disk_full;
         let acks_written = written > before && !self.was_full && matches!(stepped, Ok(Step::Wrote));
         self.has_unrecorded &= self.was_full;
         self.was_full = false;
@@ -59,6 +62,7 @@ impl World {
         self.restarts += 1;
         self.go_down(power_lost);
         if !self.random.one_in(3) && !self.checkpoint_knows_more {
+            self.trace.note(format_args!("compare"));
             checkpoints_change_nothing(&self.disk, &self.config, self.now_ms)?;
         }
         let mut power_lost = power_lost;
@@ -79,6 +83,8 @@ impl World {
                     power_lost = true;
                     self.go_down(true);
                 }
+                // Somebody has to make room for a start.
+                Err(OpenError::Log(store::log::OpenError::Full { .. })) => self.free_disk(),
                 Err(error) => return Err(format!("start: {error}")),
             }
         }

@@ -181,7 +181,7 @@ impl World {
     }
 
     /// A message that cannot be read is fine only if retention took it, or the disk just crashed.
-    fn bear(&mut self, error: &ReadError) -> Result<(), String> {
+    pub(crate) fn bear(&mut self, error: &ReadError) -> Result<(), String> {
         match error {
             ReadError::Trimmed { .. } => self.bear_trimmed(&error.to_string()),
             ReadError::Corrupt { .. } | ReadError::OutOfRange { .. } | ReadError::Io { .. } => {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, DEAD_LETTER_PREFIX, RetryPolicy};
-use engine::group::Receive;
+use engine::group::{Delivery, Group, Receive};
+use store::log::ReadError;
 
 use crate::clients::message_of;
 use crate::event::Event;
@@ -121,22 +122,41 @@ impl World {
             let request =
                 Receive { group: &auditor, topic: &topic, tags: None, max: 50, invisible_ms: 1 << 40 };
             let received = group.receive(&request, self.now_ms, None).map_err(|error| error.to_string())?;
-            if let Some(error) = received.corrupt.first() {
-                return Err(format!("audit: {error}"));
+            for error in &received.corrupt {
+                self.bear(error)?;
+                if given_up_by.is_some() {
+                    self.tell(Event::Vanished { queue: topic.queues[0] })?;
+                }
             }
             if received.deliveries.is_empty() {
                 return Ok(());
             }
-            for mut delivery in received.deliveries {
-                group.load(&mut delivery).map_err(|error| format!("audit: {error}"))?;
-                let message = message_of(&delivery)?;
-                let origin = delivery.origin.as_ref().map(|origin| &origin.topic);
-                if origin.is_some() != given_up_by.is_some() {
-                    return Err(format!("message {message} in {name} comes from {origin:?}"));
-                }
-                let (queue, offset) = (delivery.receipt.queue, delivery.offset);
-                self.tell(Event::Found { queue, offset, message, given_up_by })?;
+            for delivery in received.deliveries {
+                self.count(&group, delivery, given_up_by)?;
             }
         }
+    }
+
+    fn count(
+        &mut self,
+        group: &Group,
+        delivery: Delivery,
+        given_up_by: Option<usize>,
+    ) -> Result<(), String> {
+        let mut delivery = delivery;
+        let (queue, offset) = (delivery.receipt.queue, delivery.offset);
+        match group.load(&mut delivery) {
+            Ok(()) => {}
+            Err(ReadError::Trimmed { .. }) if given_up_by.is_some() => {
+                return self.tell(Event::Vanished { queue });
+            }
+            Err(error) => return Err(format!("audit: {error}")),
+        }
+        let message = message_of(&delivery)?;
+        let origin = delivery.origin.as_ref().map(|origin| &origin.topic);
+        if origin.is_some() != given_up_by.is_some() {
+            return Err(format!("message {message} at {offset} of queue {queue} comes from {origin:?}"));
+        }
+        self.tell(Event::Found { queue, offset, message, given_up_by })
     }
 }

@@ -78,6 +78,11 @@ pub enum Event {
         /// In a dead letter topic: number of the consumer group that gave it up.
         given_up_by: Option<usize>,
     },
+    /// At the end, a dead letter was found whose message retention has taken.
+    Vanished {
+        /// The queue of the dead letter.
+        queue: QueueId,
+    },
     /// At the end, what a queue says of itself.
     Range {
         /// The queue.

@@ -33,6 +33,7 @@ impl Holders {
             Event::Stored { .. }
             | Event::Stepped { .. }
             | Event::Found { .. }
+            | Event::Vanished { .. }
             | Event::Range { .. }
             | Event::Ended { .. } => {}
         }

@@ -36,6 +36,7 @@ impl Attempts {
             | Event::Acked { .. }
             | Event::Stepped { .. }
             | Event::Found { .. }
+            | Event::Vanished { .. }
             | Event::Range { .. }
             | Event::Ended { .. } => {}
         }

@@ -13,6 +13,8 @@ pub(crate) fn checkpoints_change_nothing(
     now_ms: u64,
 ) -> Result<(), String> {
     let (with, without) = (disk.fork(), disk.fork());
+    with.set_capacity_bytes(None);
+    without.set_capacity_bytes(None);
     let open = |disk: &SimDisk| Group::open(Arc::new(disk.clone()), config.clone(), now_ms);
     let (with, _writer) = open(&with).map_err(|error| format!("start from a checkpoint: {error}"))?;
     if with.log_state().head.0 > 0 {

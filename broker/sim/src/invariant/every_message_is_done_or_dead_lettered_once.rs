@@ -55,6 +55,7 @@ impl Fates {
             | Event::Released { .. }
             | Event::Stepped { .. }
             | Event::Restarted { .. }
+            | Event::Vanished { .. }
             | Event::Range { .. } => {}
         }
         Ok(())

@@ -44,6 +44,7 @@ impl Stored {
             | Event::Acked { .. }
             | Event::Stepped { .. }
             | Event::Restarted { .. }
+            | Event::Vanished { .. }
             | Event::Range { .. } => {}
         }
         Ok(())
