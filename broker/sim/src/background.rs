@@ -8,8 +8,12 @@ use crate::world::World;
 impl World {
     /// Some background work; its failures must be harmless.
     pub(crate) fn work(&mut self) -> Result<(), String> {
-        match self.pick(0, 5) {
+        match self.pick(0, 6) {
             0 | 1 => return self.checkpoint(),
+            5 => {
+                let done = self.broker.group.flush_index().map_err(|error| error.to_string());
+                self.trace.note(format_args!("flush index: {done:?}"));
+            }
             2 => {
                 let done = self.broker.group.sync().map_err(|error| error.to_string());
                 self.trace.note(format_args!("sync: {done:?}"));

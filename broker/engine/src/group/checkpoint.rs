@@ -25,6 +25,11 @@ impl Group {
         published.saturating_sub(covered) > REPLAY_BYTES_MAX || self.state.index.wants_flush()
     }
 
+    /// Moves the index entries that are only in memory to the disk; `checkpoint` does so by itself once there are many.
+    pub fn flush_index(&self) -> Result<(), CheckpointError> {
+        Ok(self.state.index.flush()?)
+    }
+
     /// Writes a checkpoint, so that the next start replays only what comes after it. Background thread; not twice at
     /// a time.
     pub fn checkpoint(&self) -> Result<(), CheckpointError> {
