@@ -14,6 +14,7 @@
 
 mod deliveries;
 mod error;
+mod held;
 mod mask;
 mod ready;
 mod state;

@@ -5,6 +5,7 @@ use std::sync::Weak;
 
 use store::{Epoch, Offset};
 
+use super::held::{Lease, contains};
 use super::mask::{WIDTH, blocks, low_bits, place, range_blocks};
 use super::ready::Ready;
 use super::{LeaseError, Receipt};
@@ -29,15 +30,6 @@ pub(crate) struct Deliveries {
     /// Offsets on their way to the dead letter topic: the lease that guards them, and what is gone once it is settled.
     leaving: BTreeMap<Offset, (u32, Weak<()>)>,
     serial: u32,
-}
-
-/// Neighbours that were handed out together and end together.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lease {
-    pub(super) base: Offset,
-    pub(super) mask: u64,
-    due_ms: u64,
-    pub(super) attempt: u16,
 }
 
 /// What a grant handed out: one lease.
@@ -79,7 +71,7 @@ impl Deliveries {
 
     /// Offsets that somebody holds; those whose time is over count until they are asked for.
     pub(crate) fn held(&self) -> u64 {
-        self.leases.values().map(|lease| u64::from(lease.mask.count_ones())).sum()
+        self.leases.values().map(|lease| u64::from(lease.mask().count_ones())).sum()
     }
 
     /// Offsets below `next` that are not done.
@@ -110,7 +102,7 @@ impl Deliveries {
             None => self.take_new(u64::from(count), tail)?,
         };
         let attempt = attempts.saturating_add(1);
-        let serial = self.hold(Lease { base, mask, due_ms, attempt });
+        let serial = self.hold(Lease::new(base, mask, due_ms, attempt));
         Some(Grant { base, mask, serial, attempt, due_ms })
     }
 
@@ -151,11 +143,10 @@ impl Deliveries {
             }
             Claim::Unheld => self.take_unheld(receipt.offset).max(receipt.attempt),
         };
-        let lease = Lease { base: receipt.offset, mask: 1, due_ms, attempt };
         let serial = if due_ms > now_ms {
-            self.hold(lease)
+            self.hold(Lease::new(receipt.offset, 1, due_ms, attempt))
         } else {
-            self.make_ready(lease.base, lease.mask, attempt);
+            self.make_ready(receipt.offset, 1, attempt);
             self.fresh_serial()
         };
         Ok(Some(Receipt { attempt, serial, due_ms, epoch, ..*receipt }))
@@ -180,10 +171,10 @@ impl Deliveries {
                 let Some(lease) = self.leases.get_mut(&receipt.serial) else {
                     return Err(LeaseError::Expired);
                 };
-                if lease.due_ms < until_ms {
-                    self.dues.remove(&(lease.due_ms, receipt.serial));
-                    lease.due_ms = until_ms;
-                    self.dues.insert((until_ms, receipt.serial));
+                if lease.due_ms() < until_ms {
+                    self.dues.remove(&(lease.due_ms(), receipt.serial));
+                    lease.prolong(until_ms);
+                    self.dues.insert((lease.due_ms(), receipt.serial));
                 }
                 Ok(true)
             }
@@ -219,14 +210,14 @@ impl Deliveries {
             }
             self.dues.pop_first();
             if let Some(lease) = self.leases.remove(&serial) {
-                let mask = self.leaving_of(&lease);
+                let (base, attempt, mask) = (lease.base(), lease.attempt(), self.leaving_of(&lease));
                 if mask != 0 {
                     let due_ms = now_ms.saturating_add(LEAVING_MS);
                     self.dues.insert((due_ms, serial));
-                    self.leases.insert(serial, Lease { mask, due_ms, ..lease });
+                    self.leases.insert(serial, Lease::new(base, mask, due_ms, attempt));
                 }
-                self.make_ready(lease.base, lease.mask & !mask, lease.attempt);
-                any |= lease.mask != mask;
+                self.make_ready(base, lease.mask() & !mask, attempt);
+                any |= lease.mask() != mask;
             }
         }
         any
@@ -234,9 +225,10 @@ impl Deliveries {
 
     /// The offsets of a lease whose dead letters wait to be stored.
     fn leaving_of(&self, lease: &Lease) -> u64 {
-        let leaving = self.leaving.range(lease.base..Offset(lease.base.0.saturating_add(WIDTH)));
+        let base = lease.base();
+        let leaving = self.leaving.range(base..Offset(base.0.saturating_add(WIDTH)));
         let waiting = leaving.filter(|(_, (_, waiting))| waiting.strong_count() > 0);
-        waiting.fold(0, |mask, (offset, _)| mask | 1 << (offset.0 - lease.base.0)) & lease.mask
+        waiting.fold(0, |mask, (offset, _)| mask | 1 << (offset.0 - base.0)) & lease.mask()
     }
 
     /// Forgets what lies below `oldest`: those messages are gone.
@@ -244,10 +236,10 @@ impl Deliveries {
         if self.floor() >= oldest {
             return;
         }
-        let holds_gone = |&(_, lease): &(&u32, &Lease)| lease.base < oldest;
+        let holds_gone = |&(_, lease): &(&u32, &Lease)| lease.base() < oldest;
         let serials: Vec<u32> = self.leases.iter().filter(holds_gone).map(|(&serial, _)| serial).collect();
         for serial in serials {
-            let base = self.leases[&serial].base;
+            let base = self.leases[&serial].base();
             self.remove_mask(serial, low_bits(oldest.0 - base.0));
         }
         while let Some((&block, &mask)) = self.open.first_key_value() {
@@ -301,9 +293,9 @@ impl Deliveries {
         if receipt.epoch == epoch
             && let Some(lease) = self.leases.get(&receipt.serial)
             && lease.holds(offset)
-            && lease.attempt == receipt.attempt
+            && lease.attempt() == receipt.attempt
         {
-            return if lease.due_ms > now_ms { Ok(Claim::Held) } else { Err(LeaseError::Expired) };
+            return if lease.due_ms() > now_ms { Ok(Claim::Held) } else { Err(LeaseError::Expired) };
         }
         let (block, bit) = place(offset);
         let is_open = offset >= self.next || self.open.get(&block).is_some_and(|mask| mask & bit != 0);
@@ -328,7 +320,7 @@ impl Deliveries {
     fn hold(&mut self, lease: Lease) -> u32 {
         let serial = self.fresh_serial();
         self.leases.insert(serial, lease);
-        self.dues.insert((lease.due_ms, serial));
+        self.dues.insert((lease.due_ms(), serial));
         serial
     }
 
@@ -344,17 +336,16 @@ impl Deliveries {
 
     fn remove_held(&mut self, serial: u32, offset: Offset) {
         if let Some(lease) = self.leases.get(&serial) {
-            self.remove_mask(serial, 1 << (offset.0 - lease.base.0));
+            self.remove_mask(serial, 1 << (offset.0 - lease.base().0));
         }
     }
 
     /// Takes offsets out of a lease; returns those that were in it. An empty lease goes.
     fn remove_mask(&mut self, serial: u32, mask: u64) -> u64 {
         let Some(lease) = self.leases.get_mut(&serial) else { return 0 };
-        let removed = lease.mask & mask;
-        lease.mask &= !mask;
-        if lease.mask == 0 {
-            self.dues.remove(&(lease.due_ms, serial));
+        let removed = lease.remove(mask);
+        if lease.mask() == 0 {
+            self.dues.remove(&(lease.due_ms(), serial));
             self.leases.remove(&serial);
         }
         removed
@@ -387,14 +378,4 @@ impl Deliveries {
             }
         }
     }
-}
-
-impl Lease {
-    fn holds(&self, offset: Offset) -> bool {
-        contains(self.base, self.mask, offset)
-    }
-}
-
-fn contains(base: Offset, mask: u64, offset: Offset) -> bool {
-    offset.0.checked_sub(base.0).is_some_and(|bit| bit < WIDTH && mask >> bit & 1 != 0)
 }

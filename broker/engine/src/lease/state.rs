@@ -51,8 +51,8 @@ impl Deliveries {
             add(block, attempts, mask);
         }
         for lease in self.leases.values() {
-            for (block, mask) in blocks(lease.base, lease.mask) {
-                add(block, lease.attempt, mask);
+            for (block, mask) in blocks(lease.base(), lease.mask()) {
+                add(block, lease.attempt(), mask);
             }
         }
         let next = lower(self.next, &mut masks);
