@@ -27,7 +27,8 @@ impl World {
             }
             _ => {
                 let done = self.broker.writer.retain(self.now_ms).map_err(|error| error.to_string());
-                self.trace.note(format_args!("retain: {done:?}, head {}", self.broker.group.log_state().head));
+                self.trace
+                    .note(format_args!("retain: {done:?}, head {}", self.broker.group.log_state().head));
             }
         }
         Ok(())
@@ -54,8 +55,9 @@ impl World {
             }
             2 | 3 => return self.restart(),
             4 => {
-                let call = [Call::Write, Call::Sync, Call::Create, Call::Rename, Call::Allocate, Call::SyncDir]
-                    [self.pick(0, 6) as usize];
+                let call =
+                    [Call::Write, Call::Sync, Call::Create, Call::Rename, Call::Allocate, Call::SyncDir]
+                        [self.pick(0, 6) as usize];
                 let failure = if self.random.one_in(2) { Failure::Io } else { Failure::Full };
                 let nth = self.pick(1, 10);
                 self.trace.note(format_args!("{call:?} {nth} will fail: {failure:?}"));

@@ -75,6 +75,7 @@ impl World {
                 Ok((group, writer)) => {
                     self.broker = Broker { group, writer };
                     self.awaited.clear();
+                    self.pollers.clear();
                     self.has_unrecorded = false;
                     self.tell(Event::Restarted { power_lost, durable })?;
                     return self.set_up();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::group::{DeadLetterError, Delivery, Group, Receive};
 use engine::lease::LeaseError;
+use engine::waiter::Waiter;
 use store::QueueId;
 use store::log::{Draft, Encoding, Kind, ReadError, crc32};
 
@@ -27,7 +28,14 @@ impl World {
     }
 
     /// A consumer asks for messages; returns how many it got.
-    pub(crate) fn receive(&mut self, reader: usize, topic: &str, max: usize, invisible_ms: u64) -> Result<usize, String> {
+    pub(crate) fn receive(
+        &mut self,
+        reader: usize,
+        topic: &str,
+        max: usize,
+        invisible_ms: u64,
+        waiter: Option<&Arc<Waiter>>,
+    ) -> Result<usize, String> {
         let group = Arc::clone(&self.broker.group);
         let name = &self.readers[reader].spec.name;
         let (Some(consumer_group), Some(topic)) = (group.consumer_group(name), group.topic(topic)) else {
@@ -37,7 +45,7 @@ impl World {
         self.has_unrecorded = true;
         let request =
             Receive { group: &consumer_group, topic: &topic, tags: tags.as_deref(), max, invisible_ms };
-        let received = match group.receive(&request, self.now_ms, None) {
+        let received = match group.receive(&request, self.now_ms, waiter) {
             Ok(received) => received,
             Err(error) => return self.unless_crashed(&format!("receive: {error}")).map(|()| 0),
         };
@@ -171,7 +179,9 @@ impl World {
         match error {
             LeaseError::Expired | LeaseError::Superseded => Ok(()),
             // After a power cut a receipt may be of a message that is gone.
-            LeaseError::NotDelivered(_) | LeaseError::UnknownQueue(_) | LeaseError::UnknownGroup(_) if !is_fresh => {
+            LeaseError::NotDelivered(_) | LeaseError::UnknownQueue(_) | LeaseError::UnknownGroup(_)
+                if !is_fresh =>
+            {
                 Ok(())
             }
             LeaseError::NotDelivered(_) | LeaseError::UnknownQueue(_) | LeaseError::UnknownGroup(_) => {

@@ -44,7 +44,7 @@ impl World {
             let mut found = 0;
             for reader in 0..self.readers.len() {
                 for topic in self.topics.clone() {
-                    found += self.receive(reader, &topic.name, 64, INVISIBLE_MS)?;
+                    found += self.receive(reader, &topic.name, 64, INVISIBLE_MS, None)?;
                 }
                 if self.readers[reader].acks {
                     for holding in std::mem::take(&mut self.holdings) {
@@ -80,7 +80,8 @@ impl World {
         for reader in &self.readers {
             let Some(consumer_group) = group.consumer_group(&reader.spec.name) else { continue };
             let progress = group.progress(&consumer_group).into_iter();
-            let behind = progress.filter(|progress| progress.lag > 0 && !progress.topic.starts_with(DEAD_LETTER_PREFIX));
+            let behind = progress
+                .filter(|progress| progress.lag > 0 && !progress.topic.starts_with(DEAD_LETTER_PREFIX));
             lagging.extend(behind.map(|progress| format!("{}: {progress:?}", reader.spec.name)));
         }
         lagging
@@ -137,12 +138,7 @@ impl World {
         }
     }
 
-    fn count(
-        &mut self,
-        group: &Group,
-        delivery: Delivery,
-        given_up_by: Option<usize>,
-    ) -> Result<(), String> {
+    fn count(&mut self, group: &Group, delivery: Delivery, given_up_by: Option<usize>) -> Result<(), String> {
         let mut delivery = delivery;
         let (queue, offset) = (delivery.receipt.queue, delivery.offset);
         match group.load(&mut delivery) {

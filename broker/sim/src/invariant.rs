@@ -6,6 +6,7 @@ mod checkpoints_change_nothing;
 mod done_messages_stay_done;
 mod every_message_is_done_or_dead_lettered_once;
 mod no_acknowledged_message_is_lost;
+mod no_wake_is_lost;
 mod offsets_of_a_queue_are_dense;
 
 use store::log::Flush;
@@ -14,6 +15,7 @@ use crate::event::Event;
 use crate::world::Reader;
 
 pub(crate) use checkpoints_change_nothing::checkpoints_change_nothing;
+pub(crate) use no_wake_is_lost::no_wake_is_lost;
 
 /// All invariants that watch events.
 pub(crate) struct Invariants {

@@ -17,6 +17,7 @@ mod clients;
 mod ending;
 pub mod event;
 mod invariant;
+mod pollers;
 mod story;
 mod trace;
 mod world;

@@ -1,5 +1,6 @@
 //! What happens, by seed.
 
+use crate::invariant::no_wake_is_lost;
 use crate::world::World;
 
 /// Trouble lasts so many steps.
@@ -49,14 +50,14 @@ fn play(world: &mut World) -> Result<(), String> {
     // Some stories are calm, others are not.
     let trouble_in = 8 << world.random.below(6);
     for _ in 0..STEPS {
-        match world.pick(0, 20) {
+        match world.pick(0, 22) {
             0..4 => world.send(),
             4..9 => world.step()?,
             9..13 => receive(world)?,
             13..17 => world.use_holding()?,
             17 => pass_time(world),
             18 => world.work()?,
-            _ => {}
+            19.. => wait(world)?,
         }
         if world.random.below(trouble_in) == 0 {
             world.trouble()?;
@@ -69,12 +70,24 @@ fn play(world: &mut World) -> Result<(), String> {
 }
 
 fn receive(world: &mut World) -> Result<(), String> {
-    let reader = world.pick(0, world.readers.len() as u64) as usize;
-    let topic = world.pick(0, world.topics.len() as u64) as usize;
-    let topic = world.topics[topic].name.clone();
+    let (reader, topic) = world.pick_reading();
     let max = world.pick(1, 33) as usize;
     let invisible_ms = world.pick(1, 60_000);
-    world.receive(reader, &topic, max, invisible_ms).map(drop)
+    world.receive(reader, &topic, max, invisible_ms, None).map(drop)
+}
+
+fn wait(world: &mut World) -> Result<(), String> {
+    match world.pick(0, 4) {
+        0 => world.begin_to_wait(),
+        1 => {
+            world.stop_waiting();
+            Ok(())
+        }
+        _ => {
+            world.step()?;
+            if world.disk.has_crashed() { Ok(()) } else { no_wake_is_lost(world) }
+        }
+    }
 }
 
 fn pass_time(world: &mut World) {

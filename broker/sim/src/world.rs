@@ -13,6 +13,7 @@ use store::log::{Flush, LogConfig, Retention};
 
 use crate::event::Event;
 use crate::invariant::Invariants;
+use crate::pollers::Poller;
 use crate::trace::Trace;
 
 pub(crate) const START_MS: u64 = 1_700_000_000_000;
@@ -64,6 +65,7 @@ pub(crate) struct World {
     pub(crate) readers: Vec<Reader>,
     pub(crate) awaited: Vec<(Ticket, Awaited)>,
     pub(crate) holdings: Vec<Holding>,
+    pub(crate) pollers: Vec<Poller>,
     pub(crate) next_message: u64,
     /// Something refused for want of room since the last clean step.
     pub(crate) was_full: bool,
@@ -98,6 +100,7 @@ impl World {
             readers,
             awaited: Vec::new(),
             holdings: Vec::new(),
+            pollers: Vec::new(),
             next_message: 0,
             was_full: false,
             has_unrecorded: false,
@@ -117,6 +120,13 @@ impl World {
         self.events += 1;
         self.trace.note(format_args!("{} {event:?}", self.now_ms - START_MS));
         self.invariants.observe(&event)
+    }
+
+    /// A consumer group and a topic.
+    pub(crate) fn pick_reading(&mut self) -> (usize, String) {
+        let reader = self.pick(0, self.readers.len() as u64) as usize;
+        let topic = self.pick(0, self.topics.len() as u64) as usize;
+        (reader, self.topics[topic].name.clone())
     }
 
     /// A number from `least` to below `end`.

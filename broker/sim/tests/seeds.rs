@@ -14,7 +14,8 @@ fn promises_hold_in_every_story() {
 #[test]
 fn the_same_seed_tells_the_same_story() {
     for seed in 0..5 {
-        let told = [sim::run(seed, LINES), sim::run(seed, LINES)].map(|told| told.map_err(|failure| failure.why));
+        let told =
+            [sim::run(seed, LINES), sim::run(seed, LINES)].map(|told| told.map_err(|failure| failure.why));
         assert_eq!(told[0], told[1], "seed {seed}");
     }
     let traces: std::collections::BTreeSet<_> =

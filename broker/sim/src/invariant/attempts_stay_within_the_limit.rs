@@ -22,10 +22,14 @@ impl Attempts {
                 let limit = self.limits[reader];
                 let last = self.last.insert((reader, message), attempt);
                 if u32::from(attempt) > limit || attempt == 0 {
-                    return Err(format!("message {message}: attempt {attempt} for reader {reader}, limit {limit}"));
+                    return Err(format!(
+                        "message {message}: attempt {attempt} for reader {reader}, limit {limit}"
+                    ));
                 }
                 if let Some(last) = last.filter(|last| *last >= attempt) {
-                    return Err(format!("message {message}: attempt {attempt} after {last} for reader {reader}"));
+                    return Err(format!(
+                        "message {message}: attempt {attempt} after {last} for reader {reader}"
+                    ));
                 }
             }
             // First deliveries are not recorded, later ones ride in the next batch: some are forgotten.

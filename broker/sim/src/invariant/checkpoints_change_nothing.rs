@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use engine::group::{Group, GroupConfig};
-use store::disk::sim::SimDisk;
 use store::checkpoint;
+use store::disk::sim::SimDisk;
 
 /// Opens two copies of the disk, one without its checkpoints, and compares.
 pub(crate) fn checkpoints_change_nothing(
@@ -37,7 +37,9 @@ fn seen(group: &Group) -> Vec<String> {
     let mut facts = Vec::new();
     for topic in group.topics() {
         facts.push(format!("topic {} {:?} {:?}", topic.id, topic.spec, topic.queues));
-        facts.extend(topic.queues.iter().map(|queue| format!("queue {queue} {:?}", group.queue_range(*queue))));
+        facts.extend(
+            topic.queues.iter().map(|queue| format!("queue {queue} {:?}", group.queue_range(*queue))),
+        );
     }
     for consumer_group in group.consumer_groups() {
         facts.push(format!("consumer group {} {:?}", consumer_group.id, consumer_group.spec));

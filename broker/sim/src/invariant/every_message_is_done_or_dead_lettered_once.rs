@@ -32,7 +32,9 @@ impl Fates {
         match *event {
             Event::Delivered { reader, message, .. } => {
                 if !self.wants(reader, message) {
-                    return Err(format!("reader {reader} got message {message}, whose tag it did not ask for"));
+                    return Err(format!(
+                        "reader {reader} got message {message}, whose tag it did not ask for"
+                    ));
                 }
                 self.delivered.insert((reader, message));
             }

@@ -20,10 +20,14 @@ impl Queues {
         match event {
             Event::Found { queue, offset, message, given_up_by } => {
                 if !self.found.entry(*queue).or_default().insert(*offset) {
-                    return Err(format!("offset {offset} of queue {queue} was delivered twice to one reader"));
+                    return Err(format!(
+                        "offset {offset} of queue {queue} was delivered twice to one reader"
+                    ));
                 }
                 if !self.messages.insert((*given_up_by, *message)) {
-                    return Err(format!("message {message} is stored twice, again at {offset} of queue {queue}"));
+                    return Err(format!(
+                        "message {message} is stored twice, again at {offset} of queue {queue}"
+                    ));
                 }
             }
             Event::Vanished { queue } => *self.vanished.entry(*queue).or_default() += 1,
