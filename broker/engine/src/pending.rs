@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use store::log::Draft;
 
 use crate::catalog::{self, Change, Start, What};
-use crate::records::{Cell, ack_drafts, attempt_drafts};
+use crate::records::{ACK_BYTES, ATTEMPT_BYTES, Cell, ack_drafts, attempt_drafts};
 
 /// Gathers from all threads; the log thread takes it away.
 #[derive(Debug, Default)]
@@ -74,14 +74,29 @@ impl Carried {
         self.starts.clear();
     }
 
+    /// Cuts off what makes more than about `bytes_max` of records; it has to wait for the next batch.
+    pub(crate) fn split_off(&mut self, bytes_max: usize) -> Self {
+        self.merge_acks();
+        let mut left = bytes_max;
+        let fitting = self.starts.iter().take_while(|start| spend(&mut left, start_bytes(start))).count();
+        let starts = self.starts.split_off(fitting);
+        if !starts.is_empty() {
+            // Acks of a group that is not known to read the topic would be passed over in a replay.
+            left = 0;
+        }
+        let attempts = self.attempts.split_off(self.attempts.len().min(left / ATTEMPT_BYTES));
+        left -= self.attempts.len() * ATTEMPT_BYTES;
+        let acks = self.acks.split_off(self.acks.len().min(left / ACK_BYTES));
+        Self { starts, attempts, acks }
+    }
+
     /// The records, in an order in which they can be folded: a first read, then deliveries, then acks.
-    pub(crate) fn draft(&mut self, drafts: &mut Vec<Draft>) {
+    pub(crate) fn draft(&self, drafts: &mut Vec<Draft>) {
         if !self.starts.is_empty() {
             let starts = self.starts.iter().cloned();
             drafts.extend(catalog::drafts(starts.map(|start| Change::from(What::Start(start))).collect()));
         }
         drafts.extend(attempt_drafts(&self.attempts));
-        self.merge_acks();
         drafts.extend(ack_drafts(&self.acks));
     }
 
@@ -98,6 +113,20 @@ impl Carried {
         }
         self.acks.truncate(if self.acks.is_empty() { 0 } else { kept + 1 });
     }
+}
+
+/// Takes `bytes` from what is left; false if that is too little.
+fn spend(left: &mut usize, bytes: usize) -> bool {
+    let fits = bytes <= *left;
+    if fits {
+        *left -= bytes;
+    }
+    fits
+}
+
+/// Longer than its encoding.
+fn start_bytes(start: &Start) -> usize {
+    32 + 10 * start.offsets.len()
 }
 
 impl Cell {
@@ -117,14 +146,30 @@ impl Cell {
 mod tests {
     use store::{Offset, QueueId};
 
-    use super::{Carried, Cell};
+    use super::*;
 
     #[test]
     fn neighbours_acked_in_any_order_share_cells() {
         let cell = |offset| Cell { group: 1, queue: QueueId(1), base: Offset(offset), mask: 1 };
         let mut carried = Carried { acks: (0..128).rev().map(cell).collect(), ..Carried::default() };
-        carried.merge_acks();
+        assert!(carried.split_off(10 * ACK_BYTES).is_empty());
         let full = |offset| Cell { mask: u64::MAX, ..cell(offset) };
         assert_eq!(carried.acks, [full(0), full(64)]);
+    }
+
+    #[test]
+    fn acks_wait_for_the_first_read_that_does_not_fit() {
+        let cell = |offset| Cell { group: 1, queue: QueueId(1), base: Offset(offset), mask: 1 };
+        let start = |topic| Start { group: 1, topic, offsets: vec![0; 8] };
+        let mut carried = Carried {
+            starts: vec![start(1), start(2)],
+            attempts: vec![(cell(0), 2)],
+            acks: vec![cell(0), cell(100)],
+        };
+        let mut rest = carried.split_off(start_bytes(&start(1)));
+        assert_eq!((carried.starts.len(), carried.attempts.len(), carried.acks.len()), (1, 0, 0));
+        let last = rest.split_off(start_bytes(&start(2)) + ATTEMPT_BYTES + ACK_BYTES);
+        assert_eq!((rest.starts.len(), rest.attempts.len(), rest.acks.len()), (1, 1, 1));
+        assert_eq!((last.starts.len(), last.acks), (0, vec![cell(100)]));
     }
 }

@@ -12,8 +12,10 @@ use store::log::{Draft, Encoding, Kind, Record};
 use store::{Offset, Position, QueueId};
 
 const VERSION: u32 = 1;
-const ACK_BYTES: usize = 24;
-const ATTEMPT_BYTES: usize = 32;
+/// Bytes of a cell in a record of acks.
+pub(crate) const ACK_BYTES: usize = 24;
+/// Bytes of a cell in a record of attempts.
+pub(crate) const ATTEMPT_BYTES: usize = 32;
 /// Cells per record, so that no record is out of proportion.
 const CELLS_MAX: usize = 1024;
 

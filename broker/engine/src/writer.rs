@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 use store::log::{AppendError, Draft, Entry, Flush, Log, Placed, Poisoned};
 
-use crate::group::{Group, RetainError};
+use crate::group::{Group, GroupConfig, RetainError};
 use crate::inbox::{StoreError, Submission};
 use crate::mailbox::Wakes;
 use crate::pending::Carried;
@@ -104,6 +104,13 @@ impl Writer {
     fn gather(&mut self) {
         self.group.inbox.take(self.group.config.batch_bytes_max, &mut self.submissions);
         self.group.pending.take(&mut self.carried);
+        // What rides along must always fit: it is tried again until it does.
+        let GroupConfig { batch_bytes_max, log, .. } = &self.group.config;
+        let carried_bytes_max = *batch_bytes_max.min(&(log.segment_bytes / 4)) as usize;
+        let mut rest = self.carried.split_off(carried_bytes_max);
+        if !rest.is_empty() {
+            self.group.pending.put_back(&mut rest);
+        }
         self.parts.clear();
         self.carried.draft(&mut self.drafts);
         self.parts.push(0..self.drafts.len());

@@ -9,7 +9,7 @@ use engine::writer::Step;
 use store::disk::sim::{Call, Failure};
 use store::log::ReadError;
 
-use crate::harness::{Broker, message, texts};
+use crate::harness::{Broker, group_spec, message, texts};
 
 #[test]
 fn a_full_inbox_says_busy_and_takes_more_once_written() {
@@ -136,4 +136,29 @@ fn acks_of_a_batch_share_one_small_record() {
     broker.step();
     let grown = broker.group.log_state().written.0 - before.0;
     assert!(grown < 1500, "1000 acks took {grown} B");
+}
+
+#[test]
+fn more_acks_than_a_segment_holds_are_written_in_several_batches() {
+    const QUEUES: u32 = 1024;
+    let mut broker = Broker::with_small_segments(QUEUES);
+    for n in 0..QUEUES {
+        broker.send(&[&n.to_string()]);
+    }
+    // One in each queue and group: no two acks share a cell.
+    let groups = ["one", "two", "three"];
+    for name in groups {
+        broker.apply_group(&group_spec(name, 3));
+        let mut count = 0;
+        while count < QUEUES as usize {
+            let received = broker.receive_from("orders", name, 64);
+            count += received.deliveries.len();
+            broker.ack_all(&received);
+        }
+    }
+    broker.step();
+    let broker = broker.restart();
+    for name in groups {
+        assert!(broker.receive_from("orders", name, 64).deliveries.is_empty(), "{name}");
+    }
 }
