@@ -9,6 +9,8 @@ shift
 if [[ -n ${MILLPOND_CA:-} ]]; then
   export GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=$MILLPOND_CA NODE_EXTRA_CA_CERTS=$MILLPOND_CA
 fi
+# Brokers under test are near: a proxy for the outside must not come between.
+unset http_proxy https_proxy grpc_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 # The SDKs log into the home directory; keep that apart from the caller's.
 logs=$cache/logs
 mkdir -p "$logs"
