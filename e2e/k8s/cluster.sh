@@ -47,7 +47,8 @@ down() {
   local n p
   [[ -d $RUN ]] || { say "no cluster is up"; return 0; }
   for n in $(nodes); do node_kill "$n"; done
-  for p in local-path coredns scheduler kcm apiserver etcd; do stop "$p"; done
+  # nothing of it is kept, so nothing has to be closed in order
+  for p in local-path coredns scheduler kcm apiserver etcd; do stop "$p" -KILL; done
   grep -o " $RUN/[^ ]*" /proc/mounts | sort -r | while read -r m; do umount -l "$m" 2>/dev/null || true; done
   for n in $(nodes); do node_remove "$n"; done
   ip link del $BRIDGE 2>/dev/null || true
