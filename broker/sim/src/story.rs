@@ -49,9 +49,12 @@ pub fn run(seed: u64, lines_max: usize) -> Result<Figures, Box<Failure>> {
 fn play(world: &mut World) -> Result<(), String> {
     // Some stories are calm, others are not.
     let trouble_in = 8 << world.random.below(6);
+    // In some, queues fill up; in others consumers wait.
+    let send_in = 1 << world.random.below(5);
     for _ in 0..STEPS {
         match world.pick(0, 22) {
-            0..4 => world.send(),
+            0..4 if world.random.one_in(send_in) => world.send(),
+            0..4 => receive(world)?,
             4..9 => world.step()?,
             9..13 => receive(world)?,
             13..17 => world.use_holding()?,
