@@ -49,7 +49,8 @@ impl Args {
     pub(crate) fn broker_config(&self) -> Result<BrokerConfig> {
         let mut config = match &self.config {
             Some(file) => {
-                let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+                let text =
+                    std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
                 BrokerConfig::from_yaml(&text).with_context(|| format!("configuration {}", file.display()))?
             }
             None => BrokerConfig::default(),

@@ -52,11 +52,15 @@ fn answer(request: &Request<Incoming>, figures: &Figures) -> Response<Full<Bytes
         (&Method::GET, "/readyz") if figures.is_ready() => (StatusCode::OK, "ready\n".to_owned()),
         (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "not serving clients\n".to_owned()),
         (&Method::GET, "/metrics") => (StatusCode::OK, figures.prometheus_text()),
-        (&Method::GET, path) => (StatusCode::NOT_FOUND, format!("no {path}; try /healthz, /readyz, /metrics\n")),
+        (&Method::GET, path) => {
+            (StatusCode::NOT_FOUND, format!("no {path}; try /healthz, /readyz, /metrics\n"))
+        }
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/plain; version=0.0.4"));
+    response
+        .headers_mut()
+        .insert("content-type", http::HeaderValue::from_static("text/plain; version=0.0.4"));
     response
 }

@@ -57,8 +57,10 @@ impl LogThreads {
             move || keep_house(&group, &stopping)
         };
         let writer = std::thread::Builder::new().name("log".to_owned()).spawn(write).context("log thread")?;
-        let housekeeper =
-            std::thread::Builder::new().name("house".to_owned()).spawn(keep_house).context("background thread")?;
+        let housekeeper = std::thread::Builder::new()
+            .name("house".to_owned())
+            .spawn(keep_house)
+            .context("background thread")?;
         Ok(Self { group, stopping, writer, housekeeper })
     }
 

@@ -15,6 +15,7 @@ mod standalone;
 mod tls;
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -53,15 +54,18 @@ fn main() -> Result<()> {
     let config = args.broker_config()?;
     let clock = Arc::new(Clock::default());
     let started_ms = clock.now_ms();
-    let disk = RealDisk::open(&config.data).with_context(|| format!("data folder {}", config.data.display()))?;
+    let disk =
+        RealDisk::open(&config.data).with_context(|| format!("data folder {}", config.data.display()))?;
     let (group, writer) = Group::open(Arc::new(disk), group_config(&config), started_ms)
         .with_context(|| format!("opening the log in {}", config.data.display()))?;
     info!(ms = clock.now_ms() - started_ms, state = ?group.log_state(), "recovered the log");
     let log_threads = LogThreads::start(Arc::clone(&group), writer, Arc::clone(&clock))?;
-    let served = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(&args, &config, Arc::clone(&group), clock));
+    let served = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(
+        &args,
+        &config,
+        Arc::clone(&group),
+        clock,
+    ));
     log_threads.stop();
     served
 }
@@ -126,7 +130,9 @@ async fn sweep(gateway: Arc<Gateway>, stop: CancellationToken) {
 }
 
 async fn stop_asked() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -184,6 +190,9 @@ fn own_address(config: &BrokerConfig) -> String {
 
 fn start_logging(json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if json { lines.json().init() } else { lines.init() }
 }

@@ -61,7 +61,8 @@ impl Folder {
         for error in errors {
             error!(%error, "manifest not applied");
         }
-        let topics: Vec<TopicSpec> = found.topics.into_iter().map(|topic| topic_spec(topic.definition)).collect();
+        let topics: Vec<TopicSpec> =
+            found.topics.into_iter().map(|topic| topic_spec(topic.definition)).collect();
         let groups: Vec<ConsumerGroupSpec> =
             found.consumer_groups.into_iter().map(|group| consumer_group_spec(group.definition)).collect();
         let names = topics.iter().map(|topic| topic.name.clone()).collect();
@@ -72,7 +73,12 @@ impl Folder {
         self.report("consumer group", names, applied).await;
     }
 
-    async fn report(&mut self, kind: &str, names: Vec<String>, applied: Result<(Vec<ApplyOutcome>, Option<Ticket>), Busy>) {
+    async fn report(
+        &mut self,
+        kind: &str,
+        names: Vec<String>,
+        applied: Result<(Vec<ApplyOutcome>, Option<Ticket>), Busy>,
+    ) {
         let outcomes = match applied {
             Ok((outcomes, None)) => outcomes,
             Ok((outcomes, Some(ticket))) => match ticket.await {
@@ -85,7 +91,9 @@ impl Folder {
             match outcome {
                 ApplyOutcome::Created | ApplyOutcome::Changed => info!(kind, name, ?outcome, "applied"),
                 ApplyOutcome::Unchanged | ApplyOutcome::Deleted | ApplyOutcome::NotFound => {}
-                ApplyOutcome::Invalid(reason) | ApplyOutcome::InvalidChange(reason) | ApplyOutcome::Conflict(reason) => {
+                ApplyOutcome::Invalid(reason)
+                | ApplyOutcome::InvalidChange(reason)
+                | ApplyOutcome::Conflict(reason) => {
                     error!(kind, name, reason, "not applied");
                 }
             }

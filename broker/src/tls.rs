@@ -34,6 +34,7 @@ pub(crate) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor> {
 
 fn self_signed() -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "millpond".to_owned()])?;
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|error| anyhow!("{error}"))?;
+    let key =
+        PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|error| anyhow!("{error}"))?;
     Ok((vec![made.cert.into()], key))
 }
