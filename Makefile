@@ -31,11 +31,13 @@ crds: ## writes crds/generated and the chart's copy from the types
 bench-peer: ## RocketMQ 5.5 and Millpond under the same load, into docs/benchmarks.md (about 25 minutes)
 	@e2e/peer/compare.sh
 bench: ## micro-benchmarks of append and read
-	@cargo bench -p store
+	@cargo run -q --release -p store --example log_bench -- $(or $(DIR),target/log-bench)
+	@cargo run -q --release -p store --example index
+	@cargo run -q --release -p engine --example engine_bench
 fuzz: ## every decoder's fuzz target, SECONDS each (default 600)
 	@e2e/fuzz.sh $(or $(SECONDS),600)
 sim: ## random workloads with power cuts on the simulated disk, SEEDS of them (default 200)
-	@SIM_SEEDS=$(or $(SEEDS),200) cargo test --release -p sim
+	@cargo run -q --release -p sim -- --seeds $(or $(SEEDS),200)
 soak: ## the Go SDK sends and receives for SECONDS (default 3600) while the broker is killed again and again
 	@e2e/sdk/install.sh go
 	@cargo build --release -p broker -p cli
