@@ -26,7 +26,7 @@ image: ## packs the release binaries into localhost/millpond:dev
 	@cargo build --release -p operator -p broker -p cli
 	@e2e/k8s/image.sh
 crds: ## writes crds/generated and the chart's copy from the types
-	@cargo run -q -p crds --bin crdgen
+	@cargo run -q -p crds --bin crdgen crds/generated charts/millpond/templates/crds
 
 bench-peer: ## RocketMQ 5.5 and Millpond under the same load, into docs/benchmarks.md (about 25 minutes)
 	@e2e/peer/compare.sh

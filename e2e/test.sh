@@ -31,6 +31,7 @@ cluster() {
   [[ -f $root/.run/env ]] || was_up=0
   "$here/up.sh" --bare
   . "$root/.run/env"
+  step "the chart renders what it should" env HELM="$(command -v helm)" "$root/charts/test.sh"
   [[ $was_up == 1 || -n ${KEEP:-} ]] || trap '"$here/down.sh"' EXIT
   cargo test -q -p e2e --test cluster -- --test-threads "${E2E_THREADS:-2}"
 }
