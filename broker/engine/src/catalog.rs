@@ -13,6 +13,8 @@ mod fold;
 mod plan;
 mod rules;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};

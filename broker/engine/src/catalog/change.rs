@@ -53,6 +53,9 @@ pub(crate) struct TopicPut {
     pub(crate) retention_ms: u64,
     #[prost(string, tag = "5")]
     pub(crate) owner: String,
+    /// The topic was there when this was asked for; if it has been deleted since, it stays so.
+    #[prost(bool, tag = "6")]
+    pub(crate) is_change: bool,
 }
 
 /// A consumer group is created or changed.
@@ -76,6 +79,9 @@ pub(crate) struct GroupPut {
     from_latest: bool,
     #[prost(string, tag = "9")]
     owner: String,
+    /// As for topics.
+    #[prost(bool, tag = "10")]
+    pub(crate) is_change: bool,
 }
 
 /// A consumer group reads a topic for the first time.
@@ -129,6 +135,7 @@ impl TopicPut {
             queues: queues.iter().map(|queue| queue.0).collect(),
             retention_ms: spec.retention_ms,
             owner: spec.owner.clone(),
+            is_change: false,
         }
     }
 }

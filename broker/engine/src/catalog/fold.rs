@@ -29,8 +29,8 @@ impl Catalog {
         self.last_topic_id = self.last_topic_id.max(put.id);
         self.last_queue_id = put.queues.iter().copied().fold(self.last_queue_id, u32::max);
         let old = self.topics.get(&put.name).cloned();
-        if old.as_ref().is_some_and(|old| put.id < old.id) {
-            // The record of a topic of that name that was deleted before this one came to be.
+        // The record is of a topic of that name that was deleted before this one came to be, or just now.
+        if old.as_ref().map_or(put.is_change, |old| put.id < old.id) {
             return;
         }
         self.planned_topics.remove(&put.name);
@@ -59,7 +59,7 @@ impl Catalog {
     pub(super) fn put_consumer_group(&mut self, put: GroupPut) {
         self.last_group_id = self.last_group_id.max(put.id);
         let old_id = self.groups.get(&put.name).map(|old| old.id);
-        if old_id.is_some_and(|old| put.id < old) {
+        if old_id.map_or(put.is_change, |old| put.id < old) {
             return;
         }
         self.planned_groups.remove(&put.name);

@@ -103,7 +103,8 @@ impl Catalog {
         }
         let mut queues = old.queues.clone();
         self.grow(&mut queues, spec.queues);
-        Ok((ApplyOutcome::Changed, Some(TopicPut::new(old.id, spec, &queues))))
+        let put = TopicPut { is_change: true, ..TopicPut::new(old.id, spec, &queues) };
+        Ok((ApplyOutcome::Changed, Some(put)))
     }
 
     fn plan_consumer_group(
@@ -125,7 +126,9 @@ impl Catalog {
         }
         let is_equal = old.spec == ConsumerGroupSpec { owner: old.spec.owner.clone(), ..spec.clone() };
         check_owner("consumer group", &spec.name, [&old.spec.owner, &spec.owner], is_equal, adopt)?;
-        Ok((ApplyOutcome::Changed, Some(GroupPut::new(old.id, spec))))
+        let mut put = GroupPut::new(old.id, spec);
+        put.is_change = true;
+        Ok((ApplyOutcome::Changed, Some(put)))
     }
 
     fn grow(&mut self, queues: &mut Vec<QueueId>, count: u32) {

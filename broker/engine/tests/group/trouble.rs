@@ -149,6 +149,8 @@ fn more_acks_than_a_segment_holds_are_written_in_several_batches() {
     let groups = ["one", "two", "three"];
     for name in groups {
         broker.apply_group(&group_spec(name, 3));
+    }
+    for name in groups {
         let mut count = 0;
         while count < QUEUES as usize {
             let received = broker.receive_from("orders", name, 64);

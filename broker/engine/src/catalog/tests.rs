@@ -1,0 +1,96 @@
+//! Folding again what is folded already, as every start from a checkpoint does.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Op {
+    PutTopic { name: u8, queues: u32 },
+    DeleteTopic { name: u8 },
+    PutGroup { name: u8, max_attempts: u32 },
+    DeleteGroup { name: u8 },
+    Start { group: u32, topic: u32, offset: u64 },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => (0..3_u8, 1..5_u32).prop_map(|(name, queues)| Op::PutTopic { name, queues }),
+        2 => (0..3_u8).prop_map(|name| Op::DeleteTopic { name }),
+        2 => (0..2_u8, 1..5_u32).prop_map(|(name, max_attempts)| Op::PutGroup { name, max_attempts }),
+        1 => (0..2_u8).prop_map(|name| Op::DeleteGroup { name }),
+        2 => (1..5_u32, 1..5_u32, 0..9_u64)
+            .prop_map(|(group, topic, offset)| Op::Start { group, topic, offset }),
+    ]
+}
+
+fn plan(catalog: &mut Catalog, op: &Op) -> Vec<Change> {
+    let name = |name: u8| format!("name-{name}");
+    match *op {
+        Op::PutTopic { name: n, queues } => {
+            let spec = TopicSpec { name: name(n), queues, retention_ms: 0, owner: String::new() };
+            catalog.plan_topics(&[spec], Adopt::Always).changes
+        }
+        Op::DeleteTopic { name: n } => catalog.plan_topic_deletes(&[name(n)], None).changes,
+        Op::PutGroup { name: n, max_attempts } => {
+            let retry = RetryPolicy { max_attempts, backoff: Backoff::Custom(vec![1]) };
+            let (consume_from, owner) = (ConsumeFrom::Earliest, String::new());
+            let spec = ConsumerGroupSpec { name: name(n), retry, consume_from, owner };
+            catalog.plan_consumer_groups(&[spec], Adopt::Always).changes
+        }
+        Op::DeleteGroup { name: n } => catalog.plan_consumer_group_deletes(&[name(n)], None).changes,
+        // A group that receives, and the topic that it receives from, are there.
+        Op::Start { group, topic, .. }
+            if catalog.consumer_group_by_id(group).is_none() || catalog.topic_by_id(topic).is_none() =>
+        {
+            Vec::new()
+        }
+        Op::Start { group, topic, offset } => {
+            vec![Change::from(What::Start(Start { group, topic, offsets: vec![offset] }))]
+        }
+    }
+}
+
+fn fold(catalog: &mut Catalog, records: &[Vec<Change>]) {
+    for change in records.iter().flatten() {
+        catalog.fold(change.what.clone().unwrap());
+    }
+}
+
+fn snapshot(catalog: &Catalog) -> Snapshot {
+    let mut snapshot = catalog.snapshot();
+    for topic in catalog.topics() {
+        snapshot.subscriptions.extend(subscribed(topic.id, &topic.state.lock().states()));
+    }
+    snapshot
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_replay_from_anywhere_on_top_of_the_end_changes_nothing(
+        ops in prop::collection::vec((op(), any::<bool>()), 1..40),
+        from in any::<prop::sample::Index>(),
+    ) {
+        let mut catalog = Catalog::default();
+        let (mut log, mut folded) = (Vec::new(), 0);
+        for (op, is_folded) in &ops {
+            log.push(plan(&mut catalog, op));
+            // Requests are planned while others are on their way.
+            if *is_folded {
+                fold(&mut catalog, &log[folded..]);
+                folded = log.len();
+            }
+        }
+        fold(&mut catalog, &log[folded..]);
+        let end = snapshot(&catalog);
+        let mut again = Catalog::restore(end.clone());
+        prop_assert_eq!(&snapshot(&again), &end);
+        fold(&mut again, &log[from.index(log.len())..]);
+        prop_assert_eq!(&snapshot(&again), &end);
+        let mut replayed = Catalog::default();
+        fold(&mut replayed, &log);
+        prop_assert_eq!(&snapshot(&replayed), &end);
+    }
+}
