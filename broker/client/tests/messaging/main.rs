@@ -1,5 +1,7 @@
 //! Producer and consumer against a broker: its gateway on a loopback port, its log on a simulated disk.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod server;
 
 use std::time::Duration;
