@@ -54,9 +54,8 @@ fn play(world: &mut World) -> Result<(), String> {
     for _ in 0..STEPS {
         match world.pick(0, 22) {
             0..4 if world.random.one_in(send_in) => world.send(),
-            0..4 => receive(world)?,
             4..9 => world.step()?,
-            9..13 => receive(world)?,
+            0..4 | 9..13 => receive(world)?,
             13..17 => world.use_holding()?,
             17 => pass_time(world),
             18 => world.work()?,

@@ -13,6 +13,8 @@
 //! takes a snapshot (others wait). Not here: the bytes of a message (`log`).
 
 mod flush;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod lookup;
 mod memtable;
 mod restore;

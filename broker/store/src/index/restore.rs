@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use super::lookup::Runs;
 use super::run::{FOLDER, Run, corrupt, path_of, refused};
 use super::shard::{SHARDS, Shard};
-use super::snapshot::{self, Listed, Section};
+use super::snapshot::{self, Listed, RUNS_MAX, Section};
 use super::{Background, Index, IndexError};
 
 impl Index {
@@ -93,7 +93,8 @@ impl Index {
         let mut next_number = next_number;
         for name in self.disk.list(FOLDER).map_err(listing)? {
             let number = name.strip_suffix(".run").and_then(|stem| stem.parse().ok());
-            let Some(number) = number.filter(|number| path_of(*number) == format!("{FOLDER}/{name}")) else {
+            let is_ours = |number: &u32| *number < RUNS_MAX && path_of(*number) == format!("{FOLDER}/{name}");
+            let Some(number) = number.filter(is_ours) else {
                 continue;
             };
             next_number = next_number.max(number + 1);

@@ -33,3 +33,8 @@ pub(crate) fn corrupt(number: u32, at: u64) -> IndexError {
 pub(crate) fn refused(number: u32) -> impl FnOnce(std::io::Error) -> IndexError {
     move |source| IndexError::Io { file: path_of(number), source }
 }
+
+#[cfg(feature = "fuzz")]
+pub(crate) fn block_bytes() -> u64 {
+    codec::BLOCK_BYTES
+}

@@ -14,6 +14,10 @@ use super::shard::{Head, Place, SHARDS, Shard};
 use super::{Background, Index, IndexEntry, QUEUES_MAX};
 
 const VERSION: u64 = 1;
+/// Offsets and positions are below this by far.
+const NUMBER_MAX: u64 = u64::MAX >> 2;
+/// Run files that there can ever be; at one a second they last for a lifetime.
+pub(crate) const RUNS_MAX: u32 = u32::MAX / 2;
 /// Queues, or entries of a queue, copied per lock.
 const LOCKED: usize = 512;
 
@@ -104,12 +108,16 @@ pub(crate) fn restore(
         return Err(0);
     }
     let next_number = parser.u32()?;
+    if next_number > RUNS_MAX {
+        return Err(parser.at);
+    }
     let mut runs: Vec<Listed> = Vec::new();
     for _ in 0..parser.number()? {
         let number = parser.u32()?;
         let (first_position, end_position) = (parser.number()?, parser.number()?);
         let listed = Listed { number, first_position, end_position, entries: parser.number()? };
-        if number == 0 || runs.last().is_some_and(|last| last.number >= number) {
+        let rises = runs.last().map_or(0, |last| last.number) < number && number < next_number;
+        if !rises || first_position > end_position {
             return Err(parser.at);
         }
         runs.push(listed);
@@ -126,15 +134,22 @@ pub(crate) fn restore(
         let (newest, skip) = (parser.pointer()?, parser.pointer()?);
         let head = Head::flushed(begins, oldest, Links { newest, skip, depth: parser.u32()? });
         let count = parser.number()?;
-        if queue >= QUEUES_MAX || oldest > begins || begins.checked_add(count).is_none() {
+        // An entry takes at least four bytes, so the count cannot be more than the bytes there are.
+        let is_sane = (1..QUEUES_MAX).contains(&queue)
+            && oldest <= begins
+            && begins <= NUMBER_MAX
+            && count <= section.len() as u64
+            && head.depth <= u32::MAX / 2;
+        if !is_sane {
             return Err(parser.at);
         }
         restore_head(queue, head);
         let (mut position, mut stored_ms) = (0_u64, 0_u64);
-        for offset in (begins..).take(usize::try_from(count).map_err(|_| parser.at)?) {
+        for offset in begins..begins + count {
             let step = parser.number()?;
             let next = position.checked_add(step);
-            position = next.filter(|_| step > 0 || offset == begins).ok_or(parser.at)?;
+            let rises = |next: &u64| *next <= NUMBER_MAX && (step > 0 || offset == begins);
+            position = next.filter(rises).ok_or(parser.at)?;
             let (bytes, tag_hash) = (parser.u32()?, parser.u32()?);
             stored_ms = stored_ms.wrapping_add(parser.number()?);
             let (offset, position) = (Offset(offset), Position(position));
