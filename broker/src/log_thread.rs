@@ -113,6 +113,9 @@ fn keep_house(group: &Group, stopping: &Stopping) {
         if let Err(poisoned) = group.sync() {
             end(&poisoned);
         }
+        if let Err(problem) = group.trim_index() {
+            error!(%problem, "the index still knows messages that are gone");
+        }
         if let Err(problem) = group.prepare_segment() {
             error!(%problem, "the next segment is not prepared");
         }

@@ -89,14 +89,11 @@ impl Writer {
         Ok(step)
     }
 
-    /// Deletes segments that are over the retention and not needed to replay the checkpoints.
+    /// Deletes segments that are over the retention and not needed to replay the checkpoints. Their messages are no
+    /// longer delivered; `Group::trim_index` forgets them for good.
     pub fn retain(&mut self, now_ms: u64) -> Result<(), RetainError> {
         let keep_from = store::Position(self.group.keep_from.load(Ordering::Acquire));
-        let before = self.log.head();
-        let head = self.log.retain(now_ms, self.group.config.retention, keep_from)?;
-        if head > before {
-            self.group.state.index.trim(head)?;
-        }
+        self.log.retain(now_ms, self.group.config.retention, keep_from)?;
         Ok(())
     }
 

@@ -29,6 +29,10 @@ impl World {
                 let done = self.broker.writer.retain(self.now_ms).map_err(|error| error.to_string());
                 self.trace
                     .note(format_args!("retain: {done:?}, head {}", self.broker.group.log_state().head));
+                if self.random.one_in(2) {
+                    let done = self.broker.group.trim_index().map_err(|error| error.to_string());
+                    self.trace.note(format_args!("trim index: {done:?}"));
+                }
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use prost::Message;
 use store::Position;
 use store::checkpoint::{self, Checkpoint};
 
-use super::{CheckpointError, Group};
+use super::{CheckpointError, Group, RetainError};
 use crate::catalog::{Snapshot, subscribed};
 
 /// The engine's section: catalog and subscriptions.
@@ -28,6 +28,11 @@ impl Group {
     /// Moves the index entries that are only in memory to the disk; `checkpoint` does so by itself once there are many.
     pub fn flush_index(&self) -> Result<(), CheckpointError> {
         Ok(self.state.index.flush()?)
+    }
+
+    /// Forgets what the index knows of segments that were deleted; reads run files. Background thread.
+    pub fn trim_index(&self) -> Result<(), RetainError> {
+        Ok(self.state.index.trim(self.reader.head())?)
     }
 
     /// Writes a checkpoint, so that the next start replays only what comes after it. Background thread; not twice at

@@ -151,6 +151,7 @@ fn old_segments_go_and_their_messages_are_passed_over() {
     broker.group.checkpoint().unwrap();
     broker.group.checkpoint().unwrap();
     broker.writer.retain(broker.now_ms).unwrap();
+    broker.group.trim_index().unwrap();
     assert!(broker.group.log_state().head.0 > 0);
     let (oldest, tail) = broker.group.queue_range(broker.topic().queues[0]);
     assert!(oldest > Offset(50) && tail == Offset(101));

@@ -77,8 +77,12 @@ impl Index {
         }
         for run in kept {
             run.scan(|block| {
+                let mut shard = self.shard_of(block.queue).lock();
+                if !shard.may_have_run(block.queue, block.end()) {
+                    return Err(corrupt(run.number, block.place.at()));
+                }
                 if block.previous.file <= number {
-                    self.shard_of(block.queue).lock().raise_oldest(block.queue, block.base_offset);
+                    shard.raise_oldest(block.queue, block.base_offset);
                 }
                 Ok(())
             })?;

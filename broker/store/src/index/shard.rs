@@ -233,6 +233,11 @@ impl Shard {
         std::mem::take(&mut self.frozen)
     }
 
+    /// Whether a run may hold the queue's offsets up to `end`; a block that says so otherwise is not ours.
+    pub(crate) fn may_have_run(&self, queue: u32, end: u64) -> bool {
+        end <= self.memory_begins(&self.head(queue))
+    }
+
     /// Nothing of the queue below `oldest` is kept.
     pub(crate) fn raise_oldest(&mut self, queue: u32, oldest: u64) {
         let head = &mut self.heads[local(queue)];

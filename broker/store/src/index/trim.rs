@@ -2,7 +2,7 @@
 
 use crate::Position;
 
-use super::run::{FOLDER, path_of, refused};
+use super::run::{FOLDER, corrupt, path_of, refused};
 use super::shard::SHARDS;
 use super::{Background, Index, IndexError};
 
@@ -54,6 +54,9 @@ impl Index {
                     run.partition_point(block, |cell| cell.position < head.0)?
                 };
                 let mut shard = self.shards[(block.queue % SHARDS) as usize].lock();
+                if !shard.may_have_run(block.queue, block.end()) {
+                    return Err(corrupt(run.number, block.place.at()));
+                }
                 shard.raise_oldest(block.queue, block.base_offset + below);
                 if is_prefix {
                     shard.forget_runs(block.queue, run.number);
