@@ -108,7 +108,7 @@ pub(crate) fn restore(
         return Err(0);
     }
     let next_number = parser.u32()?;
-    if next_number > RUNS_MAX {
+    if !(1..=RUNS_MAX).contains(&next_number) {
         return Err(parser.at);
     }
     let mut runs: Vec<Listed> = Vec::new();
