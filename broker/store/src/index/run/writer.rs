@@ -83,6 +83,8 @@ impl RunWriter {
 
     /// Completes the file and syncs it and its name; returns its footer.
     pub(crate) fn finish(mut self, disk: &dyn Disk) -> io::Result<(Arc<dyn File>, Footer)> {
+        // All of it may have been trimmed in the meantime: an empty run lies below everything.
+        self.footer.first_position = self.footer.first_position.min(self.footer.end_position);
         let footer = self.footer.encode(self.number, self.at());
         self.buffer.extend_from_slice(&footer);
         self.write_out()?;

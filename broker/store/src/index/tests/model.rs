@@ -178,6 +178,19 @@ fn long_chains_of_runs_are_walked_from_any_offset() {
 }
 
 #[test]
+fn a_flush_of_nothing_but_trimmed_entries_opens_again() {
+    let disk = SimDisk::new(1);
+    let index = Index::open(Arc::new(disk.clone()), None).unwrap();
+    let mut model = Model::default();
+    model.append(Some(&index), QueueId(1), 64);
+    model.cut_head(model.end());
+    index.trim(model.end()).unwrap();
+    index.flush().unwrap();
+    let again = Index::open(Arc::new(disk), Some(&index.snapshot())).unwrap();
+    model.check(&again, &mut Random::new(1));
+}
+
+#[test]
 fn without_a_checkpoint_queues_begin_where_the_log_begins() {
     let disk = SimDisk::new(1);
     let mut model = Model::default();
