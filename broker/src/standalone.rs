@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 
 /// Who owns what a folder declares.
 const OWNER: &str = "folder";
-/// How often the folder is looked at; works on every file system and for mounted ConfigMaps.
+/// How often the folder is looked at; works on every file system and for mounted `ConfigMap`s.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A folder that declares objects.

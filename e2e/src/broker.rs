@@ -112,7 +112,7 @@ impl Broker {
         let ready = || self.http("/readyz").filter(|answer| answer.starts_with("HTTP/1.1 200")).map(drop);
         let limit = Duration::from_secs(20);
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            wait::until("broker is ready", limit, ready)
+            wait::until("broker is ready", limit, ready);
         }));
         assert!(found.is_ok(), "the broker does not become ready; it said:\n{}", self.log());
     }

@@ -1,5 +1,6 @@
 //! Holds a report against the rules of the scenario: every message as it has to be, every delivery as it has to come.
 
+use std::fmt::Write;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
@@ -115,5 +116,8 @@ fn expect(attempts: &[u32], wanted: &[u32]) -> Option<String> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // cannot fail
+        text
+    })
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 
-const UNDONE_WITHIN: Duration = Duration::from_secs(60);
+const UNDONE_WITHIN: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_and_edited_children_come_back() {

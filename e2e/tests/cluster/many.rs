@@ -27,7 +27,7 @@ async fn a_thousand_topics_applied_at_once_are_ready_within_a_minute() {
         .await
         .expect("every topic is accepted");
     let applied = watch.elapsed();
-    wait::eventually("every topic is Ready", Duration::from_secs(60), async || {
+    wait::eventually("every topic is Ready", Duration::from_mins(1), async || {
         let list = topics.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
         let is_ready =
             |topic: &&Topic| topic.status.as_ref().is_some_and(|status| status.state == ObjectState::Ready);
@@ -37,7 +37,7 @@ async fn a_thousand_topics_applied_at_once_are_ready_within_a_minute() {
     .await;
     let took = watch.elapsed();
     println!("1,000 topics: accepted after {applied:.1?}, all Ready after {took:.1?}");
-    assert!(took < Duration::from_secs(60), "all Ready after {took:?}");
+    assert!(took < Duration::from_mins(1), "all Ready after {took:?}");
     here.remove().await;
 }
 

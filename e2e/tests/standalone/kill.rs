@@ -8,7 +8,7 @@ use e2e::sdk::stream::Stream;
 use e2e::sdk::{Call, Mode, Sdk};
 use e2e::wait::Stopwatch;
 
-const FLOW: Duration = Duration::from_secs(60);
+const FLOW: Duration = Duration::from_mins(1);
 
 fn manifests(names: &[&str]) -> String {
     let mut yaml = String::new();

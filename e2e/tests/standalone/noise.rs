@@ -16,7 +16,7 @@ fn answer(broker: &Broker, bytes: &[u8]) -> Vec<u8> {
     match stream.read_to_end(&mut answer) {
         Ok(_) => {}
         Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "neither answered nor closed: {error}")
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "neither answered nor closed: {error}");
         }
     }
     answer
