@@ -1,7 +1,7 @@
 //! Holds a report against the rules of the scenario: every message as it has to be, every delivery as it has to come.
 
-use std::fmt::Write;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
