@@ -217,3 +217,9 @@ impl Catalog {
         QueueId(self.last_queue_id)
     }
 }
+
+/// Decodes the bytes as changes and as a checkpoint's section; for the fuzz target.
+#[cfg(feature = "fuzz")]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let _ = (change::decode(bytes), Snapshot::decode_section(bytes));
+}

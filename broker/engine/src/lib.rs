@@ -12,6 +12,8 @@
 #![forbid(unsafe_code)]
 
 pub mod catalog;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod group;
 pub mod inbox;
 pub mod lease;

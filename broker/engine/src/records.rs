@@ -121,11 +121,13 @@ pub(crate) struct Link {
     pub(crate) origin: String,
 }
 
-/// Appended to the head of a copied message. Heads are protobuf: readers that do not know the field pass over it.
+/// Appended to the head of a copied message. A head ends in protobuf fields, whatever it begins with: readers that do
+/// not know this one pass over it, and it is found from the end, where the field's own last bytes tell its length.
 #[derive(Clone, PartialEq, Message)]
 struct Trailer {
-    #[prost(string, tag = "536870000")]
-    origin: String,
+    /// The origin's text, then its length as u32.
+    #[prost(bytes = "vec", tag = "536870000")]
+    origin: Vec<u8>,
 }
 
 /// What a record of kind `Link` says.
@@ -135,6 +137,22 @@ pub(crate) enum Linked {
     Pointer(Link),
     /// The record itself holds the message.
     Copy { origin: String },
+}
+
+impl Trailer {
+    fn new(origin: String) -> Self {
+        let mut origin = origin.into_bytes();
+        origin.extend_from_slice(&(origin.len() as u32).to_le_bytes());
+        Self { origin }
+    }
+
+    fn origin_in(head: &[u8]) -> Result<String, String> {
+        let origin = head.split_last_chunk().and_then(|(before, length)| {
+            let from = before.len().checked_sub(u32::from_le_bytes(*length) as usize)?;
+            String::from_utf8(before[from..].to_vec()).ok()
+        });
+        origin.ok_or_else(|| "copied message does not tell its origin".to_owned())
+    }
 }
 
 impl Link {
@@ -163,7 +181,7 @@ pub(crate) fn copy_draft(
     attempt: u16,
 ) -> Draft {
     let mut head = BytesMut::from(&record.head()[..]);
-    head.extend_from_slice(&Trailer { origin }.encode_to_vec());
+    head.extend_from_slice(&Trailer::new(origin).encode_to_vec());
     let entry = record.entry();
     Draft {
         kind: Kind::Link,
@@ -179,6 +197,24 @@ pub(crate) fn copy_draft(
     }
 }
 
+/// Panics if a payload decodes as cells that do not encode to the same bytes; for the fuzz target.
+#[cfg(feature = "fuzz")]
+pub(crate) fn fuzz(payload: &[u8]) {
+    if let Ok(cells) = decode_acks(payload) {
+        let cells: Vec<_> = cells.collect();
+        if (1..=CELLS_MAX).contains(&cells.len()) {
+            assert_eq!(
+                ack_drafts(&cells).next().map(|draft| draft.body),
+                Some(Bytes::copy_from_slice(payload))
+            );
+        }
+    }
+    if let Ok(attempts) = decode_attempts(payload) {
+        attempts.for_each(drop);
+    }
+    let _ = (Link::decode(payload), Trailer::origin_in(payload));
+}
+
 /// What a record says if it is a link; `None`: it is a message.
 pub(crate) fn linked(record: &Record) -> Result<Option<Linked>, String> {
     let entry = record.entry();
@@ -186,8 +222,7 @@ pub(crate) fn linked(record: &Record) -> Result<Option<Linked>, String> {
         return Ok(None);
     }
     if entry.encoding != Encoding::None {
-        let trailer = Trailer::decode(record.head()).map_err(|error| error.to_string())?;
-        return Ok(Some(Linked::Copy { origin: trailer.origin }));
+        return Ok(Some(Linked::Copy { origin: Trailer::origin_in(&record.head())? }));
     }
     let link = Link::decode(record.body()).map_err(|error| error.to_string())?;
     if link.version != VERSION {

@@ -1,0 +1,9 @@
+//! Doors for the fuzz target, which is a crate of its own.
+
+use crate::{catalog, records};
+
+/// Decodes the bytes as each payload that the engine stores.
+pub fn payloads(bytes: &[u8]) {
+    records::fuzz(bytes);
+    catalog::fuzz(bytes);
+}
