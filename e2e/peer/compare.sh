@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The real Apache RocketMQ 5.5 and Millpond in turn under the same load, on this machine, in one go; writes
 # docs/benchmarks.md. Needs Java 17, Maven, Go and bc. About 25 minutes with one run per case.
-#   compare.sh [RUNS]        (default 1; the table shows medians)
+#   compare.sh [RUNS]        (default 1; the table shows medians; BENCH_DURATION=15s per case)
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
@@ -19,12 +19,12 @@ say "building the broker"
 ours() { # FLUSH NAME extra...
   local flush=$1 name=$2; shift 2
   MILLPOND_FLUSH=$flush "$HERE/bench.sh" --name "$name" --start "$HERE/millpond.sh start" --restart "$HERE/millpond.sh restart" \
-    --stop "$HERE/millpond.sh stop" --pids "$HERE/millpond.sh pid" --runs "$RUNS" --out "$OUT/$name.jsonl" "$@" >&2
+    --stop "$HERE/millpond.sh stop" --pids "$HERE/millpond.sh pid" --runs "$RUNS" --duration "${BENCH_DURATION:-15s}" --out "$OUT/$name.jsonl" "$@" >&2
 }
 peer() { # FLUSH NAME extra...
   local flush=$1 name=$2; shift 2
   PEER_FLUSH=$flush "$HERE/bench.sh" --name "$name" --start "$HERE/start.sh --fresh" --restart "$HERE/start.sh --no-topics" \
-    --stop "$HERE/stop.sh" --pids "cat $PEER_DATA/*.pid" --runs "$RUNS" --out "$OUT/$name.jsonl" "$@" >&2
+    --stop "$HERE/stop.sh" --pids "cat $PEER_DATA/*.pid" --runs "$RUNS" --duration "${BENCH_DURATION:-15s}" --out "$OUT/$name.jsonl" "$@" >&2
 }
 SYNC_CASES=send-c1,send-c32,send-c256,e2e-1k
 say "Millpond, flush Async"; ours async ours-async --jit-warmup 5s
