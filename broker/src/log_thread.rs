@@ -101,6 +101,7 @@ fn write(group: &Group, mut writer: Writer, clock: &Clock, stopping: &Stopping) 
 
 fn keep_house(group: &Group, stopping: &Stopping) {
     let mut turn = 0;
+    let mut covered = None;
     loop {
         let mut told = stopping.told.lock();
         if !*told {
@@ -122,8 +123,13 @@ fn keep_house(group: &Group, stopping: &Stopping) {
         turn += 1;
         if turn >= CHECKPOINT_EVERY_TURNS || group.wants_checkpoint() {
             turn = 0;
-            if let Err(problem) = group.checkpoint() {
-                error!(%problem, "no checkpoint was written, the next start replays more");
+            let written = Some(group.log_state().written);
+            if written == covered {
+                continue;
+            }
+            match group.checkpoint() {
+                Ok(()) => covered = written,
+                Err(problem) => error!(%problem, "no checkpoint was written, the next start replays more"),
             }
         }
     }
