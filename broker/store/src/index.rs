@@ -241,6 +241,10 @@ impl Index {
                             out.push(cell.entry(offset));
                             out.len() < end
                         })?;
+                        // A section that leaves a hole between its runs and its tail: there is no way on.
+                        if out.len() == before {
+                            return Err(run::corrupt(block.place.file, block.place.at()));
+                        }
                     } else {
                         trimmed_meanwhile += 1;
                         if trimmed_meanwhile > TRIMS_MAX {
