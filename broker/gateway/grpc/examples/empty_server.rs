@@ -62,7 +62,14 @@ async fn serve(stream: TcpStream) {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Reply>, hyper::Error> {
-    let body = request.into_body().collect().await?.to_bytes();
+    let is_telemetry = request.uri().path().ends_with("/Telemetry");
+    let mut body = request.into_body();
+    if is_telemetry {
+        // The client waits for its settings to come back and keeps its side open.
+        let settings = body.frame().await.transpose()?.and_then(|frame| frame.into_data().ok());
+        return Ok(reply(settings.unwrap_or_default()));
+    }
+    let body = body.collect().await?.to_bytes();
     let request = v2::SendMessageRequest::decode(body.get(5..).unwrap_or_default()).unwrap_or_default();
     let ok = v2::Status { code: v2::Code::Ok.into(), message: "OK".to_owned() };
     let id = |message: v2::Message| message.system_properties.unwrap_or_default().message_id;
@@ -71,15 +78,19 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Reply>, hyper::Er
         let transaction_id = message_id.clone();
         v2::SendResultEntry { status: Some(ok.clone()), message_id, transaction_id, ..Default::default() }
     });
-    let reply = v2::SendMessageResponse { status: Some(ok.clone()), entries: entries.collect() };
-    let mut frame = BytesMut::with_capacity(5 + reply.encoded_len());
+    let answer = v2::SendMessageResponse { status: Some(ok.clone()), entries: entries.collect() };
+    let mut frame = BytesMut::with_capacity(5 + answer.encoded_len());
     frame.put_u8(0);
-    frame.put_u32(reply.encoded_len() as u32);
-    frame.put_slice(&reply.encode_to_vec());
+    frame.put_u32(answer.encoded_len() as u32);
+    frame.put_slice(&answer.encode_to_vec());
+    Ok(reply(frame.freeze()))
+}
+
+fn reply(frame: Bytes) -> Response<Reply> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let frames = [Ok(Frame::data(frame.freeze())), Ok(Frame::trailers(trailers))];
+    let frames = [Ok(Frame::data(frame)), Ok(Frame::trailers(trailers))];
     let mut response = Response::new(StreamBody::new(futures::stream::iter(frames)));
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-    Ok(response)
+    response
 }
