@@ -114,6 +114,7 @@ fn keep_house(group: &Group, stopping: &Stopping) {
         if let Err(poisoned) = group.sync() {
             end(&poisoned);
         }
+        group.release_cache();
         if let Err(problem) = group.trim_index() {
             error!(%problem, "the index still knows messages that are gone");
         }

@@ -146,6 +146,11 @@ impl Group {
         Ok(())
     }
 
+    /// Gives back the memory of messages that are neither new nor read; background thread, after `sync`.
+    pub fn release_cache(&self) {
+        self.reader.release_cache(self.config.cached_bytes, self.now_ms.load(Ordering::Relaxed));
+    }
+
     /// Makes the next segment ahead of its use; true if it did. Background thread.
     pub fn prepare_segment(&self) -> Result<bool, PrepareError> {
         self.preparer.prepare(self.now_ms.load(Ordering::Relaxed))

@@ -4,8 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::thread::Thread;
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Mutex, MutexGuard};
 use store::log::{Draft, Placed};
 
 use crate::mailbox::{Mailbox, Wakes};
@@ -132,22 +134,21 @@ impl Future for Ticket {
 
 /// How long acks wait for company before they are written on their own: a record for each would cost a wake and a
 /// write per ack.
-const LINGER: std::time::Duration = std::time::Duration::from_millis(2);
+const LINGER: Duration = Duration::from_millis(2);
 
 /// Submissions that wait for the log thread, bounded by bytes.
 #[derive(Debug)]
 pub struct Inbox {
     limit_bytes: u64,
     queue: Mutex<Queue>,
-    arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     submissions: Vec<Submission>,
     bytes: u64,
-    /// The log thread sleeps and must be woken.
-    parked: bool,
+    /// The log thread, while it sleeps; whoever takes it has to see to it that it is woken.
+    parked: Option<Thread>,
     nudge: Nudge,
     /// The log has ended; nothing is accepted any more.
     closed: bool,
@@ -156,10 +157,11 @@ struct Queue {
 impl Inbox {
     /// An empty inbox that holds up to `limit_bytes`.
     pub fn new(limit_bytes: u64) -> Self {
-        Self { limit_bytes, queue: Mutex::default(), arrived: Condvar::new() }
+        Self { limit_bytes, queue: Mutex::default() }
     }
 
-    /// Hands drafts to the log thread, in the order of calls.
+    /// Hands drafts to the log thread, in the order of calls; it is woken once the other tasks that are ready on the
+    /// mailbox's runtime have had their turn, so that what they submit rides in the same batch.
     ///
     /// An over-limit submission is accepted when nothing else waits, so that no size is refused for ever.
     pub fn submit(&self, drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> Result<Ticket, Busy> {
@@ -187,9 +189,10 @@ impl Inbox {
         }
         queue.bytes += bytes;
         queue.submissions.push(submission);
-        if std::mem::take(&mut queue.parked) {
-            drop(queue);
-            self.arrived.notify_one();
+        let parked = queue.parked.take();
+        drop(queue);
+        if let Some(log_thread) = parked {
+            mailbox.unpark_after_turn(log_thread);
         }
         Ok(ticket)
     }
@@ -198,9 +201,8 @@ impl Inbox {
     pub fn nudge(&self) {
         let mut queue = self.queue.lock();
         queue.nudge = Nudge::Now;
-        if std::mem::take(&mut queue.parked) {
-            drop(queue);
-            self.arrived.notify_one();
+        if let Some(log_thread) = queue.parked.take() {
+            log_thread.unpark();
         }
     }
 
@@ -208,9 +210,8 @@ impl Inbox {
     pub fn nudge_soon(&self) {
         let mut queue = self.queue.lock();
         queue.nudge = queue.nudge.max(Nudge::Soon);
-        if std::mem::take(&mut queue.parked) {
-            drop(queue);
-            self.arrived.notify_one();
+        if let Some(log_thread) = queue.parked.take() {
+            log_thread.unpark();
         }
     }
 
@@ -240,14 +241,11 @@ impl Inbox {
     pub fn park(&self, wait_ms: u64) {
         let mut queue = self.queue.lock();
         if queue.submissions.is_empty() && queue.nudge == Nudge::No {
-            queue.parked = true;
-            self.arrived.wait_for(&mut queue, std::time::Duration::from_millis(wait_ms));
+            sleep(&mut queue, Duration::from_millis(wait_ms));
         }
         if queue.submissions.is_empty() && queue.nudge == Nudge::Soon {
-            queue.parked = true;
-            self.arrived.wait_for(&mut queue, LINGER);
+            sleep(&mut queue, LINGER);
         }
-        queue.parked = false;
     }
 
     /// Refuses what comes from now on and hands out what still waited.
@@ -257,4 +255,11 @@ impl Inbox {
         queue.bytes = 0;
         std::mem::take(&mut queue.submissions)
     }
+}
+
+/// Sleeps until somebody wakes the thread, at most `wait`; sometimes for no reason less.
+fn sleep(queue: &mut MutexGuard<'_, Queue>, wait: Duration) {
+    queue.parked = Some(std::thread::current());
+    MutexGuard::unlocked(queue, || std::thread::park_timeout(wait));
+    queue.parked = None;
 }

@@ -1,14 +1,16 @@
-//! How the log thread wakes the tasks of one runtime: all of a batch with a single wake.
+//! How the log thread and the tasks of one runtime wake each other: once per batch, not once per task.
 //!
 //! ```text
 //!   log thread --post(wakers)--> Mailbox --one wake--> drain task of the runtime --> wakes each task locally
+//!   tasks --unpark_after_turn--> Mailbox --> drain task, last in the runtime's queue --one wake--> log thread
 //! ```
 //!
-//! A wake from another thread costs a system call; with a mailbox it is one per runtime and batch.
+//! A wake of another thread costs a system call and two switches, several times what it costs to store a message.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::thread::Thread;
 
 use parking_lot::Mutex;
 
@@ -21,6 +23,7 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Slot {
     due: Vec<Waker>,
+    sleepers: Vec<Thread>,
     drain: Drain,
 }
 
@@ -45,9 +48,12 @@ impl Mailbox {
     /// Wakes what has been posted, for ever; spawn it once on the runtime that owns the mailbox.
     pub async fn drain(self: Arc<Self>) {
         let attached = Attached(&self);
-        let mut due = Vec::new();
+        let (mut due, mut sleepers) = (Vec::new(), Vec::new());
         loop {
-            poll_fn(|context| attached.0.poll_due(&mut due, context)).await;
+            poll_fn(|context| attached.0.poll_due(&mut due, &mut sleepers, context)).await;
+            for sleeper in sleepers.drain(..) {
+                sleeper.unpark();
+            }
             for waker in due.drain(..) {
                 waker.wake();
             }
@@ -56,14 +62,39 @@ impl Mailbox {
         }
     }
 
-    fn poll_due(&self, due: &mut Vec<Waker>, context: &mut Context<'_>) -> Poll<()> {
+    /// Wakes a thread when the tasks that are ready now have had their turn. To be called on the runtime's own thread:
+    /// there it costs no system call.
+    pub(crate) fn unpark_after_turn(&self, sleeper: Thread) {
         let mut slot = self.slot.lock();
-        if slot.due.is_empty() {
+        match std::mem::replace(&mut slot.drain, Drain::Awake) {
+            Drain::Asleep(drain) => {
+                slot.sleepers.push(sleeper);
+                drop(slot);
+                drain.wake();
+            }
+            Drain::Awake => slot.sleepers.push(sleeper),
+            Drain::Absent => {
+                slot.drain = Drain::Absent;
+                drop(slot);
+                sleeper.unpark();
+            }
+        }
+    }
+
+    fn poll_due(
+        &self,
+        due: &mut Vec<Waker>,
+        sleepers: &mut Vec<Thread>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut slot = self.slot.lock();
+        if slot.due.is_empty() && slot.sleepers.is_empty() {
             slot.drain = Drain::Asleep(context.waker().clone());
             return Poll::Pending;
         }
         slot.drain = Drain::Awake;
         std::mem::swap(&mut slot.due, due);
+        std::mem::swap(&mut slot.sleepers, sleepers);
         Poll::Ready(())
     }
 
@@ -92,11 +123,14 @@ struct Attached<'a>(&'a Mailbox);
 
 impl Drop for Attached<'_> {
     fn drop(&mut self) {
-        let due = {
+        let (due, sleepers) = {
             let mut slot = self.0.slot.lock();
             slot.drain = Drain::Absent;
-            std::mem::take(&mut slot.due)
+            (std::mem::take(&mut slot.due), std::mem::take(&mut slot.sleepers))
         };
+        for sleeper in sleepers {
+            sleeper.unpark();
+        }
         for waker in due {
             waker.wake();
         }

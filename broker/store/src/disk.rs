@@ -41,6 +41,8 @@ pub trait File: Send + Sync + 'static {
     fn write_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()>;
     /// Makes what was written last (`fdatasync`).
     fn sync(&self) -> io::Result<()>;
+    /// Tells that these bytes, which have been synced, need not stay in memory; a hint.
+    fn release_cached(&self, at: u64, bytes: u64);
     /// Reserves the blocks up to `len_bytes`, so that later writes below it cannot meet a full disk.
     fn allocate(&self, len_bytes: u64) -> io::Result<()>;
     /// Cuts the file.

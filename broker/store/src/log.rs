@@ -15,6 +15,7 @@
 //! Limits: one writer; a batch of at most [`BATCH_BYTES_MAX`] and of what a segment holds.
 //! Not here: which record lies at which offset of a queue (`index`), what a record means (`engine`).
 
+mod cache;
 mod codec;
 mod compose;
 mod error;

@@ -20,6 +20,8 @@ pub struct GroupConfig {
     pub inbox_bytes_max: u64,
     /// Bytes of submissions that are written together.
     pub batch_bytes_max: u64,
+    /// The newest bytes of the log, synced or not, whose pages always stay in the system's cache.
+    pub cached_bytes: u64,
 }
 
 impl Default for GroupConfig {
@@ -29,6 +31,7 @@ impl Default for GroupConfig {
             retention: Retention { max_age_ms: 72 * 60 * 60 * 1000, max_bytes: None },
             inbox_bytes_max: 64 << 20,
             batch_bytes_max: 4 << 20,
+            cached_bytes: 256 << 20,
         }
     }
 }

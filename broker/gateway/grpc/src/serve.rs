@@ -84,7 +84,7 @@ impl Connections {
 
     async fn http2<IO: Read + Write + Unpin>(self, io: IO, remote: SocketAddr) {
         let stop = self.stop.clone();
-        let service = service_fn(move |request| answer(self.clone(), request, remote));
+        let service = service_fn(move |request| answer(&self, request, remote));
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -112,79 +112,102 @@ impl Connections {
     }
 }
 
-async fn answer(
-    connections: Connections,
-    request: Request<Incoming>,
-    remote: SocketAddr,
-) -> Result<Response<Reply>, Infallible> {
-    let is_grpc = request
-        .headers()
-        .get("content-type")
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if !is_grpc {
-        let mut response = Response::new(Reply::End);
-        *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Ok(response);
-    }
-    let reply = match Method::from_path(request.uri().path()) {
-        Some(method) => call(connections, method, request, remote).await,
-        None => Err(GrpcError::unimplemented(format!("no method {}", request.uri().path()))),
-    };
-    let mut response = Response::new(Reply::End);
-    match reply {
-        Ok(body) => *response.body_mut() = body,
-        Err(error) => *response.headers_mut() = status(Some(&error)),
-    }
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-    Ok(response)
+/// One call under way.
+struct Exchange {
+    gateway: Arc<Gateway>,
+    call: Call,
+    inbound: Inbound,
+    stop: CancellationToken,
 }
 
-async fn call(
-    connections: Connections,
-    method: Method,
+/// The task of a call is moved several times before it runs, so all but sends, which are many, wait in a box.
+fn answer(
+    connections: &Connections,
     request: Request<Incoming>,
     remote: SocketAddr,
-) -> Result<Reply, GrpcError> {
-    let Connections { gateway, mailbox, now_ms, stop, .. } = connections;
-    let (head, body) = request.into_parts();
-    let call = Call::new(
-        &head.headers,
-        head.uri.authority().map(http::uri::Authority::as_str),
-        remote,
-        &mailbox,
-        now_ms(),
-    );
-    let mut inbound = Inbound::new(body);
-    let mut out = BytesMut::new();
-    let mut handout = None;
-    match method {
-        Method::Telemetry => {
-            let frames = gateway.telemetry(call, inbound.into_stream());
-            return Ok(Reply::Stream(Box::pin(until(frames, stop))));
+) -> impl Future<Output = Result<Response<Reply>, Infallible>> + use<> {
+    let kind = request.headers().get("content-type");
+    let is_grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let method = Method::from_path(request.uri().path())
+        .ok_or_else(|| GrpcError::unimplemented(format!("no method {}", request.uri().path())));
+    let mut exchange = Exchange::new(connections, request, remote);
+    async move {
+        if !is_grpc {
+            let mut response = Response::new(Reply::End);
+            *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Ok(response);
         }
-        Method::SendMessage => gateway.send_message(&call, inbound.only().await?, &mut out).await?,
-        Method::ReceiveMessage => tokio::select! {
-            received = gateway.receive_message(&call, inbound.only().await?, &mut out) => handout = Some(received?),
-            () = stop.cancelled() => return Err(GrpcError::unavailable("the broker is stopping")),
-        },
-        Method::AckMessage => gateway.ack_message(&call, inbound.only().await?, &mut out).await?,
-        Method::QueryRoute
-        | Method::Heartbeat
-        | Method::QueryAssignment
-        | Method::ForwardMessageToDeadLetterQueue
-        | Method::PullMessage
-        | Method::UpdateOffset
-        | Method::GetOffset
-        | Method::QueryOffset
-        | Method::EndTransaction
-        | Method::NotifyClientTermination
-        | Method::ChangeInvisibleDuration
-        | Method::RecallMessage
-        | Method::SyncLiteSubscription => {
-            gateway.unary(method, &call, inbound.only().await?, &mut out).await?;
+        let reply = match method {
+            Ok(Method::SendMessage) => exchange.send().await,
+            Ok(method) => Box::pin(exchange.serve(method)).await,
+            Err(unknown) => Err(unknown),
+        };
+        let mut response = Response::new(Reply::End);
+        match reply {
+            Ok(body) => *response.body_mut() = body,
+            Err(error) => *response.headers_mut() = status(Some(&error)),
+        }
+        response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+        Ok(response)
+    }
+}
+
+impl Exchange {
+    fn new(connections: &Connections, request: Request<Incoming>, remote: SocketAddr) -> Self {
+        let (head, body) = request.into_parts();
+        let dialled = head.uri.authority().map(http::uri::Authority::as_str);
+        let now_ms = (connections.now_ms)();
+        Self {
+            gateway: Arc::clone(&connections.gateway),
+            call: Call::new(&head.headers, dialled, remote, &connections.mailbox, now_ms),
+            inbound: Inbound::new(body),
+            stop: connections.stop.clone(),
         }
     }
-    Ok(Reply::Whole(out.freeze(), handout))
+
+    async fn send(&mut self) -> Result<Reply, GrpcError> {
+        let mut out = BytesMut::new();
+        self.gateway.send_message(&self.call, self.inbound.only().await?, &mut out).await?;
+        Ok(Reply::Whole(out.freeze(), None))
+    }
+
+    async fn serve(mut self, method: Method) -> Result<Reply, GrpcError> {
+        let mut out = BytesMut::new();
+        let mut handout = None;
+        match method {
+            Method::Telemetry => {
+                let frames = self.gateway.telemetry(self.call, self.inbound.into_stream());
+                return Ok(Reply::Stream(Box::pin(until(frames, self.stop))));
+            }
+            Method::ReceiveMessage => {
+                let request = self.inbound.only().await?;
+                tokio::select! {
+                    received = self.gateway.receive_message(&self.call, request, &mut out) => handout = Some(received?),
+                    () = self.stop.cancelled() => return Err(GrpcError::unavailable("the broker is stopping")),
+                }
+            }
+            Method::SendMessage => return self.send().await,
+            Method::AckMessage => {
+                self.gateway.ack_message(&self.call, self.inbound.only().await?, &mut out).await?;
+            }
+            Method::QueryRoute
+            | Method::Heartbeat
+            | Method::QueryAssignment
+            | Method::ForwardMessageToDeadLetterQueue
+            | Method::PullMessage
+            | Method::UpdateOffset
+            | Method::GetOffset
+            | Method::QueryOffset
+            | Method::EndTransaction
+            | Method::NotifyClientTermination
+            | Method::ChangeInvisibleDuration
+            | Method::RecallMessage
+            | Method::SyncLiteSubscription => {
+                self.gateway.unary(method, &self.call, self.inbound.only().await?, &mut out).await?;
+            }
+        }
+        Ok(Reply::Whole(out.freeze(), handout))
+    }
 }
 
 /// The stream, ended when `stop` is cancelled: an open telemetry stream must not hold up a stop.

@@ -44,6 +44,8 @@ struct State {
     boot: u64,
     capacity_bytes: Option<u64>,
     cold: bool,
+    /// What `release_cached` was told, as ranges of a file.
+    released: Vec<(u64, u64)>,
 }
 
 impl SimDisk {
@@ -56,6 +58,7 @@ impl SimDisk {
             boot: 0,
             capacity_bytes: None,
             cold: false,
+            released: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -130,6 +133,11 @@ impl SimDisk {
     /// Whether `read_cached_at` answers that it would wait.
     pub fn set_cold(&self, cold: bool) {
         self.state.lock().cold = cold;
+    }
+
+    /// The ranges of files whose memory was given back, start and length, in the order of calls.
+    pub fn released(&self) -> Vec<(u64, u64)> {
+        self.state.lock().released.clone()
     }
 
     /// Flips one bit of a file, in what is seen and in what survives; false if the file is shorter.
@@ -318,6 +326,12 @@ impl File for SimFile {
             }
             Ok(())
         })
+    }
+
+    fn release_cached(&self, at: u64, bytes: u64) {
+        let mut state = self.state.lock();
+        assert!(state.medium.is_synced(self.inode, at, bytes), "bytes at {at} are released before they are synced");
+        state.released.push((at, bytes));
     }
 
     fn allocate(&self, len_bytes: u64) -> io::Result<()> {

@@ -75,6 +75,12 @@ impl LogReader {
         self.shared.sync()
     }
 
+    /// Gives back the memory of what is synced, older than the newest `kept_bytes` and not read for a minute; whoever
+    /// reads it later waits for the device. To be called every now and then.
+    pub fn release_cache(&self, kept_bytes: u64, now_ms: u64) {
+        self.shared.release_cache(kept_bytes, now_ms);
+    }
+
     /// Bytes that can still be allocated on the disk.
     pub fn free_bytes(&self) -> io::Result<u64> {
         self.shared.disk.free_bytes()
@@ -116,6 +122,7 @@ impl LogReader {
 
     /// The segment that holds everything from `start` to `end`.
     fn locate(&self, start: Position, end: u64, bytes: u32) -> Result<std::sync::Arc<Segment>, ReadError> {
+        self.shared.cache.note_read(start);
         let (head, written) = (self.head(), self.written());
         if start < head {
             return Err(ReadError::Trimmed { head });

@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::cache::Cache;
 use super::codec::Seal;
 use super::error::Poisoned;
 use super::prepare::Next;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) seal: Seal,
     /// The segment to come; its lock is held while it is made.
     pub(crate) next: Next,
+    pub(crate) cache: Cache,
     /// In log order, at least one; the last one is written to.
     segments: RwLock<Vec<Arc<Segment>>>,
     head: AtomicU64,
@@ -51,6 +53,7 @@ impl Shared {
             id,
             seal: Seal::new(&id),
             next,
+            cache: Cache::new(tail),
             segments: RwLock::new(segments),
             head: AtomicU64::new(head),
             written: AtomicU64::new(tail.0),
@@ -141,7 +144,7 @@ impl Shared {
         Ok(written)
     }
 
-    fn touched(&self, from: Position, to: Position) -> Vec<Arc<Segment>> {
+    pub(crate) fn touched(&self, from: Position, to: Position) -> Vec<Arc<Segment>> {
         let segments = self.segments.read();
         segments.iter().filter(|s| from < s.end() && s.start < to).cloned().collect()
     }

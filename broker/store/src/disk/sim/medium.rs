@@ -57,6 +57,15 @@ impl Medium {
         &self.inodes[&inode].seen
     }
 
+    /// Whether a sync has covered all writes to these bytes.
+    pub(crate) fn is_synced(&self, inode: u64, at: u64, bytes: u64) -> bool {
+        let overlaps = |change: &Change| match change {
+            Change::Write { at: begin, data } => *begin < at + bytes && at < begin + data.len() as u64,
+            Change::Grow { .. } | Change::Truncate { .. } => false,
+        };
+        !self.inodes[&inode].unsynced.iter().any(overlaps)
+    }
+
     pub(crate) fn has_folder(&self, dir: &str) -> bool {
         dir.is_empty() || self.folders.contains(dir)
     }
