@@ -1,7 +1,7 @@
 //! The two threads behind the log: one writes, the other keeps house.
 //!
 //! ```text
-//!   log thread:        step, step, ... ; retention once a second ; parks when there is nothing to write
+//!   log thread:        what the runtimes do not write themselves (`Pen`) ; alarms ; retention once a second
 //!   background thread: sync (flush: Async), checkpoint, the next segment
 //! ```
 //!
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use engine::group::Group;
+use engine::pen::Pen;
 use engine::writer::{Step, Writer};
 use parking_lot::{Condvar, Mutex};
 use tracing::{error, info};
@@ -33,6 +34,7 @@ const EXIT_POISONED: i32 = 70;
 /// The threads, running.
 pub(crate) struct LogThreads {
     group: Arc<Group>,
+    pen: Arc<Pen>,
     stopping: Arc<Stopping>,
     writer: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
@@ -48,9 +50,10 @@ struct Stopping {
 impl LogThreads {
     pub(crate) fn start(group: Arc<Group>, writer: Writer, clock: Arc<Clock>) -> Result<Self> {
         let stopping = Arc::new(Stopping::default());
+        let pen = Arc::new(Pen::new(Arc::clone(&group), writer));
         let write = {
-            let (group, stopping) = (Arc::clone(&group), Arc::clone(&stopping));
-            move || write(&group, writer, &clock, &stopping)
+            let (group, pen, stopping) = (Arc::clone(&group), Arc::clone(&pen), Arc::clone(&stopping));
+            move || write(&group, &pen, &clock, &stopping)
         };
         let keep_house = {
             let (group, stopping) = (Arc::clone(&group), Arc::clone(&stopping));
@@ -61,7 +64,17 @@ impl LogThreads {
             .name("house".to_owned())
             .spawn(keep_house)
             .context("background thread")?;
-        Ok(Self { group, stopping, writer, housekeeper })
+        Ok(Self { group, pen, stopping, writer, housekeeper })
+    }
+
+    /// What a runtime does when its tasks have had their turn: it writes what they submitted.
+    pub(crate) fn at_turn_end(&self, clock: Arc<Clock>) -> impl Fn() + Clone + Send + use<> {
+        let pen = Arc::clone(&self.pen);
+        move || {
+            if let Err(poisoned) = pen.write_here(clock.now_ms()) {
+                end(&poisoned);
+            }
+        }
     }
 
     /// Writes what still waits, syncs, leaves a checkpoint; call it after the last client has gone.
@@ -77,17 +90,17 @@ impl LogThreads {
     }
 }
 
-fn write(group: &Group, mut writer: Writer, clock: &Clock, stopping: &Stopping) {
+fn write(group: &Group, pen: &Pen, clock: &Clock, stopping: &Stopping) {
     let mut retain_at_ms = clock.now_ms() + RETAIN_EVERY_MS;
     loop {
         let now_ms = clock.now_ms();
-        let step = match writer.step(now_ms) {
+        let step = match pen.step(now_ms) {
             Ok(step) => step,
             Err(poisoned) => end(&poisoned),
         };
         if now_ms >= retain_at_ms {
             retain_at_ms = now_ms + RETAIN_EVERY_MS;
-            if let Err(problem) = writer.retain(now_ms) {
+            if let Err(problem) = pen.retain(now_ms) {
                 error!(%problem, "old segments stay");
             }
         }

@@ -60,17 +60,25 @@ fn main() -> Result<()> {
         .with_context(|| format!("opening the log in {}", config.data.display()))?;
     info!(ms = clock.now_ms() - started_ms, state = ?group.log_state(), "recovered the log");
     let log_threads = LogThreads::start(Arc::clone(&group), writer, Arc::clone(&clock))?;
+    let at_turn_end = log_threads.at_turn_end(Arc::clone(&clock));
     let served = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(
         &args,
         &config,
         Arc::clone(&group),
         clock,
+        at_turn_end,
     ));
     log_threads.stop();
     served
 }
 
-async fn serve(args: &Args, config: &BrokerConfig, group: Arc<Group>, clock: Arc<Clock>) -> Result<()> {
+async fn serve(
+    args: &Args,
+    config: &BrokerConfig,
+    group: Arc<Group>,
+    clock: Arc<Clock>,
+    at_turn_end: impl Fn() + Clone + Send + 'static,
+) -> Result<()> {
     let stop = CancellationToken::new();
     let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(move || clock.now_ms());
     let gateway = Gateway::new(gateway_config(config), Arc::clone(&group), Arc::clone(&now_ms));
@@ -80,9 +88,9 @@ async fn serve(args: &Args, config: &BrokerConfig, group: Arc<Group>, clock: Arc
     let http_listener = listen("httpListen", config.http_listen).await?;
 
     let mailbox = Mailbox::new();
-    tokio::spawn(Arc::clone(&mailbox).drain());
+    tokio::spawn(Arc::clone(&mailbox).drain(at_turn_end.clone()));
     let threads = args.threads.map_or_else(cores, usize::from);
-    let runtimes = Runtimes::start(threads, |mailbox| Connections {
+    let runtimes = Runtimes::start(threads, at_turn_end, |mailbox| Connections {
         gateway: Arc::clone(&gateway),
         mailbox,
         tls: Some(tls.clone()),

@@ -38,9 +38,15 @@ struct Runtime {
 }
 
 impl Runtimes {
-    /// Starts `count` threads; `template` makes what the connections of one runtime share.
-    pub(crate) fn start(count: usize, template: impl Fn(Arc<Mailbox>) -> Connections) -> Result<Self> {
-        let runtimes = (0..count).map(|number| Runtime::start(number, &template)).collect::<Result<_>>()?;
+    /// Starts `count` threads; `template` makes what the connections of one runtime share, `at_turn_end` writes what
+    /// they submitted.
+    pub(crate) fn start(
+        count: usize,
+        at_turn_end: impl Fn() + Clone + Send + 'static,
+        template: impl Fn(Arc<Mailbox>) -> Connections,
+    ) -> Result<Self> {
+        let start = |number| Runtime::start(number, at_turn_end.clone(), &template);
+        let runtimes = (0..count).map(start).collect::<Result<_>>()?;
         Ok(Self { runtimes })
     }
 
@@ -88,7 +94,11 @@ impl Runtimes {
 }
 
 impl Runtime {
-    fn start(number: usize, template: &impl Fn(Arc<Mailbox>) -> Connections) -> Result<Self> {
+    fn start(
+        number: usize,
+        at_turn_end: impl Fn() + Send + 'static,
+        template: &impl Fn(Arc<Mailbox>) -> Connections,
+    ) -> Result<Self> {
         let (handed, inbox) = mpsc::channel(HANDED_MAX);
         let connections = Arc::new(AtomicUsize::new(0));
         let mailbox = Mailbox::new();
@@ -99,7 +109,7 @@ impl Runtime {
             .name(format!("grpc-{number}"))
             .spawn(move || {
                 runtime.block_on(async {
-                    tokio::spawn(mailbox.drain());
+                    tokio::spawn(mailbox.drain(at_turn_end));
                     serve_handed(inbox, shared, count).await;
                 });
             })

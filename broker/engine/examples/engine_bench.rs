@@ -103,7 +103,15 @@ impl Bench {
         self.send(name, 1, 32);
         let topic = self.group.topic(name).unwrap();
         let group = self.group.consumer_group("readers").unwrap();
-        let request = Receive { group: &group, topic: &topic, tags: None, max, invisible_ms: 60_000 };
+        let mailbox = Arc::clone(&self.mailbox);
+        let request = Receive {
+            group: &group,
+            topic: &topic,
+            tags: None,
+            max,
+            invisible_ms: 60_000,
+            mailbox: &mailbox,
+        };
         let before = resident_bytes();
         while !self.group.receive(&request, self.now_ms, None).unwrap().deliveries.is_empty() {}
         let each = (resident_bytes() - before) as f64 / MESSAGES as f64;
@@ -113,7 +121,15 @@ impl Bench {
     fn receive(&mut self, name: &str, max: usize) -> usize {
         let topic = self.group.topic(name).unwrap();
         let group = self.group.consumer_group("readers").unwrap();
-        let request = Receive { group: &group, topic: &topic, tags: None, max, invisible_ms: 60_000 };
+        let mailbox = Arc::clone(&self.mailbox);
+        let request = Receive {
+            group: &group,
+            topic: &topic,
+            tags: None,
+            max,
+            invisible_ms: 60_000,
+            mailbox: &mailbox,
+        };
         let mut count = 0;
         loop {
             let mut received = self.group.receive(&request, self.now_ms, None).unwrap();
@@ -125,7 +141,7 @@ impl Bench {
                     self.loaded += 1;
                     self.group.load(delivery).unwrap();
                 }
-                self.group.ack(&delivery.receipt, self.now_ms).unwrap();
+                self.group.ack(&delivery.receipt, self.now_ms, &self.mailbox).unwrap();
             }
             count += received.deliveries.len();
             if count % 512 < max {

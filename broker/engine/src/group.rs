@@ -60,8 +60,6 @@ pub struct Group {
     preparer: Preparer,
     log_id: [u8; 16],
     epoch: Epoch,
-    /// For submissions whose ticket nobody awaits.
-    nobody: Arc<Mailbox>,
 }
 
 impl std::fmt::Debug for Group {
@@ -158,12 +156,26 @@ impl Group {
 
     /// Blocks the log thread until something waits for `Writer::step`, at most `wait_ms`.
     pub fn park(&self, wait_ms: u64) {
-        self.inbox.park(self.alarms.shorten(wait_ms, self.now_ms.load(Ordering::Relaxed)));
+        let wait_ms = self.alarms.shorten(wait_ms, self.now_ms.load(Ordering::Relaxed));
+        self.inbox.park(wait_ms, || !self.pending.is_empty());
     }
 
     /// Makes `park` return.
     pub fn nudge(&self) {
         self.inbox.nudge();
+    }
+
+    /// Bytes of submissions that wait to be written, if anything does.
+    pub(crate) fn waiting_bytes(&self) -> Option<u64> {
+        let bytes = self.inbox.waiting_bytes();
+        (bytes > 0 || !self.pending.is_empty()).then_some(bytes)
+    }
+
+    /// What rides along waits for the writer; it may as well begin with that.
+    pub(crate) fn write_soon(&self, mailbox: &Mailbox) {
+        if !mailbox.call_after_turn() {
+            self.inbox.nudge();
+        }
     }
 
     pub(crate) fn written(&self) -> Position {

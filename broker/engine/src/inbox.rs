@@ -1,4 +1,4 @@
-//! The bounded way to the log thread, and the ticket that tells when a submission is stored.
+//! The bounded way to the writer, and the ticket that tells when a submission is stored.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use store::log::{Draft, Placed};
 
 use crate::mailbox::{Mailbox, Wakes};
@@ -71,17 +71,6 @@ struct SlotState {
     waker: Option<Waker>,
 }
 
-/// Whether somebody asked the log thread to look again although nothing was submitted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Nudge {
-    #[default]
-    No,
-    /// In a moment: acks wait.
-    Soon,
-    /// At once: the broker stops.
-    Now,
-}
-
 impl Submission {
     /// A submission and the ticket its sender keeps.
     pub fn new(drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> (Self, Ticket) {
@@ -132,10 +121,6 @@ impl Future for Ticket {
     }
 }
 
-/// How long acks wait for company before they are written on their own: a record for each would cost a wake and a
-/// write per ack.
-const LINGER: Duration = Duration::from_millis(2);
-
 /// Submissions that wait for the log thread, bounded by bytes.
 #[derive(Debug)]
 pub struct Inbox {
@@ -149,7 +134,8 @@ struct Queue {
     bytes: u64,
     /// The log thread, while it sleeps; whoever takes it has to see to it that it is woken.
     parked: Option<Thread>,
-    nudge: Nudge,
+    /// Somebody asked the log thread to look again although nothing was submitted.
+    nudged: bool,
     /// The log has ended; nothing is accepted any more.
     closed: bool,
 }
@@ -160,8 +146,8 @@ impl Inbox {
         Self { limit_bytes, queue: Mutex::default() }
     }
 
-    /// Hands drafts to the log thread, in the order of calls; it is woken once the other tasks that are ready on the
-    /// mailbox's runtime have had their turn, so that what they submit rides in the same batch.
+    /// Hands drafts to the writer, in the order of calls; they are written once the other tasks that are ready on the
+    /// mailbox's runtime have had their turn, so that what those submit rides in the same batch.
     ///
     /// An over-limit submission is accepted when nothing else waits, so that no size is refused for ever.
     pub fn submit(&self, drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> Result<Ticket, Busy> {
@@ -189,36 +175,31 @@ impl Inbox {
         }
         queue.bytes += bytes;
         queue.submissions.push(submission);
-        let parked = queue.parked.take();
         drop(queue);
-        if let Some(log_thread) = parked {
-            mailbox.unpark_after_turn(log_thread);
+        if !mailbox.call_after_turn() {
+            self.nudge();
         }
         Ok(ticket)
     }
 
-    /// Makes the log thread look again although nothing was submitted.
+    /// Makes the log thread look again.
     pub fn nudge(&self) {
         let mut queue = self.queue.lock();
-        queue.nudge = Nudge::Now;
+        queue.nudged = true;
         if let Some(log_thread) = queue.parked.take() {
             log_thread.unpark();
         }
     }
 
-    /// Makes the log thread look again within a moment; for what nobody waits for.
-    pub fn nudge_soon(&self) {
-        let mut queue = self.queue.lock();
-        queue.nudge = queue.nudge.max(Nudge::Soon);
-        if let Some(log_thread) = queue.parked.take() {
-            log_thread.unpark();
-        }
+    /// Bytes that wait to be written.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.queue.lock().bytes
     }
 
     /// Takes everything that waits, up to about `bytes_max`; at least one submission if there is any.
     pub fn take(&self, bytes_max: u64, out: &mut Vec<Submission>) {
         let mut queue = self.queue.lock();
-        queue.nudge = Nudge::No;
+        queue.nudged = false;
         let mut bytes = 0;
         let mut count = 0;
         for submission in &queue.submissions {
@@ -237,15 +218,17 @@ impl Inbox {
         }
     }
 
-    /// Blocks the log thread until something arrives, at most `wait_ms`.
-    pub fn park(&self, wait_ms: u64) {
+    /// Blocks the log thread until something arrives, at most `wait_ms`; not at all if `has_more` says so.
+    pub fn park(&self, wait_ms: u64, has_more: impl FnOnce() -> bool) {
         let mut queue = self.queue.lock();
-        if queue.submissions.is_empty() && queue.nudge == Nudge::No {
-            sleep(&mut queue, Duration::from_millis(wait_ms));
+        if queue.nudged || !queue.submissions.is_empty() || has_more() {
+            return;
         }
-        if queue.submissions.is_empty() && queue.nudge == Nudge::Soon {
-            sleep(&mut queue, LINGER);
-        }
+        queue.parked = Some(std::thread::current());
+        drop(queue);
+        // Sometimes it wakes for no reason, and looks in vain.
+        std::thread::park_timeout(Duration::from_millis(wait_ms));
+        self.queue.lock().parked = None;
     }
 
     /// Refuses what comes from now on and hands out what still waited.
@@ -255,11 +238,4 @@ impl Inbox {
         queue.bytes = 0;
         std::mem::take(&mut queue.submissions)
     }
-}
-
-/// Sleeps until somebody wakes the thread, at most `wait`; sometimes for no reason less.
-fn sleep(queue: &mut MutexGuard<'_, Queue>, wait: Duration) {
-    queue.parked = Some(std::thread::current());
-    MutexGuard::unlocked(queue, || std::thread::park_timeout(wait));
-    queue.parked = None;
 }

@@ -1,7 +1,7 @@
 //! Meaning: topics, consumer groups, leases, attempts and dead letters, all folded from the records of one log.
 //!
 //! ```text
-//!   gateway --submit--> Inbox --Writer::step--> log --fold--> Catalog, topics' queues, Deliveries
+//!   gateway --submit--> Inbox --Pen, Writer::step--> log --fold--> Catalog, topics' queues, Deliveries
 //!      ^                                                          |
 //!      +---- Ticket (stored), Waiter (something to read) <--wake--+
 //! ```
@@ -18,6 +18,7 @@ pub mod group;
 pub mod inbox;
 pub mod lease;
 pub mod mailbox;
+pub mod pen;
 pub mod waiter;
 pub mod writer;
 

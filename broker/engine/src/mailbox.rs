@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   log thread --post(wakers)--> Mailbox --one wake--> drain task of the runtime --> wakes each task locally
-//!   tasks --unpark_after_turn--> Mailbox --> drain task, last in the runtime's queue --one wake--> log thread
+//!   tasks --call_after_turn--> Mailbox --> drain task, last in the runtime's queue --> writes, or wakes the log thread
 //! ```
 //!
 //! A wake of another thread costs a system call and two switches, several times what it costs to store a message.
@@ -10,7 +10,6 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::thread::Thread;
 
 use parking_lot::Mutex;
 
@@ -23,7 +22,8 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Slot {
     due: Vec<Waker>,
-    sleepers: Vec<Thread>,
+    /// Somebody asked for `at_turn_end`.
+    is_turn_called: bool,
     drain: Drain,
 }
 
@@ -46,13 +46,16 @@ impl Mailbox {
     }
 
     /// Wakes what has been posted, for ever; spawn it once on the runtime that owns the mailbox.
-    pub async fn drain(self: Arc<Self>) {
+    ///
+    /// `at_turn_end` is called when a task has submitted something and all tasks that were ready then have had their
+    /// turn: it sees to it that what they submitted is written.
+    pub async fn drain(self: Arc<Self>, at_turn_end: impl Fn()) {
         let attached = Attached(&self);
-        let (mut due, mut sleepers) = (Vec::new(), Vec::new());
+        let mut due = Vec::new();
         loop {
-            poll_fn(|context| attached.0.poll_due(&mut due, &mut sleepers, context)).await;
-            for sleeper in sleepers.drain(..) {
-                sleeper.unpark();
+            let is_turn_called = poll_fn(|context| attached.0.poll_due(&mut due, context)).await;
+            if is_turn_called {
+                at_turn_end();
             }
             for waker in due.drain(..) {
                 waker.wake();
@@ -62,40 +65,39 @@ impl Mailbox {
         }
     }
 
-    /// Wakes a thread when the tasks that are ready now have had their turn. To be called on the runtime's own thread:
+    /// Has `at_turn_end` called; false if there is no drain task to do it. To be called on the runtime's own thread:
     /// there it costs no system call.
-    pub(crate) fn unpark_after_turn(&self, sleeper: Thread) {
+    pub(crate) fn call_after_turn(&self) -> bool {
         let mut slot = self.slot.lock();
         match std::mem::replace(&mut slot.drain, Drain::Awake) {
             Drain::Asleep(drain) => {
-                slot.sleepers.push(sleeper);
+                slot.is_turn_called = true;
                 drop(slot);
                 drain.wake();
+                true
             }
-            Drain::Awake => slot.sleepers.push(sleeper),
+            Drain::Awake => {
+                slot.is_turn_called = true;
+                true
+            }
             Drain::Absent => {
                 slot.drain = Drain::Absent;
-                drop(slot);
-                sleeper.unpark();
+                false
             }
         }
     }
 
-    fn poll_due(
-        &self,
-        due: &mut Vec<Waker>,
-        sleepers: &mut Vec<Thread>,
-        context: &mut Context<'_>,
-    ) -> Poll<()> {
+    /// Takes what is due; whether `at_turn_end` is to be called.
+    fn poll_due(&self, due: &mut Vec<Waker>, context: &mut Context<'_>) -> Poll<bool> {
         let mut slot = self.slot.lock();
-        if slot.due.is_empty() && slot.sleepers.is_empty() {
+        let is_turn_called = std::mem::take(&mut slot.is_turn_called);
+        if slot.due.is_empty() && !is_turn_called {
             slot.drain = Drain::Asleep(context.waker().clone());
             return Poll::Pending;
         }
         slot.drain = Drain::Awake;
         std::mem::swap(&mut slot.due, due);
-        std::mem::swap(&mut slot.sleepers, sleepers);
-        Poll::Ready(())
+        Poll::Ready(is_turn_called)
     }
 
     fn post(&self, wakers: &mut Vec<Waker>) {
@@ -123,14 +125,11 @@ struct Attached<'a>(&'a Mailbox);
 
 impl Drop for Attached<'_> {
     fn drop(&mut self) {
-        let (due, sleepers) = {
+        let due = {
             let mut slot = self.0.slot.lock();
             slot.drain = Drain::Absent;
-            (std::mem::take(&mut slot.due), std::mem::take(&mut slot.sleepers))
+            std::mem::take(&mut slot.due)
         };
-        for sleeper in sleepers {
-            sleeper.unpark();
-        }
         for waker in due {
             waker.wake();
         }
@@ -209,7 +208,7 @@ mod tests {
             (Mailbox::new(), Arc::default(), Arc::default(), Arc::<Bell>::default());
         let waker = Waker::from(Arc::clone(&drain_bell));
         let mut context = Context::from_waker(&waker);
-        let mut drain = pin!(Arc::clone(&mailbox).drain());
+        let mut drain = pin!(Arc::clone(&mailbox).drain(|| {}));
         assert!(drain.as_mut().poll(&mut context).is_pending());
         post(&mailbox, &[&a, &b]);
         post(&mailbox, &[&a]);
@@ -223,7 +222,7 @@ mod tests {
         let (mailbox, a, drain_bell) = (Mailbox::new(), Arc::default(), Arc::<Bell>::default());
         let waker = Waker::from(Arc::clone(&drain_bell));
         let mut context = Context::from_waker(&waker);
-        let mut drain = pin!(Arc::clone(&mailbox).drain());
+        let mut drain = pin!(Arc::clone(&mailbox).drain(|| {}));
         assert!(drain.as_mut().poll(&mut context).is_pending());
         post(&mailbox, &[&a]);
         // It has yielded after the first round, and asked to be polled again.
@@ -239,7 +238,7 @@ mod tests {
         let (mailbox, a) = (Mailbox::new(), Arc::default());
         post(&mailbox, &[&a]);
         assert_eq!(rings(&a), 1);
-        let mut drain = Box::pin(Arc::clone(&mailbox).drain());
+        let mut drain = Box::pin(Arc::clone(&mailbox).drain(|| {}));
         assert!(drain.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         post(&mailbox, &[&a]);
         assert_eq!(rings(&a), 1);

@@ -48,6 +48,10 @@ impl Pending {
         was_empty
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.gathered.lock().is_empty()
+    }
+
     /// Takes what waits.
     pub(crate) fn take(&self, out: &mut Carried) {
         std::mem::swap(&mut *self.gathered.lock(), out);

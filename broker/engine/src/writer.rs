@@ -89,6 +89,11 @@ impl Writer {
         Ok(step)
     }
 
+    /// Whether the next step will not have to wait for the disk, as far as one can tell.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.log.is_quick(2 * self.group.config.batch_bytes_max)
+    }
+
     /// Deletes segments that are over the retention and not needed to replay the checkpoints. Their messages are no
     /// longer delivered; `Group::trim_index` forgets them for good.
     pub fn retain(&mut self, now_ms: u64) -> Result<(), RetainError> {

@@ -43,8 +43,14 @@ impl World {
         };
         let tags = self.readers[reader].tags.clone();
         self.has_unrecorded = true;
-        let request =
-            Receive { group: &consumer_group, topic: &topic, tags: tags.as_deref(), max, invisible_ms };
+        let request = Receive {
+            group: &consumer_group,
+            topic: &topic,
+            tags: tags.as_deref(),
+            max,
+            invisible_ms,
+            mailbox: &self.mailbox,
+        };
         let received = match group.receive(&request, self.now_ms, waiter) {
             Ok(received) => received,
             Err(error) => return self.unless_crashed(&format!("receive: {error}")).map(|()| 0),
@@ -97,7 +103,7 @@ impl World {
     pub(crate) fn ack(&mut self, holding: Holding) -> Result<(), String> {
         let Holding { reader, message, receipt } = holding;
         self.has_unrecorded = true;
-        match self.broker.group.ack(&receipt, self.now_ms) {
+        match self.broker.group.ack(&receipt, self.now_ms, &self.mailbox) {
             Ok(()) => self.tell(Event::Acked { reader, message }),
             Err(error) => self.refused("ack", &holding, error),
         }

@@ -120,8 +120,14 @@ impl World {
             .transpose()
             .map_err(|owner| format!("dead letters of {owner}, which is none of ours"))?;
         loop {
-            let request =
-                Receive { group: &auditor, topic: &topic, tags: None, max: 50, invisible_ms: 1 << 40 };
+            let request = Receive {
+                group: &auditor,
+                topic: &topic,
+                tags: None,
+                max: 50,
+                invisible_ms: 1 << 40,
+                mailbox: &self.mailbox,
+            };
             let received = group.receive(&request, self.now_ms, None).map_err(|error| error.to_string())?;
             for error in &received.corrupt {
                 self.bear(error)?;

@@ -157,6 +157,7 @@ fn config(random: &mut Random) -> GroupConfig {
         retention: Retention { max_age_ms: 1 << 40, max_bytes },
         inbox_bytes_max: 1 << 20,
         batch_bytes_max: 1 << (10 + random.below(6)),
+        cached_bytes: 0,
     }
 }
 

@@ -39,6 +39,7 @@ impl Server {
             retention: Retention { max_age_ms: u64::MAX, max_bytes: None },
             inbox_bytes_max: 64 << 20,
             batch_bytes_max: 4 << 20,
+            cached_bytes: 0,
         };
         let (group, mut writer) = Group::open(Arc::new(SimDisk::new(7)), config, clock()).unwrap();
         let stopped = Arc::new(AtomicBool::new(false));

@@ -33,9 +33,10 @@ impl Alarms {
         wait_ms.min(self.earliest_ms.load(Ordering::Relaxed).saturating_sub(now_ms))
     }
 
-    fn add(&self, at_ms: u64, topic: u32, group: u32) {
+    /// True if it is the earliest now.
+    fn add(&self, at_ms: u64, topic: u32, group: u32) -> bool {
         self.set.lock().insert((at_ms, topic, group));
-        self.earliest_ms.fetch_min(at_ms, Ordering::Relaxed);
+        self.earliest_ms.fetch_min(at_ms, Ordering::Relaxed) > at_ms
     }
 
     fn due(&self, now_ms: u64) -> Vec<(u64, u32, u32)> {
@@ -55,8 +56,10 @@ impl Group {
     pub(crate) fn set_alarm(&self, queues: &Queues, reading: &mut Reading, group: u32) {
         if let Some(subscription) = reading.subscription(group)
             && let Some(at_ms) = subscription.new_alarm_ms()
+            && self.alarms.add(at_ms, queues.topic, group)
         {
-            self.alarms.add(at_ms, queues.topic, group);
+            // The log thread may sleep for longer than that.
+            self.inbox.nudge();
         }
     }
 

@@ -90,7 +90,7 @@ impl Group {
 
     fn submit_burial(&self, request: &Receive<'_>, letters: Vec<Draft>, done: &Cell, waiting: &Arc<()>) {
         // If the log is busy they stay held, and are tried again when the lease ends.
-        let _ = self.submit_letters(request.group, letters, done, &self.nobody, Arc::clone(waiting));
+        let _ = self.submit_letters(request.group, letters, done, request.mailbox, Arc::clone(waiting));
     }
 
     /// Keeps others from the message while it is moved; false if it is done already.

@@ -4,25 +4,22 @@ use std::sync::Arc;
 
 use super::Group;
 use crate::lease::{Deliveries, LeaseError, Receipt};
-use crate::mailbox::Wakes;
+use crate::mailbox::{Mailbox, Wakes};
 use crate::records::Cell;
 use crate::topic::Queues;
 
 use store::Offset;
 
 impl Group {
-    /// The message is done; in memory at once, its record rides in the next batch.
-    pub fn ack(&self, receipt: &Receipt, now_ms: u64) -> Result<(), LeaseError> {
+    /// The message is done; in memory at once, its record is in the next batch, which is written at the end of this
+    /// turn of the mailbox's runtime.
+    pub fn ack(&self, receipt: &Receipt, now_ms: u64, mailbox: &Mailbox) -> Result<(), LeaseError> {
         let epoch = self.epoch();
         let acked = self
             .with_deliveries(receipt, |_, deliveries, tail| deliveries.ack(receipt, epoch, tail, now_ms))?;
         if acked {
-            self.note_done(Cell {
-                group: receipt.group,
-                queue: receipt.queue,
-                base: receipt.offset,
-                mask: 1,
-            });
+            let cell = Cell { group: receipt.group, queue: receipt.queue, base: receipt.offset, mask: 1 };
+            self.note_done(cell, mailbox);
         }
         Ok(())
     }
@@ -50,9 +47,9 @@ impl Group {
     }
 
     /// Has the record of offsets that are done written with the next batch.
-    pub(crate) fn note_done(&self, cell: Cell) {
+    pub(crate) fn note_done(&self, cell: Cell, mailbox: &Mailbox) {
         if self.pending.ack(cell) {
-            self.inbox.nudge_soon();
+            self.write_soon(mailbox);
         }
     }
 
@@ -61,7 +58,7 @@ impl Group {
         if old.epoch < new.epoch && new.attempt >= 2 {
             let cell = Cell { group: new.group, queue: new.queue, base: new.offset, mask: 1 };
             if self.pending.attempt(cell, new.attempt) {
-                self.inbox.nudge_soon();
+                self.inbox.nudge();
             }
         }
     }

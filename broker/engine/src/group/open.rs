@@ -15,7 +15,6 @@ use super::checkpoint::{ENGINE_SECTION, INDEX_SECTION};
 use super::{Alarms, Group, GroupConfig, OpenError};
 use crate::catalog::{Catalog, Snapshot};
 use crate::inbox::Inbox;
-use crate::mailbox::Mailbox;
 use crate::pending::Pending;
 use crate::state::{State, Unknown};
 use crate::writer::Writer;
@@ -58,7 +57,6 @@ impl Group {
             preparer: log.preparer(),
             log_id: log.id(),
             epoch: log.epoch(),
-            nobody: Mailbox::new(),
         });
         let writer = Writer::new(Arc::clone(&group), log);
         Ok((group, writer))

@@ -132,7 +132,7 @@ impl Group {
         if reading.start(group.id, &offsets)
             && self.pending.start(Start { group: group.id, topic: topic.id, offsets })
         {
-            self.inbox.nudge_soon();
+            self.write_soon(request.mailbox);
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Group {
             ReadError::Corrupt { .. } | ReadError::Trimmed { .. } | ReadError::OutOfRange { .. } => {
                 // It was granted a moment ago by this very call.
                 let now_ms = delivery.receipt.due_ms.saturating_sub(request.invisible_ms);
-                let _ = self.ack(&delivery.receipt, now_ms);
+                let _ = self.ack(&delivery.receipt, now_ms, request.mailbox);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What callers hand in and get back.
 
 use std::io;
+use std::sync::Arc;
 
 use store::log::{LogConfig, Poisoned, ReadError, Record, Retention};
 use store::{Epoch, Offset, Position};
@@ -8,6 +9,7 @@ use store::{Epoch, Offset, Position};
 use crate::catalog::{ConsumerGroup, Topic};
 use crate::inbox::Busy;
 use crate::lease::{LeaseError, Receipt};
+use crate::mailbox::Mailbox;
 
 /// How a group is kept.
 #[derive(Clone, Debug)]
@@ -171,6 +173,8 @@ pub struct Receive<'a> {
     pub max: usize,
     /// How long they are held.
     pub invisible_ms: u64,
+    /// Of the runtime that asks.
+    pub mailbox: &'a Arc<Mailbox>,
 }
 
 /// What a receive found.

@@ -78,7 +78,7 @@ impl Life {
     fn ack_some(&mut self) {
         let received = self.broker.receive(4);
         for (delivery, text) in received.deliveries.iter().zip(names(&received)).step_by(2) {
-            self.broker.group.ack(&delivery.receipt, self.broker.now_ms).unwrap();
+            self.broker.group.ack(&delivery.receipt, self.broker.now_ms, &self.broker.mailbox).unwrap();
             self.told.acked.insert(text.clone());
             self.acking.insert(text);
         }

@@ -29,7 +29,7 @@ fn an_expired_lease_is_offered_again_with_one_more_attempt() {
     let second = broker.receive(1);
     let attempts = [first.deliveries[0].attempt, second.deliveries[0].attempt];
     assert_eq!(attempts, [1, 2]);
-    let acked = broker.group.ack(&first.deliveries[0].receipt, broker.now_ms);
+    let acked = broker.group.ack(&first.deliveries[0].receipt, broker.now_ms, &broker.mailbox);
     assert_eq!(acked, Err(LeaseError::Expired));
     broker.ack_all(&second);
 }
@@ -40,15 +40,15 @@ fn the_receipt_before_an_extension_is_refused_and_the_redelivery_is_acked() {
     broker.send(&["one"]);
     let a = broker.receive(1).deliveries.remove(0).receipt;
     let b = broker.group.extend(&a, 5_000, broker.now_ms).unwrap();
-    assert_eq!(broker.group.ack(&a, broker.now_ms), Err(LeaseError::Superseded));
+    assert_eq!(broker.group.ack(&a, broker.now_ms, &broker.mailbox), Err(LeaseError::Superseded));
     broker.now_ms += 4_999;
     assert!(broker.receive(1).deliveries.is_empty());
     broker.now_ms += 1;
     let c = broker.receive(1).deliveries.remove(0).receipt;
     assert_eq!(c.attempt, 2);
-    assert!(broker.group.ack(&b, broker.now_ms).is_err());
-    assert_eq!(broker.group.ack(&c, broker.now_ms), Ok(()));
-    assert_eq!(broker.group.ack(&c, broker.now_ms), Ok(()), "acked again before it expired");
+    assert!(broker.group.ack(&b, broker.now_ms, &broker.mailbox).is_err());
+    assert_eq!(broker.group.ack(&c, broker.now_ms, &broker.mailbox), Ok(()));
+    assert_eq!(broker.group.ack(&c, broker.now_ms, &broker.mailbox), Ok(()), "acked again before it expired");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_renewed_receipt_stays_good() {
     broker.group.renew(&receipt, broker.now_ms + 50_000, broker.now_ms).unwrap();
     broker.now_ms += 40_000;
     assert!(broker.receive(1).deliveries.is_empty());
-    assert_eq!(broker.group.ack(&receipt, broker.now_ms), Ok(()));
+    assert_eq!(broker.group.ack(&receipt, broker.now_ms, &broker.mailbox), Ok(()));
 }
 
 #[test]
@@ -186,8 +186,14 @@ fn more_queues_are_used_and_read_at_once() {
     }
     assert_eq!(stale.queues.len(), 1);
     let billing = broker.billing();
-    let request =
-        engine::group::Receive { group: &billing, topic: &stale, tags: None, max: 9, invisible_ms: 1000 };
+    let request = engine::group::Receive {
+        group: &billing,
+        topic: &stale,
+        tags: None,
+        max: 9,
+        invisible_ms: 1000,
+        mailbox: &broker.mailbox,
+    };
     let received = broker.group.receive(&request, broker.now_ms, None).unwrap();
     assert_eq!(received.deliveries.len(), 4, "a reader with the old value of the topic sees them too");
 }

@@ -34,6 +34,7 @@ pub(crate) fn config() -> GroupConfig {
         retention: Retention { max_age_ms: 1_000_000, max_bytes: None },
         inbox_bytes_max: 1 << 20,
         batch_bytes_max: 64 << 10,
+        cached_bytes: 0,
     }
 }
 
@@ -165,19 +166,33 @@ impl Broker {
         waiter: Option<&Arc<Waiter>>,
     ) -> Received {
         let (group, topic) = (self.billing(), self.topic());
-        let request = Receive { group: &group, topic: &topic, tags, max, invisible_ms: INVISIBLE_MS };
+        let request = Receive {
+            group: &group,
+            topic: &topic,
+            tags,
+            max,
+            invisible_ms: INVISIBLE_MS,
+            mailbox: &self.mailbox,
+        };
         self.group.receive(&request, self.now_ms, waiter).unwrap()
     }
 
     pub(crate) fn receive_from(&self, topic: &str, group: &str, max: usize) -> Received {
         let (topic, group) = (self.group.topic(topic).unwrap(), self.group.consumer_group(group).unwrap());
-        let request = Receive { group: &group, topic: &topic, tags: None, max, invisible_ms: INVISIBLE_MS };
+        let request = Receive {
+            group: &group,
+            topic: &topic,
+            tags: None,
+            max,
+            invisible_ms: INVISIBLE_MS,
+            mailbox: &self.mailbox,
+        };
         self.group.receive(&request, self.now_ms, None).unwrap()
     }
 
     pub(crate) fn ack_all(&self, received: &Received) {
         for delivery in &received.deliveries {
-            self.group.ack(&delivery.receipt, self.now_ms).unwrap();
+            self.group.ack(&delivery.receipt, self.now_ms, &self.mailbox).unwrap();
         }
     }
 

@@ -13,14 +13,14 @@ fn live(broker: &mut Broker, round: usize) {
     }
     let received = broker.receive(32);
     for delivery in received.deliveries.iter().step_by(3) {
-        broker.group.ack(&delivery.receipt, broker.now_ms).unwrap();
+        broker.group.ack(&delivery.receipt, broker.now_ms, &broker.mailbox).unwrap();
     }
     broker.now_ms += INVISIBLE_MS;
     // Second attempts are records.
     let again = broker.receive(64);
     assert!(again.deliveries.iter().any(|delivery| delivery.attempt >= 2));
     let last = again.deliveries.last().unwrap();
-    broker.group.ack(&last.receipt, broker.now_ms).unwrap();
+    broker.group.ack(&last.receipt, broker.now_ms, &broker.mailbox).unwrap();
     broker.step();
 }
 
@@ -83,7 +83,7 @@ fn what_was_acked_stays_done_and_the_rest_comes_again() {
     let received = broker.receive(10);
     let acked: Vec<_> = received.deliveries.iter().take(4).map(text).collect();
     for delivery in &received.deliveries[..4] {
-        broker.group.ack(&delivery.receipt, broker.now_ms).unwrap();
+        broker.group.ack(&delivery.receipt, broker.now_ms, &broker.mailbox).unwrap();
     }
     broker.step();
     let broker = broker.restart();
@@ -111,9 +111,9 @@ fn a_receipt_of_the_last_epoch_is_good_until_somebody_else_holds_the_message() {
     let received = broker.receive(2);
     broker.step();
     let broker = broker.restart();
-    assert_eq!(broker.group.ack(&received.deliveries[1].receipt, broker.now_ms), Ok(()));
+    assert_eq!(broker.group.ack(&received.deliveries[1].receipt, broker.now_ms, &broker.mailbox), Ok(()));
     assert_eq!(texts(&broker.receive(2)), ["one"]);
-    assert!(broker.group.ack(&received.deliveries[0].receipt, broker.now_ms).is_err());
+    assert!(broker.group.ack(&received.deliveries[0].receipt, broker.now_ms, &broker.mailbox).is_err());
 }
 
 #[test]

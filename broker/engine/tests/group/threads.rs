@@ -65,7 +65,8 @@ fn receive(
     left: &AtomicUsize,
 ) {
     let (topic, billing) = (group.topic("orders").unwrap(), group.consumer_group("billing").unwrap());
-    let request = Receive { group: &billing, topic: &topic, tags: None, max: 2, invisible_ms: 60_000 };
+    let request =
+        Receive { group: &billing, topic: &topic, tags: None, max: 2, invisible_ms: 60_000, mailbox };
     while left.load(Ordering::Acquire) > 0 {
         // A waiter of its own each time: they come and go, woken or not.
         let waiter = Waiter::new(mailbox);
@@ -75,7 +76,7 @@ fn receive(
             continue;
         }
         for (delivery, text) in received.deliveries.iter().zip(texts(&received)) {
-            group.ack(&delivery.receipt, NOW_MS).unwrap();
+            group.ack(&delivery.receipt, NOW_MS, mailbox).unwrap();
             if text != END {
                 *found.lock().entry(text).or_insert(0) += 1;
                 left.fetch_sub(1, Ordering::AcqRel);

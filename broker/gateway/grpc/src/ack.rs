@@ -47,7 +47,8 @@ impl Gateway {
         let group = self.group_of_receipts(request.group.as_ref());
         let now_ms = self.now_ms();
         let entry = |entry: v2::AckMessageEntry| {
-            let done = group.clone().and_then(|group| self.ack_one(&entry.receipt_handle, group, now_ms));
+            let done =
+                group.clone().and_then(|group| self.ack_one(call, &entry.receipt_handle, group, now_ms));
             v2::AckMessageResultEntry {
                 message_id: entry.message_id,
                 receipt_handle: entry.receipt_handle,
@@ -61,9 +62,9 @@ impl Gateway {
         Ok(v2::AckMessageResponse { status: Some(common(&entries)), entries })
     }
 
-    fn ack_one(&self, text: &str, group: u32, now_ms: u64) -> Result<(), Refusal> {
+    fn ack_one(&self, call: &Call, text: &str, group: u32, now_ms: u64) -> Result<(), Refusal> {
         let receipt = handle::read(text, group)?;
-        self.group.ack(&receipt, now_ms).map_err(|error| handle::invalid(&error))?;
+        self.group.ack(&receipt, now_ms, &call.mailbox).map_err(|error| handle::invalid(&error))?;
         self.renewals.let_go(&receipt);
         Ok(())
     }

@@ -330,7 +330,10 @@ impl File for SimFile {
 
     fn release_cached(&self, at: u64, bytes: u64) {
         let mut state = self.state.lock();
-        assert!(state.medium.is_synced(self.inode, at, bytes), "bytes at {at} are released before they are synced");
+        assert!(
+            state.medium.is_synced(self.inode, at, bytes),
+            "bytes at {at} are released before they are synced"
+        );
         state.released.push((at, bytes));
     }
 

@@ -108,7 +108,8 @@ mod tests {
     fn grow(log: &mut Log, mib: u64) -> (Position, Position) {
         let body = Bytes::from(vec![b'b'; MIB as usize]);
         let draft = Draft { kind: Kind::Message, queue: QueueId(1), ..Draft::control(Kind::Message, body) };
-        let mut placed = (0..mib).map(|_| log.append(std::slice::from_ref(&draft), 1_000).unwrap()[0].position);
+        let mut placed =
+            (0..mib).map(|_| log.append(std::slice::from_ref(&draft), 1_000).unwrap()[0].position);
         let first = placed.next().unwrap();
         (first, placed.last().unwrap())
     }

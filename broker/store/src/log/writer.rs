@@ -124,6 +124,12 @@ impl Log {
         self.write(drafts, now_ms)
     }
 
+    /// Whether `bytes` can be appended without a new segment and without a sync before.
+    pub fn is_quick(&self, bytes: u64) -> bool {
+        let end = self.tail.0 + bytes;
+        end <= self.active.end().0 && end - self.durable().0 <= WINDOW_BYTES
+    }
+
     /// Makes everything written so far last; returns how far that is.
     pub fn sync(&mut self) -> Result<Position, Poisoned> {
         self.shared.sync()

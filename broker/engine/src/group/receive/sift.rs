@@ -53,7 +53,7 @@ impl Group {
                 && mask != 0
                 && self.pending.attempt(granted.cell(request, mask), granted.grant.attempt)
             {
-                self.inbox.nudge_soon();
+                self.write_soon(request.mailbox);
             }
             received.deliveries.extend(entries.iter().map(|entry| self.delivery(request, granted, entry)));
         }
@@ -105,7 +105,7 @@ impl Group {
             deliveries.skip(&granted.grant, mask);
         }
         drop(reading);
-        self.note_done(granted.cell(request, mask));
+        self.note_done(granted.cell(request, mask), request.mailbox);
     }
 
     fn delivery(&self, request: &Receive<'_>, granted: &Granted, entry: &IndexEntry) -> Delivery {

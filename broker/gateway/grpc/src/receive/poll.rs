@@ -1,9 +1,11 @@
 //! The wait for messages: look, and if there is nothing, be woken or look again when a lease runs out.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use engine::group::{Delivery, Group, Receive, ReceiveError};
+use engine::mailbox::Mailbox;
 use engine::waiter::Waiter;
 use store::log::{Encoding, ReadError};
 use tracing::{error, warn};
@@ -35,13 +37,13 @@ impl Gateway {
             let now_ms = self.now_ms();
             let waiter = waiting.as_ref().map(|(waiter, _)| waiter);
             let found =
-                self.group.receive(&request(plan), now_ms, waiter).map_err(|error| refused(&error))?;
+                self.group.receive(&request(plan, call), now_ms, waiter).map_err(|error| refused(&error))?;
             for error in &found.corrupt {
                 error!(%error, topic = plan.topic.spec.name, "skipped a message that does not verify");
             }
             if !found.deliveries.is_empty() {
                 handout.add(found.deliveries.iter().map(|delivery| delivery.receipt));
-                let wanted = self.wanted(plan, found.deliveries).await;
+                let wanted = self.wanted(plan, call, found.deliveries).await;
                 if !wanted.is_empty() {
                     return Ok(wanted);
                 }
@@ -69,13 +71,13 @@ impl Gateway {
     }
 
     /// Loads what is not in memory, and finishes what cannot or shall not be delivered.
-    async fn wanted(&self, plan: &Plan, deliveries: Vec<Delivery>) -> Vec<Delivery> {
-        let mut deliveries = self.load(deliveries).await;
+    async fn wanted(&self, plan: &Plan, call: &Call, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        let mut deliveries = self.load(call, deliveries).await;
         deliveries.retain(|delivery| {
             let deliver = is_deliverable(plan, delivery);
             if !deliver {
                 // Already gone or done again: what was to be reached.
-                let _ = self.group.ack(&delivery.receipt, self.now_ms());
+                let _ = self.group.ack(&delivery.receipt, self.now_ms(), &call.mailbox);
             }
             deliver
         });
@@ -83,14 +85,15 @@ impl Gateway {
     }
 
     /// Reads cold records on a thread that may wait for the disk.
-    async fn load(&self, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
+    async fn load(&self, call: &Call, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
         if deliveries.iter().all(|delivery| delivery.record.is_some()) {
             return deliveries;
         }
-        let (group, clock) = (self.group.clone(), self.clock());
+        let (group, clock, mailbox) = (self.group.clone(), self.clock(), Arc::clone(&call.mailbox));
         let loading = tokio::task::spawn_blocking(move || {
-            deliveries
-                .retain_mut(|delivery| delivery.record.is_some() || load_one(&group, delivery, clock()));
+            deliveries.retain_mut(|delivery| {
+                delivery.record.is_some() || load_one(&group, delivery, clock(), &mailbox)
+            });
             deliveries
         });
         // The runtime is going away: the handout gives everything back.
@@ -126,26 +129,27 @@ fn refused(error: &ReceiveError) -> Refusal {
     Refusal::new(code, error.to_string())
 }
 
-fn request(plan: &Plan) -> Receive<'_> {
+fn request<'a>(plan: &'a Plan, call: &'a Call) -> Receive<'a> {
     Receive {
         group: &plan.group,
         topic: &plan.topic,
         tags: plan.tags.as_deref(),
         max: plan.max,
         invisible_ms: plan.invisible_ms,
+        mailbox: &call.mailbox,
     }
 }
 
 /// Whether the record is there now. What can never be read is done, what cannot be read right now is given back.
-fn load_one(group: &Group, delivery: &mut Delivery, now_ms: u64) -> bool {
+fn load_one(group: &Group, delivery: &mut Delivery, now_ms: u64, mailbox: &Mailbox) -> bool {
     let Err(error) = group.load(delivery) else { return true };
     match error {
         ReadError::Trimmed { .. } => {
-            let _ = group.ack(&delivery.receipt, now_ms);
+            let _ = group.ack(&delivery.receipt, now_ms, mailbox);
         }
         ReadError::Corrupt { .. } | ReadError::OutOfRange { .. } => {
             error!(%error, "skipped a message that does not verify");
-            let _ = group.ack(&delivery.receipt, now_ms);
+            let _ = group.ack(&delivery.receipt, now_ms, mailbox);
         }
         ReadError::Io { .. } => {
             warn!(%error, "message is given back, it cannot be read now");

@@ -57,6 +57,7 @@ impl Broker {
             retention: Retention { max_age_ms: u64::MAX, max_bytes: None },
             inbox_bytes_max,
             batch_bytes_max: 4 << 20,
+            cached_bytes: 0,
         };
         let (group, writer) = Group::open(Arc::new(disk.clone()), group_config, clock()).unwrap();
         let gateway = Gateway::new(config, Arc::clone(&group), Arc::clone(&clock));

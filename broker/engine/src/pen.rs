@@ -1,0 +1,82 @@
+//! Who writes to the log: one at a time, and with `flush: Async` whoever has something to write.
+//!
+//! ```text
+//!   end of a runtime's turn --write_here--> pen free: step on this thread
+//!                                           pen taken: its holder looks again before it lets go
+//!                                           large or slow (sync, new segment, a disk that stalled): log thread
+//! ```
+//!
+//! A small batch that only goes to the page cache takes a few microseconds, less than waking another thread for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use store::log::{Flush, Poisoned};
+
+use crate::group::{Group, RetainError};
+use crate::writer::{Step, Writer};
+
+/// A larger batch costs more than the wake, and meanwhile this thread can go on.
+const BYTES_MAX: u64 = 64 << 10;
+
+/// A write that took longer than this, because the disk cannot keep up, must not happen to clients' threads again ...
+const STALL: Duration = Duration::from_millis(5);
+/// ... for so long.
+const STALLED_FOR_MS: u64 = 1000;
+
+/// The writer, shared between the log thread and the runtimes.
+#[derive(Debug)]
+pub struct Pen {
+    group: Arc<Group>,
+    writer: Mutex<Writer>,
+    /// Until then the log thread does it all.
+    stalled_until_ms: AtomicU64,
+}
+
+impl Pen {
+    /// A pen for the only writer of the group.
+    pub fn new(group: Arc<Group>, writer: Writer) -> Self {
+        Self { group, writer: Mutex::new(writer), stalled_until_ms: AtomicU64::new(0) }
+    }
+
+    /// As `Writer::step`, once the pen is free.
+    pub fn step(&self, now_ms: u64) -> Result<Step, Poisoned> {
+        self.writer.lock().step(now_ms)
+    }
+
+    /// As `Writer::retain`, once the pen is free.
+    pub fn retain(&self, now_ms: u64) -> Result<(), RetainError> {
+        self.writer.lock().retain(now_ms)
+    }
+
+    /// Sees to it that what waits is written, on this thread if it can be done without waiting for the disk.
+    pub fn write_here(&self, now_ms: u64) -> Result<(), Poisoned> {
+        if self.group.config.log.flush == Flush::Sync
+            || now_ms < self.stalled_until_ms.load(Ordering::Relaxed)
+        {
+            self.group.nudge();
+            return Ok(());
+        }
+        // Again and again: what came while the pen was taken was left to its holder.
+        while let Some(bytes) = self.group.waiting_bytes() {
+            let Some(mut writer) = self.writer.try_lock() else { return Ok(()) };
+            if bytes > BYTES_MAX || !writer.is_quick() {
+                drop(writer);
+                self.group.nudge();
+                return Ok(());
+            }
+            let began = Instant::now();
+            let step = writer.step(now_ms)?;
+            drop(writer);
+            if began.elapsed() > STALL {
+                self.stalled_until_ms.store(now_ms + STALLED_FOR_MS, Ordering::Relaxed);
+            }
+            if step == Step::Idle {
+                return Ok(()); // waits for room on the disk, which the log thread looks for
+            }
+        }
+        Ok(())
+    }
+}
