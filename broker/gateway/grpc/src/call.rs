@@ -5,48 +5,47 @@ use std::sync::Arc;
 
 use engine::mailbox::Mailbox;
 use http::HeaderMap;
+use http::uri::Authority;
 
-/// One call of a client: who, from where, until when.
+/// One call of a client: who, from where, until when. Headers are read when they are asked for: a send needs one.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Header `x-mq-client-id`; empty when absent.
-    pub client_id: String,
-    /// Header `x-mq-language`; empty when absent.
-    pub language: String,
-    /// Header `x-mq-client-version`; empty when absent.
-    pub version: String,
-    /// Header `x-mq-namespace`; empty when absent.
-    pub namespace: String,
+    /// The headers of the request.
+    pub headers: HeaderMap,
+    /// The `host:port` that the client dialled (`:authority`).
+    pub authority: Option<Authority>,
     /// The client's address.
     pub remote: SocketAddr,
-    /// When the client stops waiting (unix ms), from `grpc-timeout`.
-    pub deadline_ms: Option<u64>,
+    /// When the headers arrived (unix ms).
+    pub arrived_ms: u64,
     /// Wakes tasks of the runtime that serves this connection.
     pub mailbox: Arc<Mailbox>,
-    /// The `host:port` that the client dialled (`:authority`).
-    pub dialed: Option<String>,
 }
 
 impl Call {
-    /// Reads the headers of a request.
-    pub fn new(
-        headers: &HeaderMap,
-        authority: Option<&str>,
-        remote: SocketAddr,
-        mailbox: &Arc<Mailbox>,
-        now_ms: u64,
-    ) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        Self {
-            client_id: text("x-mq-client-id").to_owned(),
-            language: text("x-mq-language").to_owned(),
-            version: text("x-mq-client-version").to_owned(),
-            namespace: text("x-mq-namespace").to_owned(),
-            remote,
-            deadline_ms: timeout_ms(text("grpc-timeout")).map(|ms| now_ms.saturating_add(ms)),
-            mailbox: Arc::clone(mailbox),
-            dialed: authority.map(str::to_owned),
-        }
+    /// Header `x-mq-client-id`; empty when absent.
+    pub fn client_id(&self) -> &str {
+        self.header("x-mq-client-id")
+    }
+
+    /// Header `x-mq-language`; empty when absent.
+    pub fn language(&self) -> &str {
+        self.header("x-mq-language")
+    }
+
+    /// Header `x-mq-client-version`; empty when absent.
+    pub fn version(&self) -> &str {
+        self.header("x-mq-client-version")
+    }
+
+    /// When the client stops waiting (unix ms), from `grpc-timeout`.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        timeout_ms(self.header("grpc-timeout")).map(|ms| self.arrived_ms.saturating_add(ms))
+    }
+
+    /// What is not text counts as absent.
+    fn header(&self, name: &'static str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 

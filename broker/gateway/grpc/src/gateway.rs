@@ -160,7 +160,7 @@ impl Gateway {
 impl Call {
     /// Refuses calls that do not say which client they come from.
     pub(crate) fn identified(&self) -> Result<(), Refusal> {
-        if self.client_id.trim().is_empty() {
+        if self.client_id().trim().is_empty() {
             return Err(Refusal::new(Code::ClientIdRequired, "header `x-mq-client-id` is missing or blank"));
         }
         Ok(())

@@ -48,14 +48,13 @@ impl Gateway {
         if let Some(group) = &request.group {
             authorize(Principal::Anonymous, Action::Subscribe, Resource::ConsumerGroup(&group.name))?;
         }
-        let Some(session) = self.sessions.find(&call.client_id) else {
-            let text =
-                format!("client `{}` is not known", wire::validate::Shown::from(call.client_id.as_str()));
+        let Some(session) = self.sessions.find(call.client_id()) else {
+            let text = format!("client `{}` is not known", wire::validate::Shown::from(call.client_id()));
             return Err(Refusal::new(Code::UnrecognizedClientType, text));
         };
         let elsewhere = session.profile().stream.is_some_and(|(_, remote)| remote != call.remote);
         if !elsewhere {
-            self.sessions.end(&call.client_id);
+            self.sessions.end(call.client_id());
         }
         self.renewals.give_back(&self.group, &session, elsewhere.then_some(call.remote), self.now_ms());
         Ok(v2::NotifyClientTerminationResponse { status: Some(ok()) })

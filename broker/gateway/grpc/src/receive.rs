@@ -71,7 +71,7 @@ impl Gateway {
         }
         reply::put_receive_ok(out);
         out.reserve(deliveries.iter().map(|delivery| delivery.bytes as usize + OVERHEAD_BYTES).sum());
-        let digest = DigestForm::of_client(&call.language, &call.version);
+        let digest = DigestForm::of_client(call.language(), call.version());
         let now_ms = self.now_ms();
         for delivery in &deliveries {
             self.put_delivery(out, &plan, digest, delivery);

@@ -11,6 +11,7 @@ use crate::call::Call;
 use crate::endpoints;
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
+use http::uri::Authority;
 
 /// Replicas have other ids; SDKs write to and read from 0 only.
 const MASTER_ID: i32 = 0;
@@ -74,7 +75,8 @@ impl Gateway {
         };
         // One group needs no address of its own: through a tunnel or a node port only the dialled one works.
         if self.config.groups.len() <= 1 {
-            let endpoints = endpoints::dialled(typed, call.dialed.as_deref(), &self.config.host);
+            let endpoints =
+                endpoints::dialled(typed, call.authority.as_ref().map(Authority::as_str), &self.config.host);
             return vec![broker(&self.config.group, endpoints)];
         }
         self.config.groups.iter().map(|group| broker(&group.name, group.endpoints())).collect()

@@ -92,6 +92,7 @@ impl Connections {
             .max_frame_size(FRAME_BYTES_MAX)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADER_BYTES_MAX)
+            .auto_date_header(false)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_WAIT)
             .serve_connection(io, service);
@@ -155,11 +156,16 @@ fn answer(
 impl Exchange {
     fn new(connections: &Connections, request: Request<Incoming>, remote: SocketAddr) -> Self {
         let (head, body) = request.into_parts();
-        let dialled = head.uri.authority().map(http::uri::Authority::as_str);
-        let now_ms = (connections.now_ms)();
+        let call = Call {
+            headers: head.headers,
+            authority: head.uri.into_parts().authority,
+            remote,
+            arrived_ms: (connections.now_ms)(),
+            mailbox: Arc::clone(&connections.mailbox),
+        };
         Self {
             gateway: Arc::clone(&connections.gateway),
-            call: Call::new(&head.headers, dialled, remote, &connections.mailbox, now_ms),
+            call,
             inbound: Inbound::new(body),
             stop: connections.stop.clone(),
         }

@@ -75,14 +75,14 @@ impl Session {
             client_type: ClientType::Unspecified,
             group: None,
             topics: Vec::new(),
-            language: call.language.clone(),
-            version: call.version.clone(),
+            language: call.language().to_owned(),
+            version: call.version().to_owned(),
             remote: call.remote,
             request_timeout_ms: REQUEST_TIMEOUT_MS,
             stream: None,
         };
         Self {
-            client_id: call.client_id.clone(),
+            client_id: call.client_id().to_owned(),
             seen_ms: AtomicU64::new(now_ms),
             ended: AtomicBool::new(false),
             profile: Mutex::new(profile),
@@ -138,8 +138,8 @@ impl Sessions {
 
     /// The session of this client, which lives for another while; a new one if there is none.
     pub(crate) fn touch(&self, call: &Call, now_ms: u64) -> Result<Arc<Session>, Refusal> {
-        let mut shard = self.shard(&call.client_id).lock();
-        if let Some(session) = shard.get(&call.client_id) {
+        let mut shard = self.shard(call.client_id()).lock();
+        if let Some(session) = shard.get(call.client_id()) {
             session.seen(now_ms);
             return Ok(Arc::clone(session));
         }
@@ -149,7 +149,7 @@ impl Sessions {
             return Err(Refusal::new(Code::TooManyRequests, text));
         }
         let session = Arc::new(Session::new(call, now_ms));
-        shard.insert(call.client_id.clone(), Arc::clone(&session));
+        shard.insert(call.client_id().to_owned(), Arc::clone(&session));
         Ok(session)
     }
 

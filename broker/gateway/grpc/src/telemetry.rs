@@ -123,8 +123,8 @@ impl OpenStream {
             profile.client_type = client_type;
             profile.group = group;
             profile.topics = topics;
-            profile.language.clone_from(&self.call.language);
-            profile.version.clone_from(&self.call.version);
+            self.call.language().clone_into(&mut profile.language);
+            self.call.version().clone_into(&mut profile.version);
             profile.remote = self.call.remote;
             profile.stream = Some((self.number, self.call.remote));
             if let Some(timeout_ms) = request_timeout_ms.filter(|timeout_ms| *timeout_ms > 0) {

@@ -52,7 +52,7 @@ impl Gateway {
         let session = if request.auto_renew {
             Some(self.sessions.touch(call, now_ms)?)
         } else {
-            self.sessions.find(&call.client_id).inspect(|session| session.seen(now_ms))
+            self.sessions.find(call.client_id()).inspect(|session| session.seen(now_ms))
         };
         let request_timeout_ms =
             session.as_ref().map_or(REQUEST_TIMEOUT_MS, |session| session.request_timeout_ms());
@@ -81,15 +81,12 @@ impl Gateway {
 
 /// How long a receive may wait for messages.
 fn wait(asked_ms: Option<u64>, call: &Call, request_timeout_ms: u64, now_ms: u64) -> Result<u64, Refusal> {
-    let left_ms = call.deadline_ms.map_or(LONG_POLLING_MS_MAX + RESERVE_MS, |at| at.saturating_sub(now_ms));
+    let left_ms = call.deadline_ms().map_or(LONG_POLLING_MS_MAX + RESERVE_MS, |at| at.saturating_sub(now_ms));
     let wanted_ms = asked_ms.unwrap_or_else(|| left_ms.saturating_sub(request_timeout_ms / 2));
     let wanted_ms = wanted_ms.clamp(LONG_POLLING_MS_MIN, LONG_POLLING_MS_MAX);
     if wanted_ms > left_ms && left_ms < LONG_POLLING_MS_MIN {
-        let code = if call.version.as_str() < KNOWS_POLLING_TIME {
-            Code::BadRequest
-        } else {
-            Code::IllegalPollingTime
-        };
+        let code =
+            if call.version() < KNOWS_POLLING_TIME { Code::BadRequest } else { Code::IllegalPollingTime };
         let text = format!(
             "deadline in {left_ms} ms is too short for a receive, at least {LONG_POLLING_MS_MIN} ms are needed"
         );
@@ -123,15 +120,17 @@ mod tests {
     use super::*;
 
     fn waited(asked_ms: Option<u64>, left_ms: Option<u64>, version: &str) -> Result<u64, Code> {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("x-mq-client-version", version.parse().unwrap());
+        if let Some(left_ms) = left_ms {
+            headers.insert("grpc-timeout", format!("{left_ms}m").parse().unwrap());
+        }
         let call = Call {
-            client_id: "c".into(),
-            language: "JAVA".into(),
-            version: version.into(),
-            namespace: String::new(),
+            headers,
+            authority: None,
             remote: "127.0.0.1:1".parse().unwrap(),
-            deadline_ms: left_ms.map(|left_ms| 1000 + left_ms),
+            arrived_ms: 1000,
             mailbox: Mailbox::new(),
-            dialed: None,
         };
         wait(asked_ms, &call, 3000, 1000).map_err(|refusal| refusal.code)
     }

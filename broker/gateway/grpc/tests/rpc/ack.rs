@@ -1,4 +1,3 @@
-use gateway_grpc::call::Call;
 use gateway_grpc::method::Method;
 use wire::v2::{self, Code};
 
@@ -171,7 +170,7 @@ async fn a_forwarded_message_is_a_dead_letter_at_once_and_done_for_its_group() {
 #[tokio::test(start_paused = true)]
 async fn a_call_without_a_client_id_is_refused_by_every_method() {
     let broker = Broker::start().await;
-    let call = Call { client_id: " ".into(), ..broker.call() };
+    let call = broker.call_with("x-mq-client-id", " ");
     let received = broker.receive_as(&call, simple()).await;
     assert_eq!(code_of(Some(&received.status)), Code::ClientIdRequired);
     received.handout.delivered();

@@ -127,16 +127,27 @@ impl Broker {
 
     /// A call of client `a`, on its only connection.
     pub(crate) fn call(&self) -> Call {
+        let headers = [
+            ("x-mq-client-id", "a"),
+            ("x-mq-language", "JAVA"),
+            ("x-mq-client-version", "5.2.0"),
+            ("grpc-timeout", "60S"),
+        ];
+        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         Call {
-            client_id: "a".into(),
-            language: "JAVA".into(),
-            version: "5.2.0".into(),
-            namespace: String::new(),
+            headers: headers.into_iter().collect(),
+            authority: Some("broker.example:8081".parse().unwrap()),
             remote: "10.0.0.1:40000".parse().unwrap(),
-            deadline_ms: Some(self.now_ms() + 60_000),
+            arrived_ms: self.now_ms(),
             mailbox: Arc::clone(&self.mailbox),
-            dialed: Some("broker.example:8081".into()),
         }
+    }
+
+    /// As `call`, with another value in one header.
+    pub(crate) fn call_with(&self, header: &'static str, value: &str) -> Call {
+        let mut call = self.call();
+        call.headers.insert(header, value.parse().unwrap());
+        call
     }
 
     pub(crate) async fn send(&self, messages: Vec<v2::Message>) -> v2::SendMessageResponse {

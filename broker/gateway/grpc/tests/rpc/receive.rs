@@ -38,7 +38,7 @@ async fn a_message_comes_back_as_sent_with_what_the_broker_knows_of_it() {
 async fn a_client_whose_crc_is_not_known_gets_an_md5() {
     let broker = Broker::start().await;
     broker.send_ok(vec![v2::Message { body: "hello".into(), ..message("M") }]).await;
-    let call = gateway_grpc::call::Call { language: "HTTP".into(), ..broker.call() };
+    let call = broker.call_with("x-mq-language", "HTTP");
     let received = broker.receive_as(&call, simple()).await;
     let digest = system(&received.messages[0]).body_digest.clone().unwrap();
     assert_eq!(digest.checksum, "5D41402ABC4B2A76B9719D911017C592");

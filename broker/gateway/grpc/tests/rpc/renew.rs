@@ -30,7 +30,7 @@ async fn terminate(broker: &Broker, call: &Call) -> Code {
 
 /// Another member of the group, to see what is free.
 fn other(broker: &Broker) -> Call {
-    Call { client_id: "b".into(), remote: "10.0.0.2:40000".parse().unwrap(), ..broker.call() }
+    Call { remote: "10.0.0.2:40000".parse().unwrap(), ..broker.call_with("x-mq-client-id", "b") }
 }
 
 /// What another member gets when it waits 5 s.

@@ -193,7 +193,7 @@ async fn the_end_of_an_older_stream_leaves_the_latest_one_known() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_without_a_client_id_is_told_so_and_completed() {
     let broker = Broker::start().await;
-    let call = Call { client_id: String::new(), ..broker.call() };
+    let call = broker.call_with("x-mq-client-id", "");
     let mut stream = Telemetry::new(&broker, &call);
     stream.write(Command::Settings(producer(&[])));
     let reply = stream.next().await.unwrap().unwrap();
