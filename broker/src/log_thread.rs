@@ -24,10 +24,14 @@ use crate::clock::Clock;
 /// The log thread looks at retention and the stop flag at least this often.
 const PARK_MS: u64 = 500;
 const RETAIN_EVERY_MS: u64 = 1000;
-/// Bytes that the operating system alone has are synced this often (`flush: Async`).
+/// Bytes that the operating system alone has are synced this often (`flush: Async`) ...
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// Checkpoints: replay after a crash reads at most about this much time of log.
-const CHECKPOINT_EVERY_TURNS: u32 = 150;
+/// ... and more often when there were so many: a sync of much at once holds up who writes meanwhile for milliseconds.
+const SYNC_MUCH_EVERY: Duration = Duration::from_millis(20);
+const MUCH_BYTES: u64 = 1 << 20;
+const CHORES_EVERY_MS: u64 = 200;
+/// Replay after a crash reads at most about this much time of log.
+const CHECKPOINT_EVERY_MS: u64 = 30_000;
 /// Exit code of a broker whose log has ended.
 const EXIT_POISONED: i32 = 70;
 
@@ -47,17 +51,29 @@ struct Stopping {
     tell: Condvar,
 }
 
+impl Stopping {
+    /// Waits; true if it is time to stop.
+    fn wait(&self, wait: Duration) -> bool {
+        let mut told = self.told.lock();
+        if !*told {
+            self.tell.wait_for(&mut told, wait);
+        }
+        *told
+    }
+}
+
 impl LogThreads {
     pub(crate) fn start(group: Arc<Group>, writer: Writer, clock: Arc<Clock>) -> Result<Self> {
         let stopping = Arc::new(Stopping::default());
         let pen = Arc::new(Pen::new(Arc::clone(&group), writer));
         let write = {
             let (group, pen, stopping) = (Arc::clone(&group), Arc::clone(&pen), Arc::clone(&stopping));
+            let clock = Arc::clone(&clock);
             move || write(&group, &pen, &clock, &stopping)
         };
         let keep_house = {
             let (group, stopping) = (Arc::clone(&group), Arc::clone(&stopping));
-            move || keep_house(&group, &stopping)
+            move || keep_house(&group, &clock, &stopping)
         };
         let writer = std::thread::Builder::new().name("log".to_owned()).spawn(write).context("log thread")?;
         let housekeeper = std::thread::Builder::new()
@@ -112,31 +128,24 @@ fn write(group: &Group, pen: &Pen, clock: &Clock, stopping: &Stopping) {
     }
 }
 
-fn keep_house(group: &Group, stopping: &Stopping) {
-    let mut turn = 0;
+fn keep_house(group: &Group, clock: &Clock, stopping: &Stopping) {
+    let mut chores_at_ms = 0;
+    let mut checkpoint_at_ms = clock.now_ms() + CHECKPOINT_EVERY_MS;
     let mut covered = None;
-    loop {
-        let mut told = stopping.told.lock();
-        if !*told {
-            stopping.tell.wait_for(&mut told, SYNC_EVERY);
-        }
-        if *told {
-            return;
-        }
-        drop(told);
+    let mut wait = SYNC_EVERY;
+    while !stopping.wait(wait) {
+        let state = group.log_state();
+        wait = if state.written.0 - state.durable.0 < MUCH_BYTES { SYNC_EVERY } else { SYNC_MUCH_EVERY };
         if let Err(poisoned) = group.sync() {
             end(&poisoned);
         }
-        group.release_cache();
-        if let Err(problem) = group.trim_index() {
-            error!(%problem, "the index still knows messages that are gone");
+        let now_ms = clock.now_ms();
+        if now_ms >= chores_at_ms {
+            chores_at_ms = now_ms + CHORES_EVERY_MS;
+            do_chores(group);
         }
-        if let Err(problem) = group.prepare_segment() {
-            error!(%problem, "the next segment is not prepared");
-        }
-        turn += 1;
-        if turn >= CHECKPOINT_EVERY_TURNS || group.wants_checkpoint() {
-            turn = 0;
+        if now_ms >= checkpoint_at_ms || group.wants_checkpoint() {
+            checkpoint_at_ms = now_ms + CHECKPOINT_EVERY_MS;
             let written = Some(group.log_state().written);
             if written == covered {
                 continue;
@@ -146,6 +155,16 @@ fn keep_house(group: &Group, stopping: &Stopping) {
                 Err(problem) => error!(%problem, "no checkpoint was written, the next start replays more"),
             }
         }
+    }
+}
+
+fn do_chores(group: &Group) {
+    group.release_cache();
+    if let Err(problem) = group.trim_index() {
+        error!(%problem, "the index still knows messages that are gone");
+    }
+    if let Err(problem) = group.prepare_segment() {
+        error!(%problem, "the next segment is not prepared");
     }
 }
 
