@@ -22,7 +22,7 @@ use crate::writer::{Step, Writer};
 const BYTES_MAX: u64 = 64 << 10;
 
 /// A write that took longer than this, because the disk cannot keep up, must not happen to clients' threads again ...
-const STALL: Duration = Duration::from_millis(5);
+const STALL: Duration = Duration::from_millis(20);
 /// ... for so long.
 const STALLED_FOR_MS: u64 = 1000;
 
