@@ -69,8 +69,12 @@ impl Group {
             // The delivery that does not take place any more does not count.
             let letter = match self.letter(request.topic, entry, granted.grant.attempt - 1, now_ms) {
                 Ok(letter) => letter,
-                // It comes again when its lease ends.
                 Err(error) => {
+                    // What the disk refused comes again when its lease ends; the rest could never be moved.
+                    if !matches!(error, ReadError::Io { .. }) {
+                        let bit = 1 << (entry.offset.0 - granted.grant.base.0);
+                        self.skip(request, granted, bit);
+                    }
                     received.corrupt.push(error);
                     continue;
                 }

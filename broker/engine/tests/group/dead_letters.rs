@@ -99,6 +99,27 @@ fn a_dead_letter_of_an_old_message_is_a_copy_and_outlives_it() {
 }
 
 #[test]
+fn an_old_message_that_does_not_verify_is_named_once_and_leaves_no_letter() {
+    let mut broker = Broker::new(1);
+    broker.send(&["rotten bytes", "good"]);
+    broker.now_ms += broker.config.retention.max_age_ms / 2 + 1;
+    use_up_attempts(&mut broker, 3);
+    let file = format!("log/{:020}.log", 0);
+    let bytes = broker.disk.contents(&file).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"rotten").unwrap();
+    assert!(broker.disk.flip_bit(&file, at as u64, 3));
+    assert_eq!(broker.receive(32).corrupt.len(), 1);
+    broker.step();
+    broker.now_ms += INVISIBLE_MS;
+    assert!(broker.receive(32).corrupt.is_empty(), "tried again");
+    let progress = &broker.group.progress(&broker.billing())[0];
+    assert_eq!((progress.lag, progress.in_flight), (0, 0));
+    assert_eq!(texts(&letters(&mut broker)), ["good"]);
+    let broker = broker.restart();
+    assert_eq!(broker.group.progress(&broker.billing())[0].lag, 0, "survives a restart");
+}
+
+#[test]
 fn a_dead_letter_that_dies_again_keeps_its_first_origin() {
     let mut broker = Broker::new(1);
     broker.send(&["poison"]);

@@ -9,9 +9,11 @@ use std::thread::Thread;
 
 use engine::group::{Group, Receive};
 use engine::mailbox::Mailbox;
+use engine::pen::Pen;
 use engine::waiter::Waiter;
 use engine::writer::{Step, Writer};
 use parking_lot::Mutex;
+use store::log::Flush;
 
 use crate::harness::{Broker, message, texts};
 
@@ -115,4 +117,43 @@ fn every_message_reaches_exactly_one_of_many_waiting_receivers() {
     let found = found.into_inner();
     assert_eq!(found.len(), sent);
     assert!(found.values().all(|&count| count == 1));
+}
+
+/// As a runtime does it: a task that submits, and the drain task whose turn ends after it.
+fn send_and_write_here(group: &Group, pen: &Pen, sender: usize) {
+    let mailbox = Mailbox::new();
+    let drain = Arc::clone(&mailbox).drain(|| pen.write_here(NOW_MS).unwrap());
+    let sending = async {
+        let topic = group.topic("orders").unwrap();
+        for request in 0..REQUESTS {
+            let draft = message(&format!("{sender}/{request}"), 0);
+            group.send(&topic, vec![draft], &mailbox).unwrap().await.unwrap();
+        }
+    };
+    let (mut drain, mut sending) = (pin!(drain), pin!(sending));
+    // It has to be there before the first submission; later it is polled last, as it is woken last.
+    block_on(std::future::poll_fn(|context| {
+        assert!(drain.as_mut().poll(context).is_pending());
+        let sent = sending.as_mut().poll(context);
+        assert!(sent.is_ready() || drain.as_mut().poll(context).is_pending());
+        sent
+    }));
+}
+
+#[test]
+fn runtimes_that_write_for_themselves_leave_nothing_behind_and_need_no_log_thread() {
+    let mut config = crate::harness::config();
+    config.log.flush = Flush::Async;
+    let Broker { group, writer, .. } = Broker::with(config, 4);
+    let pen = Pen::new(Arc::clone(&group), writer);
+    // Nobody steps for them: a submission that is left to a holder who does not look again would wait for ever.
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (group, pen) = (&group, &pen);
+            scope.spawn(move || send_and_write_here(group, pen, sender));
+        }
+    });
+    let topic = group.topic("orders").unwrap();
+    let stored: u64 = topic.queues.iter().map(|&queue| group.queue_range(queue).1.0).sum();
+    assert_eq!(stored, (SENDERS * REQUESTS) as u64);
 }

@@ -99,7 +99,8 @@ impl Group {
         Ok(readable)
     }
 
-    fn skip(&self, request: &Receive<'_>, granted: &Granted, mask: u64) {
+    /// Offsets of a grant are done without being delivered.
+    pub(in crate::group) fn skip(&self, request: &Receive<'_>, granted: &Granted, mask: u64) {
         let mut reading = request.topic.state.lock();
         if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
             deliveries.skip(&granted.grant, mask);
