@@ -87,7 +87,7 @@ impl LogThreads {
     pub(crate) fn at_turn_end(&self, clock: Arc<Clock>) -> impl Fn() + Clone + Send + use<> {
         let pen = Arc::clone(&self.pen);
         move || {
-            if let Err(poisoned) = pen.write_here(clock.now_ms()) {
+            if let Err(poisoned) = pen.write_here(|| clock.now_ms()) {
                 end(&poisoned);
             }
         }

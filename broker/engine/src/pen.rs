@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use store::log::{Flush, Poisoned};
@@ -22,7 +21,7 @@ use crate::writer::{Step, Writer};
 const BYTES_MAX: u64 = 64 << 10;
 
 /// A write that took longer than this, because the disk cannot keep up, must not happen to clients' threads again ...
-const STALL: Duration = Duration::from_millis(20);
+const STALL_MS: u64 = 20;
 /// ... for so long.
 const STALLED_FOR_MS: u64 = 1000;
 
@@ -52,7 +51,8 @@ impl Pen {
     }
 
     /// Sees to it that what waits is written, on this thread if it can be done without waiting for the disk.
-    pub fn write_here(&self, now_ms: u64) -> Result<(), Poisoned> {
+    pub fn write_here(&self, clock: impl Fn() -> u64) -> Result<(), Poisoned> {
+        let mut now_ms = clock();
         if self.group.config.log.flush == Flush::Sync
             || now_ms < self.stalled_until_ms.load(Ordering::Relaxed)
         {
@@ -67,10 +67,10 @@ impl Pen {
                 self.group.nudge();
                 return Ok(());
             }
-            let began = Instant::now();
             let step = writer.step(now_ms)?;
             drop(writer);
-            if began.elapsed() > STALL {
+            let began_ms = std::mem::replace(&mut now_ms, clock());
+            if now_ms - began_ms >= STALL_MS {
                 self.stalled_until_ms.store(now_ms + STALLED_FOR_MS, Ordering::Relaxed);
             }
             if step == Step::Idle {

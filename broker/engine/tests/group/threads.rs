@@ -122,7 +122,7 @@ fn every_message_reaches_exactly_one_of_many_waiting_receivers() {
 /// As a runtime does it: a task that submits, and the drain task whose turn ends after it.
 fn send_and_write_here(group: &Group, pen: &Pen, sender: usize) {
     let mailbox = Mailbox::new();
-    let drain = Arc::clone(&mailbox).drain(|| pen.write_here(NOW_MS).unwrap());
+    let drain = Arc::clone(&mailbox).drain(|| pen.write_here(|| NOW_MS).unwrap());
     let sending = async {
         let topic = group.topic("orders").unwrap();
         for request in 0..REQUESTS {
