@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_above_a_recent_read_stays_for_a_minute_or_two() {
+    fn what_lies_above_a_recent_read_stays_for_a_while() {
         let disk = SimDisk::new(1);
         let mut log = log(&disk);
         let (_, read) = grow(&mut log, 5);
@@ -149,9 +149,9 @@ mod tests {
         let reader = log.reader();
         reader.read(read, 10).unwrap_err();
         reader.release_cache(KEPT_BYTES, 70_000);
-        reader.release_cache(KEPT_BYTES, 129_999);
+        reader.release_cache(KEPT_BYTES, 84_999);
         assert_eq!(disk.released(), []);
-        reader.release_cache(KEPT_BYTES, 130_000);
+        reader.release_cache(KEPT_BYTES, 85_000);
         assert!(end_of_last(&disk) > 0);
     }
 }

@@ -75,7 +75,7 @@ impl LogReader {
         self.shared.sync()
     }
 
-    /// Gives back the memory of what is synced, older than the newest `kept_bytes` and not read for a minute; whoever
+    /// Gives back the memory of what is synced, older than the newest `kept_bytes` and not read lately; whoever
     /// reads it later waits for the device. To be called every now and then.
     pub fn release_cache(&self, kept_bytes: u64, now_ms: u64) {
         self.shared.release_cache(kept_bytes, now_ms);
