@@ -47,7 +47,7 @@ pub struct Group {
     pub(crate) alarms: Alarms,
     /// End of what is folded and visible.
     pub(crate) published: AtomicU64,
-    /// The time of the log thread's last step.
+    /// The time of the last step.
     pub(crate) now_ms: AtomicU64,
     /// Where a replay would begin.
     covered: AtomicU64,

@@ -41,7 +41,7 @@ pub enum StoreError {
     Unknown,
 }
 
-/// Drafts on their way to the log thread.
+/// Drafts on their way to the writer.
 #[derive(Debug)]
 pub struct Submission {
     /// Records to be stored together, in order.
@@ -121,7 +121,7 @@ impl Future for Ticket {
     }
 }
 
-/// Submissions that wait for the log thread, bounded by bytes.
+/// Submissions that wait for the writer, bounded by bytes.
 #[derive(Debug)]
 pub struct Inbox {
     limit_bytes: u64,

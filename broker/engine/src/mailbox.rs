@@ -1,7 +1,7 @@
-//! How the log thread and the tasks of one runtime wake each other: once per batch, not once per task.
+//! How the writer and the tasks of one runtime wake each other: once per batch, not once per task.
 //!
 //! ```text
-//!   log thread --post(wakers)--> Mailbox --one wake--> drain task of the runtime --> wakes each task locally
+//!   writer --post(wakers)--> Mailbox --one wake--> drain task of the runtime --> wakes each task locally
 //!   tasks --call_after_turn--> Mailbox --> drain task, last in the runtime's queue --> writes, or wakes the log thread
 //! ```
 //!

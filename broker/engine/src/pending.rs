@@ -6,7 +6,7 @@ use store::log::Draft;
 use crate::catalog::{self, Change, Start, What};
 use crate::records::{ACK_BYTES, ATTEMPT_BYTES, Cell, ack_drafts, attempt_drafts};
 
-/// Gathers from all threads; the log thread takes it away.
+/// Gathers from all threads; the writer takes it away.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     gathered: Mutex<Carried>,

@@ -1,4 +1,4 @@
-//! The log thread's work: one batch per step, folded and published.
+//! The writer's work: one batch per step, folded and published.
 //!
 //! ```text
 //!   inbox, pending --> drafts --append--> placed --sync--> fold: index, catalog --> tails --> tickets, waiters
@@ -30,7 +30,7 @@ pub enum Step {
     Idle,
 }
 
-/// The only one who writes; owned by the log thread.
+/// The only one who writes; whoever holds the `Pen`.
 pub struct Writer {
     group: Arc<Group>,
     log: Log,
