@@ -9,10 +9,18 @@ root=$(cd "$here/.." && pwd)
 . "$here/steps.sh"
 cd "$root"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+TYPOS=1.52.0
+
+spelling() {
+  local venv=${MILLPOND_CACHE:-$HOME/.cache/millpond}/typos-$TYPOS
+  [[ -x $venv/bin/typos ]] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q "typos==$TYPOS"; }
+  "$venv/bin/typos"
+}
 
 verify() {
   heading "fast checks"
   step "cargo fmt --check" cargo fmt --all --check
+  step "spelling" spelling
   step "cargo clippy, warnings are errors" cargo clippy --workspace --all-targets -- -D warnings
   step "tests of every crate" cargo test --workspace --exclude e2e
 }
