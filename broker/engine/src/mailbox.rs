@@ -175,6 +175,7 @@ impl Wakes {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
@@ -231,6 +232,26 @@ mod tests {
         assert_eq!((rings(&drain_bell), rings(&a)), (2, 1));
         assert!(drain.as_mut().poll(&mut context).is_pending());
         assert_eq!(rings(&a), 2);
+    }
+
+    #[test]
+    fn the_end_of_a_turn_is_told_once_to_all_who_asked_for_it() {
+        let (mailbox, drain_bell, ends) = (Mailbox::new(), Arc::<Bell>::default(), Cell::new(0));
+        let waker = Waker::from(Arc::clone(&drain_bell));
+        let mut context = Context::from_waker(&waker);
+        let mut drain = Box::pin(Arc::clone(&mailbox).drain(|| ends.set(ends.get() + 1)));
+        assert!(!mailbox.call_after_turn(), "there is nobody to do it");
+        assert!(drain.as_mut().poll(&mut context).is_pending());
+        assert!(mailbox.call_after_turn() && mailbox.call_after_turn());
+        assert_eq!((rings(&drain_bell), ends.get()), (1, 0), "only at the end");
+        assert!(drain.as_mut().poll(&mut context).is_pending());
+        assert_eq!(ends.get(), 1);
+        // It has yielded, and asks again before it sleeps.
+        assert!(mailbox.call_after_turn());
+        assert!(drain.as_mut().poll(&mut context).is_pending());
+        assert_eq!(ends.get(), 2);
+        drop(drain);
+        assert!(!mailbox.call_after_turn());
     }
 
     #[test]

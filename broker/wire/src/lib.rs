@@ -22,13 +22,13 @@ pub mod validate;
 pub use fields::Malformed;
 
 /// The RocketMQ 5 protocol, `apache.rocketmq.v2`: messages, and a client for its services.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod v2 {
     tonic::include_proto!("apache.rocketmq.v2");
 }
 
 /// Our own administration protocol, `millpond.admin.v1`: messages, client and server.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod admin {
     tonic::include_proto!("millpond.admin.v1");
 }
