@@ -9,18 +9,24 @@ root=$(cd "$here/.." && pwd)
 . "$here/steps.sh"
 cd "$root"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
-TYPOS=1.52.0
+tools=${MILLPOND_CACHE:-$HOME/.cache/millpond}/cargo
+export PATH=$tools/bin:$PATH
 
-spelling() {
-  local venv=${MILLPOND_CACHE:-$HOME/.cache/millpond}/typos-$TYPOS
-  [[ -x $venv/bin/typos ]] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q "typos==$TYPOS"; }
-  "$venv/bin/typos"
+# At pinned versions; a newer pin is installed over the old one.
+tools() {
+  "$tools/typos/bin/pip" install -q typos==1.52.0 2>/dev/null ||
+    { python3 -m venv "$tools/typos" && "$tools/typos/bin/pip" install -q typos==1.52.0; }
+  CARGO_TARGET_DIR=$tools/target cargo install --quiet --locked --root "$tools" cargo-deny@0.20.2 cargo-machete@0.9.2
+  rm -rf "$tools/target"
 }
 
 verify() {
   heading "fast checks"
   step "cargo fmt --check" cargo fmt --all --check
-  step "spelling" spelling
+  step "tools of the checks (built once, about 5 minutes)" tools
+  step "spelling" "$tools/typos/bin/typos"
+  step "unused dependencies" cargo machete
+  step "licences, sources and banned crates" cargo deny check bans licenses sources
   step "cargo clippy, warnings are errors" cargo clippy --workspace --all-targets -- -D warnings
   step "tests of every crate" cargo test --workspace --exclude e2e
 }
