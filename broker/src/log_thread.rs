@@ -135,7 +135,9 @@ fn keep_house(group: &Group, clock: &Clock, stopping: &Stopping) {
     let mut wait = SYNC_EVERY;
     while !stopping.wait(wait) {
         let state = group.log_state();
-        wait = if state.written.0 - state.durable.0 < MUCH_BYTES { SYNC_EVERY } else { SYNC_MUCH_EVERY };
+        // Read one after the other: a sync in between may have gone further than what was written before.
+        let unsynced_bytes = state.written.0.saturating_sub(state.durable.0);
+        wait = if unsynced_bytes < MUCH_BYTES { SYNC_EVERY } else { SYNC_MUCH_EVERY };
         if let Err(poisoned) = group.sync() {
             end(&poisoned);
         }
