@@ -171,13 +171,6 @@ impl Group {
         (bytes > 0 || !self.pending.is_empty()).then_some(bytes)
     }
 
-    /// What rides along waits for the writer; it may as well begin with that.
-    pub(crate) fn write_soon(&self, mailbox: &Mailbox) {
-        if !mailbox.call_after_turn() {
-            self.inbox.nudge();
-        }
-    }
-
     pub(crate) fn written(&self) -> Position {
         self.reader.written()
     }

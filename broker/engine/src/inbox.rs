@@ -134,7 +134,7 @@ struct Queue {
     bytes: u64,
     /// The log thread, while it sleeps; whoever takes it has to see to it that it is woken.
     parked: Option<Thread>,
-    /// Somebody asked the log thread to look again although nothing was submitted.
+    /// Somebody asked the log thread to look again.
     nudged: bool,
     /// The log has ended; nothing is accepted any more.
     closed: bool,
@@ -176,10 +176,15 @@ impl Inbox {
         queue.bytes += bytes;
         queue.submissions.push(submission);
         drop(queue);
+        self.write_after_turn(mailbox);
+        Ok(ticket)
+    }
+
+    /// Has what waits written at the end of the mailbox's turn; by the log thread if nobody drains the mailbox.
+    pub fn write_after_turn(&self, mailbox: &Mailbox) {
         if !mailbox.call_after_turn() {
             self.nudge();
         }
-        Ok(ticket)
     }
 
     /// Makes the log thread look again.
@@ -199,7 +204,6 @@ impl Inbox {
     /// Takes everything that waits, up to about `bytes_max`; at least one submission if there is any.
     pub fn take(&self, bytes_max: u64, out: &mut Vec<Submission>) {
         let mut queue = self.queue.lock();
-        queue.nudged = false;
         let mut bytes = 0;
         let mut count = 0;
         for submission in &queue.submissions {
@@ -221,14 +225,17 @@ impl Inbox {
     /// Blocks the log thread until something arrives, at most `wait_ms`; not at all if `has_more` says so.
     pub fn park(&self, wait_ms: u64, has_more: impl FnOnce() -> bool) {
         let mut queue = self.queue.lock();
-        if queue.nudged || !queue.submissions.is_empty() || has_more() {
+        // Only here, by the log thread: a runtime that writes must not take what was meant for it.
+        if std::mem::take(&mut queue.nudged) || !queue.submissions.is_empty() || has_more() {
             return;
         }
         queue.parked = Some(std::thread::current());
         drop(queue);
         // Sometimes it wakes for no reason, and looks in vain.
         std::thread::park_timeout(Duration::from_millis(wait_ms));
-        self.queue.lock().parked = None;
+        let mut queue = self.queue.lock();
+        queue.parked = None;
+        queue.nudged = false;
     }
 
     /// Refuses what comes from now on and hands out what still waited.

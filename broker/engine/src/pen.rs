@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   end of a runtime's turn --write_here--> pen free: step on this thread
-//!                                           pen taken: its holder looks again before it lets go
+//!                                           pen taken: its holder looks again once it has let go
 //!                                           large or slow (sync, new segment, a disk that stalled): log thread
 //! ```
 //!
@@ -20,7 +20,7 @@ use crate::writer::{Step, Writer};
 /// A larger batch costs more than the wake, and meanwhile this thread can go on.
 const BYTES_MAX: u64 = 64 << 10;
 
-/// A write that took longer than this, because the disk cannot keep up, must not happen to clients' threads again ...
+/// A write that took this long, because the disk cannot keep up, must not happen to clients' threads again ...
 const STALL_MS: u64 = 20;
 /// ... for so long.
 const STALLED_FOR_MS: u64 = 1000;

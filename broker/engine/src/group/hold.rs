@@ -49,7 +49,7 @@ impl Group {
     /// Has the record of offsets that are done written with the next batch.
     pub(crate) fn note_done(&self, cell: Cell, mailbox: &Mailbox) {
         if self.pending.ack(cell) {
-            self.write_soon(mailbox);
+            self.inbox.write_after_turn(mailbox);
         }
     }
 

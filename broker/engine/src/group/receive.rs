@@ -132,7 +132,7 @@ impl Group {
         if reading.start(group.id, &offsets)
             && self.pending.start(Start { group: group.id, topic: topic.id, offsets })
         {
-            self.write_soon(request.mailbox);
+            self.inbox.write_after_turn(request.mailbox);
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl Group {
                 && mask != 0
                 && self.pending.attempt(granted.cell(request, mask), granted.grant.attempt)
             {
-                self.write_soon(request.mailbox);
+                self.inbox.write_after_turn(request.mailbox);
             }
             received.deliveries.extend(entries.iter().map(|entry| self.delivery(request, granted, entry)));
         }
