@@ -3,7 +3,7 @@
 //! Used by the operator, the broker and the end-to-end tests. Nothing in here does input or output except
 //! [`manifests`], which reads a folder.
 #![forbid(unsafe_code)]
-#![allow(unreachable_pub)] // the schema derives make hidden structs that are pub
+#![allow(unreachable_pub, reason = "the schema derives make hidden structs that are pub")]
 
 pub mod amount;
 pub mod broker_cluster;

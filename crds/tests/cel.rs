@@ -1,5 +1,5 @@
 //! The rules that the API server checks: each one lets right objects pass and refuses wrong ones with a sentence.
-#![allow(clippy::unwrap_used)] // a test program: helpers fail as tests do
+#![allow(clippy::unwrap_used, reason = "a test program: helpers fail as tests do")]
 
 use crds::{BrokerCluster, ConsumerGroup, Topic};
 use kube::core::cel::{validate_cel, validate_cel_update};

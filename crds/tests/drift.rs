@@ -1,5 +1,5 @@
 //! The generated files are those that the types make.
-#![allow(clippy::unwrap_used)] // a test program: helpers fail as tests do
+#![allow(clippy::unwrap_used, reason = "a test program: helpers fail as tests do")]
 
 use std::fs;
 use std::path::Path;

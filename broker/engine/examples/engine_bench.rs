@@ -3,12 +3,14 @@
 //! `cargo run --release -p engine --example engine_bench -- DIR`: DIR is created and left behind.
 
 // A measurement has to unwrap what a program would handle.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a benchmark may fail loudly")]
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::catalog::{
+    Adopt, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic, TopicSpec,
+};
 use engine::group::{Group, GroupConfig, Receive};
 use engine::mailbox::Mailbox;
 use engine::writer::{Step, Writer};
@@ -104,14 +106,7 @@ impl Bench {
         let topic = self.group.topic(name).unwrap();
         let group = self.group.consumer_group("readers").unwrap();
         let mailbox = Arc::clone(&self.mailbox);
-        let request = Receive {
-            group: &group,
-            topic: &topic,
-            tags: None,
-            max,
-            invisible_ms: 60_000,
-            mailbox: &mailbox,
-        };
+        let request = request(&group, &topic, &mailbox, max);
         let before = resident_bytes();
         while !self.group.receive(&request, self.now_ms, None).unwrap().deliveries.is_empty() {}
         let each = (resident_bytes() - before) as f64 / MESSAGES as f64;
@@ -122,14 +117,7 @@ impl Bench {
         let topic = self.group.topic(name).unwrap();
         let group = self.group.consumer_group("readers").unwrap();
         let mailbox = Arc::clone(&self.mailbox);
-        let request = Receive {
-            group: &group,
-            topic: &topic,
-            tags: None,
-            max,
-            invisible_ms: 60_000,
-            mailbox: &mailbox,
-        };
+        let request = request(&group, &topic, &mailbox, max);
         let mut count = 0;
         loop {
             let mut received = self.group.receive(&request, self.now_ms, None).unwrap();
@@ -159,6 +147,15 @@ fn readers() -> ConsumerGroupSpec {
     let retry = RetryPolicy { max_attempts: 16, backoff: Backoff::Custom(vec![1000]) };
     let (consume_from, owner) = (ConsumeFrom::Earliest, String::new());
     ConsumerGroupSpec { name: "readers".to_owned(), retry, consume_from, owner }
+}
+
+fn request<'a>(
+    group: &'a ConsumerGroup,
+    topic: &'a Topic,
+    mailbox: &'a Arc<Mailbox>,
+    max: usize,
+) -> Receive<'a> {
+    Receive { group, topic, tags: None, max, invisible_ms: 60_000, mailbox }
 }
 
 fn main() {

@@ -1,7 +1,11 @@
 //! Cost of the queue index: `cargo run --release -p store --example index [entries]`.
 //!
 //! Appends to queues picked at random, flushes as a broker would, then reads near the tail and anywhere.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // a benchmark measures real time and may fail loudly
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a benchmark measures real time and may fail loudly"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

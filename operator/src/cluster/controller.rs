@@ -125,7 +125,7 @@ pub async fn reconcile<A: BrokerAdmin>(
 }
 
 /// A conflict is tried again at once, anything else later and later.
-#[allow(clippy::needless_pass_by_value)] // the controller's signature
+#[allow(clippy::needless_pass_by_value, reason = "the controller's signature")]
 fn retry<A: BrokerAdmin>(
     cluster: Arc<DeserializeGuard<BrokerCluster>>,
     error: &PassError,

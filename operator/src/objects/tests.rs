@@ -1,5 +1,5 @@
 //! Decisions about single objects, and whole passes against an API that expects exact requests.
-#![allow(clippy::wildcard_enum_match_arm)] // whatever else it is, the test fails
+#![allow(clippy::wildcard_enum_match_arm, reason = "whatever else it is, the test fails")]
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The engine through its public face, on the simulated disk, without threads: the test takes each step by hand.
 
 // The workspace exempts tests; helpers of test crates are not seen as such.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test program: helpers fail as tests do")]
 
 mod catalog;
 mod crash;
