@@ -12,6 +12,7 @@ pub mod conditions;
 pub mod consumer_group;
 pub mod definition;
 pub mod generate;
+pub mod group_record;
 pub mod manifests;
 pub mod names;
 pub mod object;
