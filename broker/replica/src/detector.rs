@@ -95,11 +95,10 @@ impl Detector {
 
     /// Members that were heard of lately.
     pub fn alive(&self, now_ms: u64) -> BTreeSet<MemberId> {
-        let fresh = |(_, &heard_ms): &(&MemberId, &u64)| {
-            now_ms.saturating_sub(heard_ms) < self.timing.peer_timeout_ms
-        };
+        let is_fresh = |heard_ms: u64| now_ms.saturating_sub(heard_ms) < self.timing.peer_timeout_ms;
         let is_there = |member: &MemberId| !self.refused_ms.contains_key(&member.ordinal);
-        self.heard_ms.iter().filter(fresh).map(|(&member, _)| member).filter(is_there).collect()
+        let fresh = self.heard_ms.iter().filter(|(_, heard_ms)| is_fresh(**heard_ms));
+        fresh.map(|(&member, _)| member).filter(is_there).collect()
     }
 
     /// What it is time for.
