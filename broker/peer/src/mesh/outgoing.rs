@@ -1,0 +1,138 @@
+//! What is sent to one member, and the connection that is kept for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::group_record::MemberId;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tracing::{debug, info};
+
+use super::ship::{Freight, Ship};
+use super::{Inbound, LinkError, Mesh, resolve, write_frame};
+use crate::codec::Frame;
+
+/// A connection that is not made in this time is given up.
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Frames that wait for a connection; with more of them it is given up.
+const WAITING_MAX: usize = 1024;
+
+/// The way to one member.
+#[derive(Clone, Debug)]
+pub(crate) struct Outbox {
+    orders: mpsc::Sender<Order>,
+}
+
+/// What the writer of a connection does.
+#[derive(Debug)]
+enum Order {
+    Send(Frame),
+    Stream(Ship),
+    Halt,
+}
+
+impl Outbox {
+    /// Sends a frame; if too many wait already, the connection ends.
+    pub(crate) fn send(&self, frame: Frame) {
+        self.order(Order::Send(frame));
+    }
+
+    /// Ships the log from now on.
+    pub(crate) fn stream(&self, ship: Ship) {
+        self.order(Order::Stream(ship));
+    }
+
+    /// Ships no more of the log.
+    pub(crate) fn halt(&self) {
+        self.order(Order::Halt);
+    }
+
+    fn order(&self, order: Order) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.orders.try_send(order) {
+            debug!("a member takes nothing; its connection will be given up");
+        }
+    }
+}
+
+/// Keeps a connection to a member until the mesh stops.
+pub(super) async fn dial(mesh: Mesh, ordinal: u32, address: String, freight: Arc<Freight>) {
+    let mut was_refused = false;
+    loop {
+        let ended = tokio::select! {
+            ended = connect(&mesh, &address, &freight) => ended,
+            () = mesh.stop.cancelled() => return,
+        };
+        let is_refused = matches!(&ended, Err(LinkError::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused);
+        if let Err(error) = ended
+            && !(is_refused && was_refused)
+        {
+            info!(ordinal, address, %error, "no connection to a member");
+        }
+        was_refused = is_refused;
+        if is_refused && mesh.tell(Inbound::Refused { ordinal }).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn connect(mesh: &Mesh, address: &str, freight: &Arc<Freight>) -> Result<(), LinkError> {
+    let address = resolve(address).await?;
+    let connecting = tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(address));
+    let mut stream = connecting.await.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    let member = mesh.greet(&mut stream).await?;
+    let (orders, waiting) = mpsc::channel(WAITING_MAX);
+    mesh.tell(Inbound::Up { member, outbox: Outbox { orders } }).await?;
+    let ended = write(stream, waiting, freight).await;
+    mesh.tell(Inbound::Down { member }).await?;
+    ended
+}
+
+async fn write(
+    stream: TcpStream,
+    mut orders: mpsc::Receiver<Order>,
+    freight: &Arc<Freight>,
+) -> Result<(), LinkError> {
+    let (mut reader, mut writer) = stream.into_split();
+    let mut ship: Option<Ship> = None;
+    let mut nothing = [0];
+    loop {
+        let order = match &mut ship {
+            Some(under_way) => match orders.try_recv() {
+                Ok(order) => Some(order),
+                Err(mpsc::error::TryRecvError::Disconnected) => return Err(LinkError::Stopped),
+                Err(mpsc::error::TryRecvError::Empty) => {
+                    if under_way.ship(freight, &mut writer).await? {
+                        continue;
+                    }
+                    tokio::select! {
+                        order = orders.recv() => Some(order.ok_or(LinkError::Stopped)?),
+                        () = freight.more(under_way.at) => None,
+                        // The peer never sends here: what can be read is the end.
+                        _ = reader.read(&mut nothing) => return Err(ended()),
+                    }
+                }
+            },
+            None => tokio::select! {
+                order = orders.recv() => Some(order.ok_or(LinkError::Stopped)?),
+                _ = reader.read(&mut nothing) => return Err(ended()),
+            },
+        };
+        if orders.len() + 1 >= WAITING_MAX {
+            return Err(ended());
+        }
+        match order {
+            Some(Order::Send(frame)) => write_frame(&mut writer, &frame).await?,
+            Some(Order::Stream(begun)) => ship = Some(begun),
+            Some(Order::Halt) => ship = None,
+            None => {}
+        }
+    }
+}
+
+fn ended() -> LinkError {
+    LinkError::Io(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+}
