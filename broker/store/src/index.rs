@@ -198,6 +198,13 @@ impl Index {
         self.gathered.fetch_add(usize::from(is_new), Ordering::Relaxed);
     }
 
+    /// A queue that is not known yet has had messages, all trimmed: the next one gets this offset.
+    pub fn begin(&self, queue: QueueId, offset: Offset) {
+        assert!((1..QUEUES_MAX).contains(&queue.0), "queue {queue} is out of range");
+        let head = Head::flushed(offset.0, offset.0, Links::default());
+        self.shard_of(queue.0).lock().restore(queue.0, head);
+    }
+
     /// Moves what is in memory into one synced run file while readers and the log thread go on.
     ///
     /// After an error everything stays readable from memory, and the next call tries again.
