@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use prost::Message;
 use store::Position;
 use store::checkpoint::{self, Checkpoint};
+use store::log::EpochStart;
 
 use super::{CheckpointError, Group, RetainError};
 use crate::catalog::{Snapshot, subscribed};
@@ -13,6 +14,8 @@ use crate::catalog::{Snapshot, subscribed};
 pub(crate) const ENGINE_SECTION: u32 = 1;
 /// The queue index's section.
 pub(crate) const INDEX_SECTION: u32 = 2;
+/// The log's epochs: where each began.
+pub(crate) const EPOCHS_SECTION: u32 = 3;
 
 /// A checkpoint is due when a start would have to replay this much.
 const REPLAY_BYTES_MAX: u64 = 256 << 20;
@@ -46,7 +49,8 @@ impl Group {
         let engine = self.snapshot().encode_to_vec();
         // The sections may tell of records that came after `covered`: those must not be lost behind them.
         self.reader.sync()?;
-        let sections = vec![(ENGINE_SECTION, engine), (INDEX_SECTION, index)];
+        let epochs = EpochStart::encode(&self.reader.epochs());
+        let sections = vec![(ENGINE_SECTION, engine), (INDEX_SECTION, index), (EPOCHS_SECTION, epochs)];
         let keep_from = checkpoint::write(&*self.disk, &Checkpoint { covered, sections })?;
         self.keep_from.store(keep_from.0, Ordering::Release);
         self.covered.store(covered.0, Ordering::Relaxed);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::RwLock;
-use store::Position;
 use store::checkpoint::{self, Checkpoint, CheckpointError};
 use store::disk::Disk;
 use store::index::{Index, IndexError};
-use store::log::{Log, Replay};
+use store::log::{Entry, EpochStart, Log, Replay};
+use store::{Epoch, Position};
 
-use super::checkpoint::{ENGINE_SECTION, INDEX_SECTION};
+use super::checkpoint::{ENGINE_SECTION, EPOCHS_SECTION, INDEX_SECTION};
 use super::{Alarms, Group, GroupConfig, OpenError};
 use crate::catalog::{Catalog, Snapshot};
 use crate::inbox::Inbox;
@@ -32,13 +32,15 @@ impl Group {
             loaded => (loaded?, false),
         };
         let (state, covered) = restore(&disk, checkpoint.as_ref())?;
-        let log = replay(&disk, &config, &state, covered, now_ms)?;
+        let epochs = epochs(checkpoint.as_ref())?;
+        let mut log = replay(&disk, &config, &state, (covered, epochs), now_ms)?;
         if checkpoint.is_none() && log.head() > Position(0) {
             return Err(OpenError::NoCheckpoint { head: log.head() });
         }
         if is_damaged {
             checkpoint::forget(&*disk)?;
         }
+        let epoch = begin_epoch(&mut log, &state, now_ms)?;
         state.index.trim(log.head())?;
         state.publish_all();
         let group = Arc::new(Self {
@@ -56,7 +58,7 @@ impl Group {
             reader: log.reader(),
             preparer: log.preparer(),
             log_id: log.id(),
-            epoch: log.epoch(),
+            epoch,
         });
         let writer = Writer::new(Arc::clone(&group), log);
         Ok((group, writer))
@@ -85,17 +87,28 @@ fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<(Sta
     Ok((State { catalog: RwLock::new(catalog), index }, covered))
 }
 
+/// The epochs that the checkpoint knows of.
+fn epochs(checkpoint: Option<&Checkpoint>) -> Result<Vec<EpochStart>, OpenError> {
+    let Some(section) = checkpoint.and_then(|checkpoint| checkpoint.section(EPOCHS_SECTION)) else {
+        return Ok(Vec::new());
+    };
+    EpochStart::decode(section)
+        .map_err(|why| OpenError::Format { what: "checkpoint's list of epochs", why: why.to_string() })
+}
+
 fn replay(
     disk: &Arc<dyn Disk>,
     config: &GroupConfig,
     state: &State,
-    covered: Position,
+    (covered, epochs): (Position, Vec<EpochStart>),
     now_ms: u64,
 ) -> Result<Log, OpenError> {
     let mut unknown = None;
     let mut arrivals = Vec::new();
-    let from = Replay { covered, tails: state.index.tails() };
-    let log = Log::open(Arc::clone(disk), config.log, from, now_ms, &mut |entry| {
+    let from = Replay { covered, tails: state.index.tails(), epochs };
+    let log = Log::open(Arc::clone(disk), config.log, from, now_ms)?;
+    // Without a checkpoint all that is left; whether that is enough is for the caller to say.
+    log.reader().replay(covered.max(log.head()), log.written(), &mut |entry| {
         arrivals.clear();
         if unknown.is_none() {
             unknown = state.fold(entry, &mut arrivals).err();
@@ -105,4 +118,13 @@ fn replay(
         Some(Unknown { what, why }) => Err(OpenError::Format { what, why }),
         None => Ok(log),
     }
+}
+
+fn begin_epoch(log: &mut Log, state: &State, now_ms: u64) -> Result<Epoch, OpenError> {
+    let epoch = Epoch(log.last_epoch().0 + 1);
+    let (draft, placed) = log.begin_epoch(epoch, now_ms).map_err(store::log::OpenError::from)?;
+    // Before anything of this epoch is told to anyone: another start must not begin the same one.
+    log.sync().map_err(store::log::OpenError::from)?;
+    let folded = state.fold(&Entry::of(&draft, &placed, epoch), &mut Vec::new());
+    folded.map(|_| epoch).map_err(|Unknown { what, why }| OpenError::Format { what, why })
 }
