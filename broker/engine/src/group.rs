@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use store::disk::Disk;
-use store::log::{Draft, EpochStart, LogReader, Poisoned, PrepareError, Preparer};
+use store::log::{Draft, LogReader, Poisoned, PrepareError, Preparer};
 use store::{Offset, QueueId};
 
 use crate::catalog::{ConsumerGroup, Topic};
@@ -66,7 +66,6 @@ pub struct Group {
     log_id: [u8; 16],
     /// Epoch of the last batch.
     pub(crate) epoch: AtomicU32,
-    pub(crate) epochs: Mutex<Vec<EpochStart>>,
     is_leading: AtomicBool,
     /// What rides along has to wait.
     holds_pending: AtomicBool,

@@ -36,7 +36,8 @@ use crate::{Offset, Position, QueueId};
 
 use self::lookup::Runs;
 use self::memtable::Cell;
-use self::shard::{Place, SHARDS, Shard, TimePlace};
+use self::run::Links;
+use self::shard::{Head, Place, SHARDS, Shard, TimePlace};
 
 /// Queue ids are below this.
 pub const QUEUES_MAX: u32 = 1 << 24;

@@ -64,7 +64,6 @@ impl Group {
             preparer: log.preparer(),
             log_id: log.id(),
             epoch: AtomicU32::new(log.last_epoch().0),
-            epochs: Mutex::new(log.epochs()),
             is_leading: AtomicBool::new(false),
             holds_pending: AtomicBool::new(false),
             planning: Mutex::default(),

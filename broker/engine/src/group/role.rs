@@ -52,7 +52,7 @@ impl Group {
 
     /// Where the epochs of the log began, oldest first.
     pub fn epochs(&self) -> Vec<EpochStart> {
-        self.epochs.lock().clone()
+        self.reader.epochs()
     }
 
     /// The epoch of the last batch.

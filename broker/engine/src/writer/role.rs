@@ -55,7 +55,7 @@ impl Writer {
             return Err(AppendError::from(poisoned).into());
         }
         self.role = Role::Leading { opens_at: self.log.written(), is_solo: false };
-        self.note_epochs();
+        self.note_epoch();
         let begun = self.log.epochs().last().map(|begun| begun.start);
         Ok(begun.expect("an epoch has begun"))
     }
@@ -111,9 +111,7 @@ impl Writer {
             _ => 0,
         };
         self.group.needed_bytes.store(needed_bytes, Ordering::Relaxed);
-        if self.log.last_epoch() != self.group.epoch() {
-            self.note_epochs();
-        }
+        self.note_epoch();
         Ok(appended?)
     }
 
@@ -135,7 +133,7 @@ impl Writer {
             }
         })?;
         self.log.truncate(to, tails.into_iter().collect())?;
-        self.note_epochs();
+        self.note_epoch();
         Ok(())
     }
 
@@ -172,8 +170,7 @@ impl Writer {
         self.wakes.post();
     }
 
-    fn note_epochs(&self) {
+    fn note_epoch(&self) {
         self.group.epoch.store(self.log.last_epoch().0, Ordering::Release);
-        *self.group.epochs.lock() = self.log.epochs();
     }
 }
