@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   covered --[batch]--[batch]--[batch]--[torn....      [batch, durable = D]
-//!            fold      fold     fold      T                  the search beyond T
+//!                                         T                  the search beyond T
 //! ```
 //!
 //! From what the checkpoint covers, batches are taken as long as they verify: header, place, epoch, link to the one
@@ -13,7 +13,8 @@
 
 use std::sync::Arc;
 
-use super::codec::Seal;
+use super::codec::{RecordHeader, Seal};
+use super::epochs::Epochs;
 use super::error::{OpenError, PrepareError};
 use super::prepare::{self, DRAFT_FILE};
 use super::scan::{Found, Scanner, io_error};
@@ -21,7 +22,7 @@ use super::segment::{
     DIR, Page, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Segment, is_segment_size, path, start_of,
 };
 use super::writer::{Chain, Tails, WINDOW_BYTES};
-use super::{Entry, LogConfig, Replay, identity};
+use super::{LogConfig, Replay, identity, truncate};
 use crate::disk::Disk;
 use crate::units::{Offset, Position};
 
@@ -36,6 +37,9 @@ pub(crate) struct Recovered {
     pub(crate) tail: Position,
     pub(crate) chain: Chain,
     pub(crate) tails: Tails,
+    pub(crate) epochs: Epochs,
+    /// Everything below is known to be agreed.
+    pub(crate) committed: Position,
 }
 
 /// A scan under way.
@@ -50,6 +54,8 @@ struct Recovery<'a> {
     /// Everything below had been synced for certain.
     proven: Position,
     tails: Tails,
+    epochs: Epochs,
+    committed: Position,
 }
 
 /// Opens what is there, or begins a new log.
@@ -58,7 +64,6 @@ pub(crate) fn recover(
     config: &LogConfig,
     from: Replay,
     now_ms: u64,
-    fold: &mut dyn FnMut(&Entry<'_>),
 ) -> Result<Recovered, OpenError> {
     let segment_bytes = config.segment_bytes;
     if !is_segment_size(segment_bytes) {
@@ -75,7 +80,7 @@ pub(crate) fn recover(
         segments.push(make(disk, &page(Position(0)))?);
     }
     let mut recovery = Recovery::begin(disk, Seal::new(&id), segments, from)?;
-    recovery.scan(fold)?;
+    recovery.scan()?;
     recovery.secure()?;
     let next = recovery.cut(segment_bytes)?;
     if !recovery.segments[recovery.number].takes(recovery.at) {
@@ -83,8 +88,10 @@ pub(crate) fn recover(
         recovery.at = next.first();
         recovery.segments.push(next);
     }
-    let Recovery { segments, at, chain, tails, .. } = recovery;
-    Ok(Recovered { id, segments, next, tail: at, chain, tails })
+    let Recovery { segments, at: tail, mut chain, tails, epochs, committed, .. } = recovery;
+    // A log that begins behind its older epochs and is still empty.
+    chain.epoch = chain.epoch.max(epochs.last());
+    Ok(Recovered { id, segments, next, tail, chain, tails, epochs, committed })
 }
 
 /// Reads the identity and opens all segments; none if the log is new.
@@ -111,6 +118,10 @@ fn open_files(
         }
         None => return Err(identity::corrupt()),
     };
+    truncate::complete(disk, &id)?;
+    // Again: it may have removed some.
+    let names = disk.list(DIR).map_err(io_error)?;
+    let names: Vec<_> = names.iter().filter(|name| start_of(name).is_some()).collect();
     let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(names.len());
     for name in names {
         let segment = Segment::open(disk, &id, name)?;
@@ -124,7 +135,15 @@ fn open_files(
     Ok((id, segments))
 }
 
-fn make(disk: &dyn Disk, page: &Page) -> Result<Arc<Segment>, OpenError> {
+/// The next offsets of queues after these records.
+pub(crate) fn raise_tails(tails: &mut Tails, records: &[RecordHeader]) {
+    for record in records.iter().filter(|record| record.kind.takes_offset()) {
+        let tail = tails.entry(record.queue).or_default();
+        *tail = (*tail).max(Offset(record.offset.0.saturating_add(record.count.max(1).into())));
+    }
+}
+
+pub(crate) fn make(disk: &dyn Disk, page: &Page) -> Result<Arc<Segment>, OpenError> {
     prepare::make(disk, page).map(Arc::new).map_err(|error| match error {
         PrepareError::Full { needed_bytes, free_bytes } => OpenError::Full { needed_bytes, free_bytes },
         PrepareError::Io { file, source } => OpenError::Io { file, source },
@@ -140,12 +159,22 @@ impl<'a> Recovery<'a> {
         from: Replay,
     ) -> Result<Self, OpenError> {
         let covered = from.covered;
-        let tails = from.tails.into_iter().collect();
         let at = segments[0].first();
-        let mut begun =
-            Self { disk, seal, segments, number: 0, at, chain: Chain::default(), proven: at, tails };
-        if covered == Position(0) {
-            return Ok(begun); // no checkpoint: all that is left
+        let starts_at = segments[0].start;
+        let mut begun = Self {
+            disk,
+            seal,
+            segments,
+            number: 0,
+            at,
+            chain: Chain::default(),
+            proven: at,
+            tails: from.tails.into_iter().collect(),
+            epochs: Epochs::new(from.epochs, at.max(covered)),
+            committed: covered,
+        };
+        if covered == Position(0) || covered == starts_at {
+            return Ok(begun); // no checkpoint, or nothing below: all that is left
         }
         let holds = |segment: &Arc<Segment>| segment.start < covered && covered <= segment.end();
         let Some(mut number) = begun.segments.iter().position(holds) else {
@@ -164,11 +193,13 @@ impl<'a> Recovery<'a> {
         begun.chain = scanner
             .chain_to(end)?
             .ok_or_else(|| OpenError::Corrupt { file: begun.segments[number].path(), position: covered })?;
+        // Unless the checkpoint knows better.
+        begun.epochs.note(begun.chain.epoch, begun.at);
         Ok(begun)
     }
 
-    /// Folds batches until the first that is not there.
-    fn scan(&mut self, fold: &mut dyn FnMut(&Entry<'_>)) -> Result<(), OpenError> {
+    /// Takes batches until the first that is not there.
+    fn scan(&mut self) -> Result<(), OpenError> {
         let mut scanner = Scanner::new(Arc::clone(&self.segments[self.number]), self.seal);
         let mut records = Vec::new();
         loop {
@@ -189,13 +220,9 @@ impl<'a> Recovery<'a> {
                 }
                 Found::Rotten(_) | Found::Nothing => return Ok(()),
             };
-            for record in &records {
-                if record.kind.takes_offset() {
-                    let tail = self.tails.entry(record.queue).or_default();
-                    *tail = (*tail).max(Offset(record.offset.0.saturating_add(record.count.max(1).into())));
-                }
-                fold(&record.entry_in(scanner.record(record)?));
-            }
+            raise_tails(&mut self.tails, &records);
+            self.epochs.note(header.epoch, header.start);
+            self.committed = self.committed.max(header.committed.min(header.start));
             self.chain = chain;
             self.proven = self.proven.max(header.durable);
             self.at = header.end();
