@@ -127,7 +127,7 @@ pub enum ReplicationError {
     NoFile,
     /// A name that no Kubernetes object can have.
     #[error(
-        "replication.arbiter.lease.{key}: `{value}` must be 1 to 63 lower case letters, digits or `-`, and start with a letter"
+        "replication.arbiter.lease.{key}: `{value}` must be 1 to 63 lower case letters, digits or `-` inside"
     )]
     Lease {
         /// The key in the file.
@@ -154,7 +154,7 @@ impl ReplicationConfig {
 
     /// `minInSync` that the file arbiter is asked for.
     pub fn min_in_sync(&self) -> u32 {
-        self.min_in_sync.unwrap_or(self.copies() / 2 + 1)
+        self.min_in_sync.unwrap_or_else(|| self.copies() / 2 + 1)
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
@@ -191,7 +191,7 @@ impl ArbiterConfig {
             Self::File { .. } => Ok(()),
             Self::Lease { namespace, name } => {
                 let wrong = [("namespace", namespace), ("name", name)].into_iter();
-                match wrong.into_iter().find(|(_, value)| !names::is_label(value)) {
+                match wrong.into_iter().find(|(_, value)| !names::is_dns_label(value)) {
                     Some((key, value)) => Err(ReplicationError::Lease { key, value: value.clone() }),
                     None => Ok(()),
                 }
@@ -282,7 +282,7 @@ mod tests {
             ("replication.copies: 4 ", |r| r.copies = Some(4)),
             ("replication.copies: 0 ", |r| r.copies = Some(0)),
             ("replication.minInSync: 3 must be from 1 to 2", |r| {
-                (r.copies, r.min_in_sync) = (Some(2), Some(3))
+                (r.copies, r.min_in_sync) = (Some(2), Some(3));
             }),
             ("replication.peerTimeoutMs: 1 ", |r| r.peer_timeout_ms = 1),
             ("replication.ackStallMs: 60001 ", |r| r.ack_stall_ms = 60_001),
