@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("engine", &["store"]),
     ("replica", &["crds", "store"]),
+    ("arbiter", &["crds"]),
     ("wire", &[]),
     ("gateway-grpc", &["engine", "store", "wire"]),
     ("client", &["wire"]),

@@ -1,0 +1,115 @@
+//! The latest state that this process has seen. Everything that is handed out passes through here.
+//!
+//! Promise: what is handed out never goes back, neither in version nor in revision, and is of one object.
+
+use crds::group_record::Seen;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::{Changes, Point, ReadError, Regressed};
+
+/// What was found in one look, and in which object.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) object: String,
+    pub(crate) seen: Seen,
+}
+
+impl Found {
+    fn point(&self) -> Point {
+        Point { object: self.object.clone(), version: self.seen.version, revision: self.seen.record.revision }
+    }
+
+    /// An earlier state than `other`, or of another object.
+    fn is_behind(&self, other: &Self) -> bool {
+        self.object != other.object
+            || self.seen.version < other.seen.version
+            || self.seen.record.revision < other.seen.record.revision
+    }
+}
+
+/// The latest that was found, and who wants to hear of it.
+pub(crate) struct Sight {
+    latest: Mutex<Option<Found>>,
+    changes: watch::Sender<Option<Result<Seen, ReadError>>>,
+}
+
+/// What had been seen when a look began: only that can be too old in what it finds.
+pub(crate) struct Before(Option<Found>);
+
+impl Sight {
+    pub(crate) fn new() -> Self {
+        Self { latest: Mutex::new(None), changes: watch::Sender::new(None) }
+    }
+
+    pub(crate) fn changes(&self) -> Changes {
+        self.changes.subscribe()
+    }
+
+    pub(crate) fn latest(&self) -> Option<Seen> {
+        self.latest.lock().as_ref().map(|found| found.seen.clone())
+    }
+
+    pub(crate) fn before(&self) -> Before {
+        Before(self.latest.lock().clone())
+    }
+
+    /// Takes in what a look at the object itself found: nothing older than `before` can be there.
+    pub(crate) fn looked(&self, before: &Before, found: Found) -> Result<Seen, ReadError> {
+        match &before.0 {
+            Some(before) if found.is_behind(before) => {
+                let (seen, found) = (before.point(), found.point());
+                Err(ReadError::Regressed(Box::new(Regressed { seen, found })))
+            }
+            _ => Ok(self.advance(found)),
+        }
+    }
+
+    /// Takes in what was just written, and gives that back: somebody else may already have written on top of it.
+    pub(crate) fn wrote(&self, found: Found) -> Seen {
+        let written = found.seen.clone();
+        self.advance(found);
+        written
+    }
+
+    /// Takes in what may be late, as an event is: what is older is dropped.
+    /// False: it cannot be right, and only a look at the object itself tells what is.
+    pub(crate) fn heard(&self, found: Found) -> bool {
+        let before = self.before();
+        match before.0 {
+            Some(before) if before.object == found.object && found.seen.version <= before.seen.version => {
+                true
+            }
+            Some(before) if found.is_behind(&before) => false,
+            _ => {
+                self.advance(found);
+                true
+            }
+        }
+    }
+
+    /// Says that nothing is known at the moment. What was seen stays the least that will be seen.
+    pub(crate) fn lost(&self, error: ReadError) {
+        self.changes.send_if_modified(|held| {
+            let said = matches!(held, Some(Err(held)) if *held == error);
+            *held = Some(Err(error));
+            !said
+        });
+    }
+
+    /// The later of what is known and what was found, which everybody is told.
+    fn advance(&self, found: Found) -> Seen {
+        // The lock spans the telling: two who advance must be heard in this order.
+        let mut latest = self.latest.lock();
+        if latest.as_ref().is_none_or(|latest| latest.seen.version < found.seen.version) {
+            *latest = Some(found.clone());
+        }
+        let seen = latest.as_ref().map_or(found.seen, |latest| latest.seen.clone());
+        self.changes.send_if_modified(|held| {
+            let said = matches!(held, Some(Ok(held)) if *held == seen);
+            *held = Some(Ok(seen.clone()));
+            !said
+        });
+        seen
+    }
+}
