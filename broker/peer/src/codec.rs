@@ -32,10 +32,7 @@ pub(crate) enum Frame {
     /// First on every connection, in both directions.
     Greeting(Greeting),
     /// The protocol's; `body` comes with `Append` and `Seed`.
-    Message {
-        message: Message,
-        body: Body,
-    },
+    Message { message: Message, body: Body },
     /// Please ask the arbiter for this change, I cannot reach it.
     Relay { base: Version, record: String },
     /// Please read the record for me.
@@ -175,7 +172,11 @@ impl Frame {
             1 => {
                 let message = message::take(&mut head)?;
                 let body = take_body(&mut head, body)?;
-                return if head.is_empty() { Ok(Self::Message { message, body }) } else { Err(FrameError::Damaged) };
+                return if head.is_empty() {
+                    Ok(Self::Message { message, body })
+                } else {
+                    Err(FrameError::Damaged)
+                };
             }
             2 => Self::Relay { base: Version(take_u64(&mut head)?), record: take_text(&mut head)? },
             3 => Self::Ask,
@@ -228,7 +229,8 @@ fn take_body(head: &mut &[u8], body: Bytes) -> Result<Body, FrameError> {
             let log_id = head.split_off(..16).and_then(|id| id.try_into().ok()).ok_or(FrameError::Damaged)?;
             let (start, segment_bytes) = (take_u64(head)?, take_u64(head)?);
             let count = take_u32(head)?;
-            let epochs = (0..count).map(|_| Ok((take_u32(head)?, take_u64(head)?))).collect::<Result<_, _>>()?;
+            let epochs =
+                (0..count).map(|_| Ok((take_u32(head)?, take_u64(head)?))).collect::<Result<_, _>>()?;
             Ok(Body::Seed(SeedBody { log_id, start, segment_bytes, epochs, state: body }))
         }
         _ => Err(FrameError::Damaged),

@@ -121,7 +121,10 @@ fn tune(stream: &TcpStream, give_up_ms: u32) -> Result<(), LinkError> {
     Ok(())
 }
 
-pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> std::io::Result<()> {
+pub(crate) async fn write_frame(
+    stream: &mut (impl AsyncWrite + Unpin),
+    frame: &Frame,
+) -> std::io::Result<()> {
     let (head, body) = frame.encode();
     write_parts(stream, head, &body).await
 }

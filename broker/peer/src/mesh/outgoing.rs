@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::group_record::MemberId;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -48,6 +47,11 @@ impl Outbox {
     /// Ships no more of the log.
     pub(crate) fn halt(&self) {
         self.order(Order::Halt);
+    }
+
+    /// Whether the connection has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.orders.is_closed()
     }
 
     fn order(&self, order: Order) {

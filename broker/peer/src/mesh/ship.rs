@@ -1,6 +1,6 @@
 //! Shipping the log to one member: whatever it lacks, then whatever comes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -23,7 +23,14 @@ const COLD_BYTES: u64 = 128 << 20;
 pub(crate) struct Freight {
     reader: RwLock<Option<LogReader>>,
     committed: AtomicU64,
+    /// The leader commits by itself.
+    is_solo: AtomicBool,
+    /// Somebody takes the log.
+    is_busy: AtomicBool,
+    /// For connections.
     grown: Notify,
+    /// For the driver.
+    told: Notify,
 }
 
 /// A shipment under way.
@@ -46,9 +53,29 @@ impl Freight {
         self.committed.store(committed.0, Ordering::Relaxed);
     }
 
-    /// The log went on; from any thread.
+    /// Whether whoever writes need not wait for the others.
+    pub(crate) fn is_solo(&self, is_solo: bool) {
+        self.is_solo.store(is_solo, Ordering::Relaxed);
+    }
+
+    /// Whether anybody takes the log.
+    pub(crate) fn is_busy(&self, is_busy: bool) {
+        self.is_busy.store(is_busy, Ordering::Relaxed);
+    }
+
+    /// The log went on, or was synced; from any thread. A leader that is alone is not disturbed.
     pub(crate) fn grow(&self) {
-        self.grown.notify_waiters();
+        if self.is_busy.load(Ordering::Relaxed) {
+            self.grown.notify_waiters();
+        }
+        if !self.is_solo.load(Ordering::Relaxed) {
+            self.told.notify_one();
+        }
+    }
+
+    /// Waits for the next growth.
+    pub(crate) async fn told(&self) {
+        self.told.notified().await;
     }
 
     /// Waits until there is more than `at`.
