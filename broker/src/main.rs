@@ -56,8 +56,9 @@ fn main() -> Result<()> {
     let started_ms = clock.now_ms();
     let disk =
         RealDisk::open(&config.data).with_context(|| format!("data folder {}", config.data.display()))?;
-    let (group, writer) = Group::open(Arc::new(disk), group_config(&config), started_ms)
+    let (group, mut writer) = Group::open(Arc::new(disk), group_config(&config), started_ms)
         .with_context(|| format!("opening the log in {}", config.data.display()))?;
+    writer.lead_alone(started_ms).context("beginning a new epoch of the log")?;
     info!(ms = clock.now_ms() - started_ms, state = ?group.log_state(), "recovered the log");
     let log_threads = LogThreads::start(Arc::clone(&group), writer, Arc::clone(&clock))?;
     let at_turn_end = log_threads.at_turn_end(Arc::clone(&clock));

@@ -16,7 +16,7 @@ use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, TopicDefiniti
 use crds::manifests::read_folder;
 use engine::catalog::{self, Adopt, ApplyOutcome, Backoff, ConsumerGroupSpec, RetryPolicy, TopicSpec};
 use engine::group::Group;
-use engine::inbox::{Busy, Ticket};
+use engine::inbox::{SubmitError, Ticket};
 use engine::mailbox::Mailbox;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -77,7 +77,7 @@ impl Folder {
         &mut self,
         kind: &str,
         names: Vec<String>,
-        applied: Result<(Vec<ApplyOutcome>, Option<Ticket>), Busy>,
+        applied: Result<(Vec<ApplyOutcome>, Option<Ticket>), SubmitError>,
     ) {
         let outcomes = match applied {
             Ok((outcomes, None)) => outcomes,
@@ -85,7 +85,7 @@ impl Folder {
                 Ok(_) => outcomes,
                 Err(error) => return self.again(kind, &error),
             },
-            Err(busy) => return self.again(kind, &busy),
+            Err(refused) => return self.again(kind, &refused),
         };
         for (name, outcome) in names.iter().zip(outcomes) {
             match outcome {

@@ -59,7 +59,8 @@ impl Broker {
             batch_bytes_max: 4 << 20,
             cached_bytes: 0,
         };
-        let (group, writer) = Group::open(Arc::new(disk.clone()), group_config, clock()).unwrap();
+        let (group, mut writer) = Group::open(Arc::new(disk.clone()), group_config, clock()).unwrap();
+        writer.lead_alone(clock()).unwrap();
         let gateway = Gateway::new(config, Arc::clone(&group), Arc::clone(&clock));
         let broker =
             Self { gateway, group, disk, mailbox: Mailbox::new(), writer: Mutex::new(writer), clock };
