@@ -29,7 +29,7 @@ use crate::units::{Offset, Position};
 /// A log that may be written to.
 pub(crate) struct Recovered {
     pub(crate) id: [u8; 16],
-    /// At least one; the last one holds `tail`.
+    /// At least one; `tail` lies in the last one, or where it ends.
     pub(crate) segments: Vec<Arc<Segment>>,
     /// An empty segment that was made before the crash.
     pub(crate) next: Option<Arc<Segment>>,
@@ -72,22 +72,17 @@ pub(crate) fn recover(
     }
     let disk = &**disk;
     let (id, mut segments) = open_files(disk, config, now_ms)?;
-    let page = |start| Page { id, start, bytes: segment_bytes, created_ms: now_ms };
     if segments.is_empty() {
         if from.covered > Position(0) {
             return Err(OpenError::Missing { position: from.covered });
         }
-        segments.push(make(disk, &page(Position(0)))?);
+        let start = Position(0);
+        segments.push(make(disk, &Page { id, start, bytes: segment_bytes, created_ms: now_ms })?);
     }
     let mut recovery = Recovery::begin(disk, Seal::new(&id), segments, from)?;
     recovery.scan()?;
     recovery.secure()?;
     let next = recovery.cut(segment_bytes)?;
-    if !recovery.segments[recovery.number].takes(recovery.at) {
-        let next = make(disk, &page(recovery.segments[recovery.number].end()))?;
-        recovery.at = next.first();
-        recovery.segments.push(next);
-    }
     let Recovery { segments, at: tail, mut chain, tails, epochs, committed, .. } = recovery;
     // A log that begins behind its older epochs and is still empty.
     chain.epoch = chain.epoch.max(epochs.last());
@@ -203,6 +198,7 @@ impl<'a> Recovery<'a> {
         let mut scanner = Scanner::new(Arc::clone(&self.segments[self.number]), self.seal);
         let mut records = Vec::new();
         loop {
+            let before = (self.number, self.at);
             if !scanner.segment().takes(self.at) {
                 let Some(next) = self.segments.get(self.number + 1) else { return Ok(()) };
                 self.number += 1;
@@ -218,7 +214,11 @@ impl<'a> Recovery<'a> {
                     let file = self.segments[self.number].path();
                     return Err(OpenError::Corrupt { file, position: self.at });
                 }
-                Found::Rotten(_) | Found::Nothing => return Ok(()),
+                Found::Rotten(_) | Found::Nothing => {
+                    // A segment without a batch is as good as none; all copies shall call their end the same.
+                    (self.number, self.at) = before;
+                    return Ok(());
+                }
             };
             raise_tails(&mut self.tails, &records);
             self.epochs.note(header.epoch, header.start);

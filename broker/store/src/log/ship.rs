@@ -14,7 +14,7 @@ use super::LogReader;
 use super::codec::{BatchHeader, HEADER_BYTES, Seal};
 use super::error::ReadError;
 use super::scan::is_pad;
-use super::segment::{PAD_BYTES_MIN, Segment};
+use super::segment::{PAD_BYTES_MIN, PAGE_BYTES, Segment};
 use crate::units::Position;
 
 /// A segment: where it starts and how much it may hold.
@@ -75,6 +75,9 @@ impl LogReader {
         }
         let written = self.written();
         let out_of_range = || ReadError::OutOfRange { position: from, bytes: 0, written };
+        if self.is_end(from, to, written) {
+            return Ok(None);
+        }
         if from > to || to > written {
             return Err(out_of_range());
         }
@@ -101,6 +104,12 @@ impl LogReader {
         out.truncate(cut.bytes);
         let segment = SegmentSpan { start: segment.start, bytes: segment.bytes };
         Ok(Some(SpanHead { segment, start, end: cut.end }))
+    }
+
+    /// Whether `from` is where the segment begins that will follow the one that ends at `to`: the same place.
+    fn is_end(&self, from: Position, to: Position, written: Position) -> bool {
+        let active = self.shared.active();
+        to == written && !active.takes(to) && from > to && from.0 <= active.end().0 + PAGE_BYTES
     }
 
     /// The segment in which the batch at `from` lies.

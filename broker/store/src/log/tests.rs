@@ -3,10 +3,12 @@
 mod basics;
 mod crash;
 mod faults;
+mod follow;
 mod model;
 mod real;
 mod retention;
 mod story;
+mod truncate;
 
 use std::sync::Arc;
 

@@ -53,6 +53,10 @@ impl Log {
         }
         self.shared.check()?;
         let (to, chain) = self.boundary(to)?;
+        let committed = self.known_committed;
+        if to < committed {
+            return Err(TruncateError::Committed { to, committed });
+        }
         if to < self.tail {
             // What stays is to be as safe as `durable` will say.
             self.shared.sync()?;
@@ -65,12 +69,9 @@ impl Log {
 
     /// Where the log will end, and the link to the last batch there.
     fn boundary(&self, to: Position) -> Result<(Position, Chain), TruncateError> {
-        let (head, written, committed) = (self.head(), self.tail, self.known_committed);
+        let (head, written) = (self.head(), self.tail);
         if to < head {
             return Err(TruncateError::Trimmed { head });
-        }
-        if to < committed {
-            return Err(TruncateError::Committed { to, committed });
         }
         let none = TruncateError::Boundary { to, written };
         if to == written {
@@ -90,7 +91,7 @@ impl Log {
         }
         let mut scanner = Scanner::new(holder, self.shared.seal);
         let chain = scanner.chain_to(end).map_err(|error| TruncateError::Read(Box::new(error)))?;
-        chain.map(|chain| (to.max(segment.first()), chain)).ok_or(none)
+        chain.map(|chain| (to, chain)).ok_or(none)
     }
 
     /// The link of a log that has no batch below `to`.

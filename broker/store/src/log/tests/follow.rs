@@ -1,0 +1,426 @@
+//! A copy that takes what its leader wrote is the same log.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::disk::sim::{Call, Failure};
+
+#[derive(Clone, Debug)]
+enum Action {
+    Append(Vec<(u32, usize)>),
+    Epoch(u32),
+    Sync,
+    Prepare {
+        follower: bool,
+    },
+    Ship {
+        bytes_max: usize,
+    },
+    /// The follower is restarted; with a seed, after the power was cut.
+    Restart {
+        power: Option<u64>,
+        with_checkpoint: bool,
+    },
+    SyncFollower,
+    /// The leader says what the follower has synced, not what it has synced itself.
+    Stamp,
+}
+
+fn actions() -> impl Strategy<Value = Action> {
+    let draft = (0..4u32, prop_oneof![0..64usize, 0..2_000usize, Just(9_000usize)]);
+    prop_oneof![
+        8 => prop::collection::vec(draft, 1..5).prop_map(Action::Append),
+        1 => (1..4u32).prop_map(Action::Epoch),
+        2 => Just(Action::Sync),
+        1 => any::<bool>().prop_map(|follower| Action::Prepare { follower }),
+        4 => prop_oneof![0..600usize, 0..40_000usize].prop_map(|bytes_max| Action::Ship { bytes_max }),
+        1 => (prop::option::of(any::<u64>()), any::<bool>())
+            .prop_map(|(power, with_checkpoint)| Action::Restart { power, with_checkpoint }),
+        1 => Just(Action::SyncFollower),
+        1 => Just(Action::Stamp),
+    ]
+}
+
+/// A leader and a follower, each on its disk.
+pub(super) struct Pair {
+    pub(super) leader_disk: SimDisk,
+    pub(super) leader: Log,
+    pub(super) disk: SimDisk,
+    pub(super) follower: Log,
+    replay: Replay,
+    synced: Position,
+}
+
+/// Another size than the leader's: the follower makes its segments as the leader's are.
+fn follower_config() -> LogConfig {
+    LogConfig { segment_bytes: 5 * 4096, ..config(Flush::Sync) }
+}
+
+pub(super) fn follow(disk: &SimDisk, from: Replay) -> Result<Log, OpenError> {
+    Log::open(Arc::new(disk.clone()), follower_config(), from, 1_000)
+}
+
+/// Ships one span; false if there was none.
+pub(super) fn ship(leader: &LogReader, follower: &mut Log, bytes_max: usize) -> Result<bool, RawError> {
+    let mut bytes = Vec::new();
+    let read = leader.read_raw(follower.written(), leader.written(), bytes_max, &mut bytes);
+    let Some(head) = read.unwrap() else { return Ok(false) };
+    follower.append_raw(head.of(&bytes)).map(|()| true)
+}
+
+pub(super) fn sorted(mut tails: Vec<(QueueId, Offset)>) -> Vec<(QueueId, Offset)> {
+    tails.sort_unstable();
+    tails
+}
+
+/// The files of a log without their pages, which tell when they were made; an empty one is as good as none.
+fn files(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
+    let names = disk.list("log").unwrap().into_iter();
+    let files = names.map(|name| (disk.contents(&format!("log/{name}")).unwrap(), name));
+    files
+        .filter(|(bytes, _)| bytes.len() > 4096)
+        .map(|(bytes, name)| (name, bytes[4096..].to_vec()))
+        .collect()
+}
+
+pub(super) fn assert_same(leader_disk: &SimDisk, leader: &Log, disk: &SimDisk, follower: &Log) {
+    assert_eq!(follower.written(), leader.written());
+    assert_eq!(sorted(follower.tails()), sorted(leader.tails()));
+    assert_eq!((follower.epochs(), follower.last_epoch()), (leader.epochs(), leader.last_epoch()));
+    assert!(files(leader_disk) == files(disk), "other bytes");
+    let replayed = |log: &Log| {
+        let mut seen = Vec::new();
+        log.reader().replay(log.head(), log.written(), &mut |entry| seen.push(Seen::from(entry))).unwrap();
+        seen
+    };
+    assert_eq!(replayed(leader), replayed(follower));
+}
+
+impl Pair {
+    pub(super) fn new() -> Self {
+        let (leader_disk, disk) = (SimDisk::new(5), SimDisk::new(6));
+        let (leader, _) = open(&leader_disk, Flush::Async).unwrap();
+        Log::create(&disk, leader.id(), leader.head(), SEGMENT_BYTES, 77).unwrap();
+        let follower = follow(&disk, Replay::default()).unwrap();
+        Self { leader_disk, leader, disk, follower, replay: Replay::default(), synced: Position(0) }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Append(drafts) => {
+                let drafts = drafts.iter().map(|&(queue, length)| match queue {
+                    0 => Draft::control(Kind::Acks, vec![1; length / 4].into()),
+                    _ => message(queue, vec![queue as u8; length]),
+                });
+                let drafts: Vec<_> = drafts.collect();
+                match self.leader.append(&drafts, 1_000) {
+                    Ok(_) | Err(AppendError::TooLarge { .. }) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            Action::Epoch(more) => {
+                let epoch = Epoch(self.leader.last_epoch().0 + more);
+                self.leader.begin_epoch(epoch, 1_000).unwrap();
+            }
+            Action::Sync => {
+                self.leader.sync().unwrap();
+            }
+            Action::Prepare { follower } => {
+                let log = if *follower { &self.follower } else { &self.leader };
+                log.preparer().prepare(1_000).unwrap();
+            }
+            Action::Ship { bytes_max } => {
+                ship(&self.leader.reader(), &mut self.follower, *bytes_max).unwrap();
+            }
+            Action::Restart { power, with_checkpoint } => self.restart(*power, *with_checkpoint),
+            Action::SyncFollower => {
+                self.replay = checkpoint(&mut self.follower);
+                self.synced = self.replay.covered;
+            }
+            Action::Stamp => {
+                let agreed = Some(self.synced);
+                self.leader.stamp(Stamps { durable: agreed, committed: agreed });
+            }
+        }
+        assert!(self.follower.known_committed() <= self.follower.written());
+    }
+
+    fn restart(&mut self, power: Option<u64>, with_checkpoint: bool) {
+        match power {
+            Some(seed) => self.disk.power_cut(seed),
+            None => self.disk.kill_process(),
+        }
+        let before = self.follower.written();
+        let replay = if with_checkpoint { self.replay.clone() } else { Replay::default() };
+        self.follower = follow(&self.disk, replay).unwrap();
+        assert!(self.follower.written() >= self.synced, "what was synced is there");
+        if power.is_none() {
+            assert!(self.follower.written() >= before, "what was written is there");
+        }
+        self.synced = self.follower.durable();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_follower_has_the_bytes_the_tails_and_the_epochs_of_its_leader(
+        actions in prop::collection::vec(actions(), 1..80), bytes_max in 0..50_000usize,
+    ) {
+        let mut pair = Pair::new();
+        for action in &actions {
+            pair.act(action);
+        }
+        while ship(&pair.leader.reader(), &mut pair.follower, bytes_max).unwrap() {}
+        assert_same(&pair.leader_disk, &pair.leader, &pair.disk, &pair.follower);
+        // And so it is after another start of both.
+        pair.leader.sync().unwrap();
+        pair.follower.sync().unwrap();
+        pair.leader_disk.power_cut(1);
+        pair.disk.power_cut(2);
+        let leader = Log::open(Arc::new(pair.leader_disk.clone()), config(Flush::Sync), Replay::default(), 0);
+        let follower = follow(&pair.disk, Replay::default()).unwrap();
+        assert_same(&pair.leader_disk, &leader.unwrap(), &pair.disk, &follower);
+    }
+}
+
+/// A pair whose leader has `batches` and whose follower has nothing.
+fn filled(batches: u32) -> Pair {
+    let mut pair = Pair::new();
+    for number in 0..batches {
+        let acks = Draft::control(Kind::Acks, vec![number as u8; 9].into());
+        let length = number as usize * 331 % 1_500;
+        pair.leader
+            .append(&[message(1 + number % 3, vec![7; length]), acks], 1_000 + u64::from(number))
+            .unwrap();
+        if number % 3 == 0 {
+            pair.leader.sync().unwrap();
+        }
+        if number == batches / 2 {
+            pair.leader.begin_epoch(Epoch(9), 2_000).unwrap();
+        }
+    }
+    pair
+}
+
+#[test]
+fn a_span_with_any_bit_flipped_is_refused_and_changes_nothing() {
+    let mut pair = filled(5);
+    ship(&pair.leader.reader(), &mut pair.follower, 0).unwrap();
+    let mut bytes = Vec::new();
+    let (from, to) = (pair.follower.written(), pair.leader.written());
+    let head = pair.leader.reader().read_raw(from, to, 1 << 20, &mut bytes).unwrap().unwrap();
+    let before = (from, sorted(pair.follower.tails()), pair.follower.epochs(), pair.disk.mutations());
+    for bit in 0..bytes.len() * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let refused = pair.follower.append_raw(head.of(&bytes));
+        let is_seen = matches!(refused, Err(RawError::Corrupt { .. } | RawError::Unsupported { .. }));
+        assert!(is_seen, "bit {bit}: {refused:?}");
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    for length in 0..bytes.len() {
+        let refused = pair.follower.append_raw(head.of(&bytes[..length]));
+        assert!(matches!(refused, Err(RawError::Corrupt { .. })), "{length} B: {refused:?}");
+    }
+    let follower = &pair.follower;
+    let after = (follower.written(), sorted(follower.tails()), follower.epochs(), pair.disk.mutations());
+    assert_eq!(after, before);
+    pair.follower.append_raw(head.of(&bytes)).unwrap();
+    assert_same(&pair.leader_disk, &pair.leader, &pair.disk, &pair.follower);
+}
+
+#[test]
+fn a_span_that_does_not_follow_is_refused_with_the_reason() {
+    let mut pair = filled(40);
+    let reader = pair.leader.reader();
+    let read = |from| {
+        let mut bytes = Vec::new();
+        let head = reader.read_raw(from, reader.written(), 0, &mut bytes).unwrap().unwrap();
+        (head, bytes)
+    };
+    let (first, first_bytes) = read(Position(0));
+    let (second, second_bytes) = read(first.end);
+    let expected = pair.follower.written();
+    let refused = pair.follower.append_raw(second.of(&second_bytes));
+    assert_eq!(refused, Err(RawError::Gap { expected, found: second.start }));
+    pair.follower.append_raw(first.of(&first_bytes)).unwrap();
+    let refused = pair.follower.append_raw(first.of(&first_bytes));
+    assert_eq!(refused, Err(RawError::Gap { expected: first.end, found: first.start }));
+}
+
+#[test]
+fn a_log_that_leads_takes_nothing_and_keeps_what_it_has() {
+    let mut pair = filled(5);
+    let mut bytes = Vec::new();
+    let head = pair.leader.reader().read_raw(Position(0), pair.leader.written(), 0, &mut bytes);
+    let head = head.unwrap().unwrap();
+    pair.follower.begin_epoch(Epoch(3), 1_000).unwrap();
+    assert_eq!(pair.follower.append_raw(head.of(&bytes)), Err(RawError::Leading));
+    let refused = pair.follower.truncate(pair.follower.head(), Vec::new());
+    assert!(matches!(refused, Err(TruncateError::Leading)), "{refused:?}");
+}
+
+#[test]
+#[should_panic(expected = "before an epoch was begun")]
+fn a_log_that_follows_takes_no_drafts() {
+    let mut pair = Pair::new();
+    let _ = pair.follower.append(&[message(1, "a")], 1_000);
+}
+
+#[test]
+#[should_panic(expected = "begins after")]
+fn an_epoch_is_not_begun_twice() {
+    let mut pair = filled(5);
+    pair.leader.begin_epoch(Epoch(9), 1_000).unwrap();
+}
+
+#[test]
+fn a_follower_on_a_full_disk_goes_on_once_there_is_room() {
+    for room in 0..60 {
+        let mut pair = filled(60);
+        pair.disk.set_capacity_bytes(Some(4096 + 64 + room * 700));
+        let reader = pair.leader.reader();
+        let full = loop {
+            match ship(&reader, &mut pair.follower, 3_000) {
+                Ok(more) => assert!(more, "{room}: the disk never filled up"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, RawError::Full { .. }), "{full}");
+        if room % 2 == 0 {
+            pair.follower.sync().unwrap();
+            pair.disk.power_cut(room);
+            pair.disk.set_capacity_bytes(None);
+            pair.follower = follow(&pair.disk, Replay::default()).unwrap();
+        }
+        pair.disk.set_capacity_bytes(None);
+        while ship(&reader, &mut pair.follower, 3_000).unwrap() {}
+        assert_same(&pair.leader_disk, &pair.leader, &pair.disk, &pair.follower);
+    }
+}
+
+#[test]
+fn a_failed_write_of_a_span_ends_the_log() {
+    let mut pair = filled(5);
+    pair.disk.fail(Call::Write, 1, Failure::Io);
+    let reader = pair.leader.reader();
+    let failed = ship(&reader, &mut pair.follower, 1 << 20);
+    assert!(matches!(failed, Err(RawError::Poisoned(_))), "{failed:?}");
+    let again = ship(&reader, &mut pair.follower, 1 << 20);
+    assert!(matches!(again, Err(RawError::Poisoned(_))), "{again:?}");
+}
+
+/// The disk is cut at every call that changes it; the follower is never called corrupt and has what it synced.
+#[test]
+fn a_follower_opens_and_goes_on_wherever_it_crashes() {
+    let pair = filled(60);
+    let reader = pair.leader.reader();
+    let live = |disk: &SimDisk, synced: &mut Position| -> bool {
+        let Ok(mut follower) = follow(disk, Replay::default()) else { return false };
+        for number in 0u64.. {
+            match ship(&reader, &mut follower, 1 + (number * 977 % 5_000) as usize) {
+                Ok(true) => {}
+                Ok(false) => return true,
+                Err(_) => return false,
+            }
+            if number % 4 == 3 {
+                let Ok(durable) = follower.sync() else { return false };
+                *synced = durable;
+            }
+        }
+        true
+    };
+    let whole = pair.disk.fork();
+    assert!(live(&whole, &mut Position(0)));
+    let calls = whole.mutations() - pair.disk.mutations();
+    assert!(calls > 60, "{calls}");
+    for nth in 1..=calls {
+        let disk = pair.disk.fork();
+        disk.crash_at(nth);
+        let mut synced = Position(0);
+        assert!(!live(&disk, &mut synced), "call {nth} of {calls}");
+        for end in 0..4 {
+            let disk = disk.fork();
+            match end {
+                0 => disk.kill_process(),
+                end => disk.power_cut(nth * 31 + end),
+            }
+            let why = format!("crash at call {nth}, end {end}");
+            let mut follower =
+                follow(&disk, Replay::default()).unwrap_or_else(|error| panic!("{why}: {error}"));
+            assert!(follower.written() >= synced, "{why}: {} is not durable {synced}", follower.written());
+            while ship(&reader, &mut follower, 5_000).unwrap() {}
+            assert_same(&pair.leader_disk, &pair.leader, &disk, &follower);
+        }
+    }
+}
+
+#[test]
+fn a_copy_begins_where_the_leader_is_kept() {
+    let mut pair = filled(60);
+    let covered = pair.leader.sync().unwrap();
+    let all = Retention { max_age_ms: u64::MAX, max_bytes: Some(2 * SEGMENT_BYTES) };
+    let start = pair.leader.retain(1_000, all, covered).unwrap();
+    assert!(start > Position(0));
+    let disk = SimDisk::new(9);
+    assert!(!Log::exists(&disk).unwrap());
+    Log::create(&disk, pair.leader.id(), start, 8 * 4096, 1_000).unwrap();
+    assert!(Log::exists(&disk).unwrap());
+    let again = Log::create(&disk, pair.leader.id(), start, SEGMENT_BYTES, 1_000);
+    assert!(matches!(again, Err(OpenError::Exists)), "{again:?}");
+    let seed = Replay { covered: start, tails: pair.leader.tails(), epochs: pair.leader.epochs() };
+    let mut follower = follow(&disk, seed.clone()).unwrap();
+    assert_eq!((follower.head(), follower.known_committed()), (start, start));
+    while ship(&pair.leader.reader(), &mut follower, 7_000).unwrap() {}
+    assert_same(&pair.leader_disk, &pair.leader, &disk, &follower);
+    follower.sync().unwrap();
+    drop(follower);
+    assert_same(&pair.leader_disk, &pair.leader, &disk, &follow(&disk, seed).unwrap());
+}
+
+#[test]
+fn creating_and_wiping_leave_a_whole_log_or_none_wherever_they_crash() {
+    let id = [7; 16];
+    let start = Position(3 * SEGMENT_BYTES);
+    let base = SimDisk::new(3);
+    drop(open(&base, Flush::Sync).unwrap());
+    let replace = |disk: &SimDisk| {
+        Log::wipe(disk).is_ok() && Log::create(disk, id, start, SEGMENT_BYTES, 1_000).is_ok()
+    };
+    let whole = base.fork();
+    assert!(replace(&whole));
+    for nth in 1..=whole.mutations() - base.mutations() {
+        let disk = base.fork();
+        disk.crash_at(nth);
+        assert!(!replace(&disk));
+        for end in 0..8 {
+            let disk = disk.fork();
+            disk.power_cut(nth * 31 + end);
+            if Log::exists(&disk).unwrap() {
+                let log = follow(&disk, Replay::default()).unwrap();
+                assert!(log.head() == Position(0) || log.head() == start);
+            } else {
+                Log::create(&disk, id, start, SEGMENT_BYTES, 1_000).unwrap();
+                assert_eq!(follow(&disk, Replay::default()).unwrap().head(), start);
+            }
+        }
+    }
+}
+
+#[test]
+fn replaying_in_pieces_shows_what_replaying_at_once_shows() {
+    let pair = filled(60);
+    let reader = pair.leader.reader();
+    let mut whole = Vec::new();
+    reader.replay(Position(0), reader.written(), &mut |entry| whole.push(Seen::from(entry))).unwrap();
+    let (mut pieces, mut at, mut bytes) = (Vec::new(), Position(0), Vec::new());
+    while let Some(head) = reader.read_raw(at, reader.written(), 0, &mut bytes).unwrap() {
+        reader.replay(at, head.end, &mut |entry| pieces.push(Seen::from(entry))).unwrap();
+        at = head.end;
+    }
+    assert_eq!(pieces, whole);
+    assert!(whole.len() > 120);
+    let beyond = reader.replay(at, Position(at.0 + 8), &mut |_| {});
+    assert!(matches!(beyond, Err(OpenError::Missing { .. })), "{beyond:?}");
+}
