@@ -90,12 +90,12 @@ impl LogReader {
         let to = to.max(start).min(segment.end());
         self.shared.cache.note_read(start);
         let wanted = (to.0 - start.0).min((bytes_max as u64).max(PAD_BYTES_MIN));
-        self.fill(&segment, start, wanted, out)?;
+        fill(&segment, start, wanted, out)?;
         let mut cut = self.cut(&segment, start, to, out)?;
         if let Cut { batches: 0, needed, .. } = cut
             && needed > wanted
         {
-            self.fill(&segment, start, needed, out)?;
+            fill(&segment, start, needed, out)?;
             cut = self.cut(&segment, start, to, out)?;
         }
         if cut.batches == 0 && start < to {
@@ -119,20 +119,6 @@ impl LogReader {
             return Some(segment);
         }
         self.shared.segment_of(segment.end())
-    }
-
-    fn fill(
-        &self,
-        segment: &Segment,
-        start: Position,
-        bytes: u64,
-        out: &mut Vec<u8>,
-    ) -> Result<(), ReadError> {
-        out.resize(bytes as usize, 0);
-        let read = segment.file.read_at(out, segment.at(start));
-        let read = read.map_err(|source| ReadError::Io { file: segment.path(), position: start, source })?;
-        out.truncate(read);
-        Ok(())
     }
 
     /// Finds the last batch that is there as a whole.
@@ -174,13 +160,16 @@ struct Cut {
     needed: u64,
 }
 
+fn fill(segment: &Segment, start: Position, bytes: u64, out: &mut Vec<u8>) -> Result<(), ReadError> {
+    out.resize(bytes as usize, 0);
+    let read = segment.file.read_at(out, segment.at(start));
+    let read = read.map_err(|source| ReadError::Io { file: segment.path(), position: start, source })?;
+    out.truncate(read);
+    Ok(())
+}
+
 /// The header of the batch at `at`, and how many bytes of it there are.
-pub(crate) fn measure(
-    bytes: &[u8],
-    at: Position,
-    segment_end: Position,
-    seal: Seal,
-) -> Option<(BatchHeader, u64)> {
+fn measure(bytes: &[u8], at: Position, segment_end: Position, seal: Seal) -> Option<(BatchHeader, u64)> {
     let (header, _) = BatchHeader::decode(bytes, at, seal).ok()?;
     let is_pad = is_pad(&bytes[HEADER_BYTES as usize..], &header, segment_end, seal);
     Some((header, if is_pad { PAD_BYTES_MIN } else { u64::from(header.bytes) }))

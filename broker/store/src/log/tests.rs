@@ -1,9 +1,11 @@
 //! The promises of the log, kept or broken on a simulated disk.
 
 mod basics;
+mod copies;
 mod crash;
 mod faults;
 mod follow;
+mod follow_crash;
 mod model;
 mod real;
 mod retention;

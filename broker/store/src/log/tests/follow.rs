@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::copies::{Pair, assert_same, filled, follow, ship, sorted};
 use super::*;
 use crate::disk::sim::{Call, Failure};
 
@@ -41,70 +42,7 @@ fn actions() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// A leader and a follower, each on its disk.
-pub(super) struct Pair {
-    pub(super) leader_disk: SimDisk,
-    pub(super) leader: Log,
-    pub(super) disk: SimDisk,
-    pub(super) follower: Log,
-    replay: Replay,
-    synced: Position,
-}
-
-/// Another size than the leader's: the follower makes its segments as the leader's are.
-fn follower_config() -> LogConfig {
-    LogConfig { segment_bytes: 5 * 4096, ..config(Flush::Sync) }
-}
-
-pub(super) fn follow(disk: &SimDisk, from: Replay) -> Result<Log, OpenError> {
-    Log::open(Arc::new(disk.clone()), follower_config(), from, 1_000)
-}
-
-/// Ships one span; false if there was none.
-pub(super) fn ship(leader: &LogReader, follower: &mut Log, bytes_max: usize) -> Result<bool, RawError> {
-    let mut bytes = Vec::new();
-    let read = leader.read_raw(follower.written(), leader.written(), bytes_max, &mut bytes);
-    let Some(head) = read.unwrap() else { return Ok(false) };
-    follower.append_raw(head.of(&bytes)).map(|()| true)
-}
-
-pub(super) fn sorted(mut tails: Vec<(QueueId, Offset)>) -> Vec<(QueueId, Offset)> {
-    tails.sort_unstable();
-    tails
-}
-
-/// The files of a log without their pages, which tell when they were made; an empty one is as good as none.
-fn files(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
-    let names = disk.list("log").unwrap().into_iter();
-    let files = names.map(|name| (disk.contents(&format!("log/{name}")).unwrap(), name));
-    files
-        .filter(|(bytes, _)| bytes.len() > 4096)
-        .map(|(bytes, name)| (name, bytes[4096..].to_vec()))
-        .collect()
-}
-
-pub(super) fn assert_same(leader_disk: &SimDisk, leader: &Log, disk: &SimDisk, follower: &Log) {
-    assert_eq!(follower.written(), leader.written());
-    assert_eq!(sorted(follower.tails()), sorted(leader.tails()));
-    assert_eq!((follower.epochs(), follower.last_epoch()), (leader.epochs(), leader.last_epoch()));
-    assert!(files(leader_disk) == files(disk), "other bytes");
-    let replayed = |log: &Log| {
-        let mut seen = Vec::new();
-        log.reader().replay(log.head(), log.written(), &mut |entry| seen.push(Seen::from(entry))).unwrap();
-        seen
-    };
-    assert_eq!(replayed(leader), replayed(follower));
-}
-
 impl Pair {
-    pub(super) fn new() -> Self {
-        let (leader_disk, disk) = (SimDisk::new(5), SimDisk::new(6));
-        let (leader, _) = open(&leader_disk, Flush::Async).unwrap();
-        Log::create(&disk, leader.id(), leader.head(), SEGMENT_BYTES, 77).unwrap();
-        let follower = follow(&disk, Replay::default()).unwrap();
-        Self { leader_disk, leader, disk, follower, replay: Replay::default(), synced: Position(0) }
-    }
-
     fn act(&mut self, action: &Action) {
         match action {
             Action::Append(drafts) => {
@@ -183,25 +121,6 @@ proptest! {
         let follower = follow(&pair.disk, Replay::default()).unwrap();
         assert_same(&pair.leader_disk, &leader.unwrap(), &pair.disk, &follower);
     }
-}
-
-/// A pair whose leader has `batches` and whose follower has nothing.
-fn filled(batches: u32) -> Pair {
-    let mut pair = Pair::new();
-    for number in 0..batches {
-        let acks = Draft::control(Kind::Acks, vec![number as u8; 9].into());
-        let length = number as usize * 331 % 1_500;
-        pair.leader
-            .append(&[message(1 + number % 3, vec![7; length]), acks], 1_000 + u64::from(number))
-            .unwrap();
-        if number % 3 == 0 {
-            pair.leader.sync().unwrap();
-        }
-        if number == batches / 2 {
-            pair.leader.begin_epoch(Epoch(9), 2_000).unwrap();
-        }
-    }
-    pair
 }
 
 #[test]
@@ -309,103 +228,6 @@ fn a_failed_write_of_a_span_ends_the_log() {
     assert!(matches!(failed, Err(RawError::Poisoned(_))), "{failed:?}");
     let again = ship(&reader, &mut pair.follower, 1 << 20);
     assert!(matches!(again, Err(RawError::Poisoned(_))), "{again:?}");
-}
-
-/// The disk is cut at every call that changes it; the follower is never called corrupt and has what it synced.
-#[test]
-fn a_follower_opens_and_goes_on_wherever_it_crashes() {
-    let pair = filled(60);
-    let reader = pair.leader.reader();
-    let live = |disk: &SimDisk, synced: &mut Position| -> bool {
-        let Ok(mut follower) = follow(disk, Replay::default()) else { return false };
-        for number in 0u64.. {
-            match ship(&reader, &mut follower, 1 + (number * 977 % 5_000) as usize) {
-                Ok(true) => {}
-                Ok(false) => return true,
-                Err(_) => return false,
-            }
-            if number % 4 == 3 {
-                let Ok(durable) = follower.sync() else { return false };
-                *synced = durable;
-            }
-        }
-        true
-    };
-    let whole = pair.disk.fork();
-    assert!(live(&whole, &mut Position(0)));
-    let calls = whole.mutations() - pair.disk.mutations();
-    assert!(calls > 60, "{calls}");
-    for nth in 1..=calls {
-        let disk = pair.disk.fork();
-        disk.crash_at(nth);
-        let mut synced = Position(0);
-        assert!(!live(&disk, &mut synced), "call {nth} of {calls}");
-        for end in 0..4 {
-            let disk = disk.fork();
-            match end {
-                0 => disk.kill_process(),
-                end => disk.power_cut(nth * 31 + end),
-            }
-            let why = format!("crash at call {nth}, end {end}");
-            let mut follower =
-                follow(&disk, Replay::default()).unwrap_or_else(|error| panic!("{why}: {error}"));
-            assert!(follower.written() >= synced, "{why}: {} is not durable {synced}", follower.written());
-            while ship(&reader, &mut follower, 5_000).unwrap() {}
-            assert_same(&pair.leader_disk, &pair.leader, &disk, &follower);
-        }
-    }
-}
-
-#[test]
-fn a_copy_begins_where_the_leader_is_kept() {
-    let mut pair = filled(60);
-    let covered = pair.leader.sync().unwrap();
-    let all = Retention { max_age_ms: u64::MAX, max_bytes: Some(2 * SEGMENT_BYTES) };
-    let start = pair.leader.retain(1_000, all, covered).unwrap();
-    assert!(start > Position(0));
-    let disk = SimDisk::new(9);
-    assert!(!Log::exists(&disk).unwrap());
-    Log::create(&disk, pair.leader.id(), start, 8 * 4096, 1_000).unwrap();
-    assert!(Log::exists(&disk).unwrap());
-    let again = Log::create(&disk, pair.leader.id(), start, SEGMENT_BYTES, 1_000);
-    assert!(matches!(again, Err(OpenError::Exists)), "{again:?}");
-    let seed = Replay { covered: start, tails: pair.leader.tails(), epochs: pair.leader.epochs() };
-    let mut follower = follow(&disk, seed.clone()).unwrap();
-    assert_eq!((follower.head(), follower.known_committed()), (start, start));
-    while ship(&pair.leader.reader(), &mut follower, 7_000).unwrap() {}
-    assert_same(&pair.leader_disk, &pair.leader, &disk, &follower);
-    follower.sync().unwrap();
-    drop(follower);
-    assert_same(&pair.leader_disk, &pair.leader, &disk, &follow(&disk, seed).unwrap());
-}
-
-#[test]
-fn creating_and_wiping_leave_a_whole_log_or_none_wherever_they_crash() {
-    let id = [7; 16];
-    let start = Position(3 * SEGMENT_BYTES);
-    let base = SimDisk::new(3);
-    drop(open(&base, Flush::Sync).unwrap());
-    let replace = |disk: &SimDisk| {
-        Log::wipe(disk).is_ok() && Log::create(disk, id, start, SEGMENT_BYTES, 1_000).is_ok()
-    };
-    let whole = base.fork();
-    assert!(replace(&whole));
-    for nth in 1..=whole.mutations() - base.mutations() {
-        let disk = base.fork();
-        disk.crash_at(nth);
-        assert!(!replace(&disk));
-        for end in 0..8 {
-            let disk = disk.fork();
-            disk.power_cut(nth * 31 + end);
-            if Log::exists(&disk).unwrap() {
-                let log = follow(&disk, Replay::default()).unwrap();
-                assert!(log.head() == Position(0) || log.head() == start);
-            } else {
-                Log::create(&disk, id, start, SEGMENT_BYTES, 1_000).unwrap();
-                assert_eq!(follow(&disk, Replay::default()).unwrap().head(), start);
-            }
-        }
-    }
 }
 
 #[test]

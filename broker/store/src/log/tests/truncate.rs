@@ -1,6 +1,6 @@
 //! What is given back never comes back, and what stays is whole.
 
-use super::follow::{Pair, assert_same, follow, ship, sorted};
+use super::copies::{Pair, assert_same, follow, ship, sorted};
 use super::*;
 
 /// A follower that has more than the leader of the next epoch: where they part, and that leader.
