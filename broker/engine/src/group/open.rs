@@ -126,5 +126,5 @@ fn begin_epoch(log: &mut Log, state: &State, now_ms: u64) -> Result<Epoch, OpenE
     // Before anything of this epoch is told to anyone: another start must not begin the same one.
     log.sync().map_err(store::log::OpenError::from)?;
     let folded = state.fold(&Entry::of(&draft, &placed, epoch), &mut Vec::new());
-    folded.map(|_| epoch).map_err(|Unknown { what, why }| OpenError::Format { what, why })
+    folded.map(|()| epoch).map_err(|Unknown { what, why }| OpenError::Format { what, why })
 }

@@ -246,3 +246,24 @@ fn replaying_in_pieces_shows_what_replaying_at_once_shows() {
     let beyond = reader.replay(at, Position(at.0 + 8), &mut |_| {});
     assert!(matches!(beyond, Err(OpenError::Missing { .. })), "{beyond:?}");
 }
+
+#[test]
+fn a_follower_that_starts_again_at_the_end_of_a_full_segment_is_not_ahead_of_its_leader() {
+    let mut pair = Pair::new();
+    // Behind the record that begins the epoch, a batch that leaves a rest in which no other fits.
+    let body = SEGMENT_BYTES - pair.leader.written().0 - 2 * 64 - 4 - 100;
+    pair.leader.append(&[message(1, vec![1; body as usize])], 1_000).unwrap();
+    assert!(ship(&pair.leader.reader(), &mut pair.follower, 1 << 20).unwrap());
+    pair.follower.sync().unwrap();
+    pair.disk.power_cut(1);
+    let mut follower = follow(&pair.disk, Replay::default()).unwrap();
+    assert_eq!(follower.written(), pair.leader.written());
+    follower.preparer().prepare(1_000).unwrap();
+    pair.disk.kill_process();
+    follower = follow(&pair.disk, Replay::default()).unwrap();
+    assert_eq!(follower.written(), pair.leader.written());
+    assert!(!ship(&pair.leader.reader(), &mut follower, 1 << 20).unwrap());
+    pair.leader.append(&[message(1, "next")], 1_000).unwrap();
+    assert!(ship(&pair.leader.reader(), &mut follower, 1 << 20).unwrap());
+    assert_same(&pair.leader_disk, &pair.leader, &pair.disk, &follower);
+}

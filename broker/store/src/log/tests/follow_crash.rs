@@ -11,12 +11,12 @@ fn a_follower_opens_and_goes_on_wherever_it_crashes() {
 #[test]
 fn a_follower_that_catches_up_opens_and_goes_on_wherever_it_crashes() {
     let mut pair = Pair::new();
-    for number in 0..120 {
+    for number in 0..50 {
         pair.leader.append(&[message(1, vec![number; 300])], 1_000).unwrap();
         pair.leader.sync().unwrap();
     }
     let marked = crash_everywhere(&pair, 6_000);
-    assert!(marked > 20, "only {marked} crashes met the marker");
+    assert!(marked > 10, "only {marked} crashes met the marker");
 }
 
 /// The disk is cut at every call that changes it; the follower is never called corrupt and has what it synced.
@@ -41,7 +41,7 @@ fn crash_everywhere(pair: &Pair, span_bytes: u64) -> u32 {
     let whole = pair.disk.fork();
     assert!(live(&whole, &mut Position(0)));
     let calls = whole.mutations() - pair.disk.mutations();
-    assert!(calls > 60, "{calls}");
+    assert!(calls > 30, "{calls}");
     let mut marked = 0;
     for nth in 1..=calls {
         let disk = pair.disk.fork();
