@@ -1,7 +1,8 @@
 //! What every arbiter promises, tried on each of them.
 
 mod fake_api;
-mod lease;
+mod file_only;
+mod lease_only;
 mod place;
 mod unknown;
 
@@ -134,7 +135,8 @@ async fn a_missing_record_is_called_missing(place: Place) {
     let mut changes = arbiter.changes();
     let watching = tokio::spawn(arbiter.clone().watch());
     place.delete();
-    assert!(matches!(arbiter.read().await, Err(ReadError::Missing(_))));
+    let read = arbiter.read().await;
+    assert!(matches!(read, Err(ReadError::Missing(_))), "{read:?}");
     let proposed = arbiter.propose(base.version, &next(&base, 0, 1)).await;
     assert!(matches!(proposed, Err(ProposeError::Missing(_))), "{proposed:?}");
     until(&mut changes, |held| matches!(held, Err(ReadError::Missing(_)))).await;

@@ -113,7 +113,7 @@ impl LeaseArbiter {
             Err(_) => return Err(ProposeError::Unknown(late())),
         };
         match error.code {
-            404 => Err(ProposeError::Missing(error.message.clone())),
+            404 if error.is_not_found() => Err(ProposeError::Missing(error.message.clone())),
             409 => self.conflict(record).await,
             // The server gave up waiting, which says nothing about its store.
             408 => Err(ProposeError::Unknown(error.to_string())),

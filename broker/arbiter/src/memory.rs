@@ -138,15 +138,16 @@ impl MemoryObject {
         Ok(Found { object: state.object.to_string(), seen })
     }
 
-    /// True: written.
-    fn swap(&self, base: Version, record: &GroupRecord) -> bool {
-        let mut written = false;
+    /// What was written; none: another version came first.
+    fn swap(&self, base: Version, record: &GroupRecord) -> Option<Found> {
+        let mut written = None;
         self.change(|state| {
             let last = state.history.last().filter(|last| last.version == base).cloned();
             let Some(last) = last else { return };
             state.version.0 += 1;
-            state.history.push(Seen { version: state.version, record: record.clone(), ..last });
-            written = true;
+            let seen = Seen { version: state.version, record: record.clone(), ..last };
+            state.history.push(seen.clone());
+            written = Some(Found { object: state.object.to_string(), seen });
         });
         written
     }
@@ -192,12 +193,11 @@ impl MemoryArbiter {
             Fault::ReplyLost => drop(self.object.swap(base, record)),
             Fault::Late => self.link.trouble.lock().late.push((base, record.clone())),
             Fault::None | Fault::Stale => {
-                let written = self.object.swap(base, record);
-                let found = self.object.found(0)?;
-                if written {
-                    return Ok(self.sight.wrote(found));
+                if let Some(written) = self.object.swap(base, record) {
+                    return Ok(self.sight.wrote(written));
                 }
-                return Err(ProposeError::Conflict(Box::new(self.sight.looked(&before, found)?)));
+                let there = self.sight.looked(&before, self.object.found(0)?)?;
+                return Err(ProposeError::Conflict(Box::new(there)));
             }
         }
         Err(ProposeError::Unknown(format!("{fault:?}")))

@@ -176,7 +176,7 @@ impl FakeApi {
 
     fn patch(&self, body: Value) -> Answer {
         let mut changed = None;
-        self.change("MODIFIED", |state| {
+        let after = self.change("MODIFIED", |state| {
             state.patches.push(body.clone());
             let Some(object) = &mut state.object else { return };
             let is_latest = body["metadata"]["resourceVersion"] == object["metadata"]["resourceVersion"];
@@ -188,12 +188,12 @@ impl FakeApi {
         match changed {
             None => status(404),
             Some(false) => status(409),
-            Some(true) => answer(200, &self.object().unwrap()),
+            Some(true) => answer(200, &after.unwrap()),
         }
     }
 
     /// Changes the object; if that made it another one, numbers it and tells those who watch.
-    fn change(&self, kind: &str, change: impl FnOnce(&mut State)) {
+    fn change(&self, kind: &str, change: impl FnOnce(&mut State)) -> Option<Value> {
         let mut state = self.state.lock();
         let before = state.object.clone();
         change(&mut state);
@@ -205,8 +205,10 @@ impl FakeApi {
             let event = json!({"type": kind, "object": object});
             state.events.push(event);
         }
+        let after = state.object.clone();
         drop(state);
         self.bell.send_modify(|count| *count += 1);
+        after
     }
 
     fn watch(&self, query: &str) -> Answer {
@@ -269,8 +271,14 @@ fn answer(code: u16, json: &Value) -> Answer {
 }
 
 fn status(code: u16) -> Answer {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "",
+    };
+    let message = format!("answered {code}");
     let status = json!({
-        "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": format!("answered {code}"), "code": code,
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code,
     });
     answer(code, &status)
 }
