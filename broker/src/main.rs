@@ -1,7 +1,7 @@
 //! `millpond-broker`: one broker group's log, its gateway, its admin API; wiring only.
 //!
 //! ```text
-//!   listener -> runtimes (one per core) -> Gateway -> engine::Group <- log thread, background thread
+//!   listener -> runtimes (one per core) -> Leadership -> Gateway -> engine::Group <- log thread, background thread
 //!   control runtime: accept, admin API, health and metrics, the manifest folder, signals
 //! ```
 
@@ -27,7 +27,8 @@ use engine::group::{Group, GroupConfig};
 use engine::mailbox::Mailbox;
 use gateway_grpc::admin::AdminService;
 use gateway_grpc::endpoints::GroupAddress;
-use gateway_grpc::gateway::{Gateway, GatewayConfig};
+use gateway_grpc::gateway::GatewayConfig;
+use gateway_grpc::leader::Leadership;
 use gateway_grpc::serve::Connections;
 use log_thread::LogThreads;
 use metrics::Figures;
@@ -81,7 +82,7 @@ async fn serve(
 ) -> Result<()> {
     let stop = CancellationToken::new();
     let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(move || clock.now_ms());
-    let gateway = Gateway::new(gateway_config(config), Arc::clone(&group), Arc::clone(&now_ms));
+    let leadership = Leadership::always(gateway_config(config), group, Arc::clone(&now_ms));
     let tls = tls::acceptor(&config.tls)?;
     let listener = listen("listen", config.listen).await?;
     let admin_listener = listen("adminListen", config.admin_listen).await?;
@@ -91,25 +92,26 @@ async fn serve(
     tokio::spawn(Arc::clone(&mailbox).drain(at_turn_end.clone()));
     let threads = args.threads.map_or_else(cores, usize::from);
     let runtimes = Runtimes::start(threads, at_turn_end, |mailbox| Connections {
-        gateway: Arc::clone(&gateway),
+        leadership: Arc::clone(&leadership),
+        relay: Arc::default(),
         mailbox,
         tls: Some(tls.clone()),
         now_ms: Arc::clone(&now_ms),
         stop: stop.clone(),
     })?;
-    let figures = Arc::new(Figures::new(Arc::clone(&group), Arc::clone(&gateway), runtimes.connections()));
+    let figures = Arc::new(Figures::new(Arc::clone(&leadership), runtimes.connections()));
     tokio::spawn(http::serve(http_listener, Arc::clone(&figures), stop.clone()));
-    let admin = AdminService::new(Arc::clone(&gateway), Arc::clone(&mailbox), figures.open_connections());
+    let admin = AdminService::new(Arc::clone(&leadership), Arc::clone(&mailbox), figures.open_connections());
     let admin = Server::builder()
-        .add_service(admin.server())
+        .add_service(admin.server(Arc::default()))
         .serve_with_incoming_shutdown(TcpListenerStream::new(admin_listener), stop.clone().cancelled_owned());
     tokio::spawn(admin);
     if let Some(folder) = &args.apply {
-        let mut folder = Folder::new(folder.clone(), Arc::clone(&group), Arc::clone(&mailbox));
+        let mut folder = Folder::new(folder.clone(), Arc::clone(&leadership), Arc::clone(&mailbox));
         folder.apply_if_changed().await;
         tokio::spawn(folder.watch(stop.clone()));
     }
-    tokio::spawn(sweep(Arc::clone(&gateway), stop.clone()));
+    tokio::spawn(sweep(Arc::clone(&leadership), stop.clone()));
     figures.serving();
     info!(clients = %config.listen, admin = %config.admin_listen, http = %config.http_listen, threads, "serving");
     tokio::select! {
@@ -127,11 +129,11 @@ async fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener>
 }
 
 /// Ends silent clients' sessions and renews the others' leases.
-async fn sweep(gateway: Arc<Gateway>, stop: CancellationToken) {
+async fn sweep(leadership: Arc<Leadership>, stop: CancellationToken) {
     let mut turns = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
-            _ = turns.tick() => gateway.sweep(),
+            _ = turns.tick() => leadership.sweep(),
             () = stop.cancelled() => return,
         }
     }

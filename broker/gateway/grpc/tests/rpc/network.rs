@@ -35,7 +35,8 @@ impl Server {
         let stop = CancellationToken::new();
         let clock = Arc::clone(&broker);
         let connections = Connections {
-            gateway: Arc::clone(&broker.gateway),
+            leadership: Arc::clone(&broker.leadership),
+            relay: Arc::default(),
             mailbox: Arc::clone(&broker.mailbox),
             tls: None,
             now_ms: Arc::new(move || clock.now_ms()),
