@@ -165,8 +165,8 @@ impl Writer {
 
     /// Whether too much is written and not agreed; then the inbox waits.
     fn waits_for_copies(&mut self) -> bool {
-        let waits = !self.role.is_solo()
-            && self.log.written().0 - self.group.published().0 >= UNCOMMITTED_BYTES_MAX;
+        let waits =
+            !self.role.is_solo() && self.log.written().0 - self.group.published().0 >= UNCOMMITTED_BYTES_MAX;
         if waits != self.is_holding {
             self.is_holding = waits;
             self.group.inbox.hold(waits);

@@ -37,16 +37,18 @@ use arbitration::Ruling;
 
 /// Timers are looked at this often.
 const TICK: Duration = Duration::from_millis(25);
-/// A leader that shall stop waits so long for a successor.
-const LEAVE_MAX_MS: u64 = 8_000;
+/// A leader that retires waits so long for a successor.
+const RETIRE_MAX_MS: u64 = 8_000;
 
 /// What a broker asks of its member.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Somebody else shall lead.
     HandOver(Option<u32>),
-    /// Stop: hand over first, if there is somebody; answered when the log may be closed.
-    Leave(oneshot::Sender<()>),
+    /// Hand over if there is somebody, and never lead again; answered when it is done, or nobody is there.
+    Retire(oneshot::Sender<()>),
+    /// Stop.
+    Stop,
 }
 
 /// Everything that a member is made of.
@@ -73,7 +75,9 @@ pub(crate) struct Driver {
     serves_since: Option<Transition>,
     /// When a leader was heard of last.
     led_ms: u64,
-    leaving: Option<(u64, oneshot::Sender<()>)>,
+    retiring: Option<(u64, oneshot::Sender<()>)>,
+    is_retired: bool,
+    is_stopped: bool,
 }
 
 /// What the driver waits for.
@@ -131,11 +135,13 @@ impl Driver {
             ships: 0,
             serves_since: None,
             led_ms,
-            leaving: None,
+            retiring: None,
+            is_retired: false,
+            is_stopped: false,
         }
     }
 
-    /// Runs until it has left; gives the copy back, to be closed in order.
+    /// Runs until it is stopped; gives the copy back, to be closed in order.
     pub(crate) async fn run(mut self, mut inputs: Inputs) -> (Option<Copy>, MemberFile) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -149,7 +155,7 @@ impl Driver {
                 Some(command) = inputs.commands.recv() => Input::Command(command),
             };
             self.take(input);
-            if self.has_left() {
+            if self.is_stopped && self.reopening.is_none() {
                 return (self.copy, self.file);
             }
         }
@@ -167,12 +173,15 @@ impl Driver {
             Input::Tick => self.tick(),
             Input::Reopened(opened) => self.reopened(opened),
             Input::Command(Command::HandOver(to)) => self.hand_over(to),
-            Input::Command(Command::Leave(answer)) => {
-                self.leaving = Some((self.now_ms() + LEAVE_MAX_MS, answer));
+            Input::Command(Command::Retire(answer)) => {
+                self.retiring = Some((self.now_ms() + RETIRE_MAX_MS, answer));
+                self.is_retired = true;
                 self.hand_over(None);
             }
+            Input::Command(Command::Stop) => self.is_stopped = true,
         }
         self.stand();
+        self.retire();
     }
 
     fn inbound(&mut self, inbound: Inbound) {
@@ -247,6 +256,9 @@ impl Driver {
         }
         for event in self.detector.tick(&self.member, now_ms) {
             if let Event::Campaign { cause, .. } = &event {
+                if self.is_retired {
+                    continue;
+                }
                 info!(?cause, "standing for election");
             }
             self.process(event, Body::None);
@@ -314,6 +326,7 @@ impl Driver {
         status.written = member.written();
         status.committed = member.committed();
         status.refusal = self.refusal;
+        status.log = self.copy.as_ref().map(|copy| Arc::downgrade(copy.group()));
         status.transition = self.serves_since.or(status.transition);
         let is_counted = status.record.in_sync.contains(&member.id());
         (status.role, status.epoch, status.is_in_sync) = match member.role() {
@@ -329,18 +342,15 @@ impl Driver {
         status.lag_bytes = copies.map(|(of, copy)| (of.ordinal, written - copy.written.0)).collect();
     }
 
-    /// Whether it shall stop, and nobody would miss it more than necessary.
-    fn has_left(&mut self) -> bool {
-        let Some((until_ms, _)) = &self.leaving else { return false };
-        let waits = match self.member.leader() {
-            Some(leader) => leader.copies().next().is_some() && self.now_ms() < *until_ms,
-            None => self.reopening.is_some() && self.now_ms() < *until_ms,
-        };
-        if !waits && let Some((_, answer)) = self.leaving.take() {
+    /// Answers whoever waits for this member to retire.
+    fn retire(&mut self) {
+        let Some((until_ms, _)) = &self.retiring else { return };
+        let has_heirs = self.member.leader().is_some_and(|leader| leader.copies().next().is_some());
+        let waits = (has_heirs || self.reopening.is_some()) && self.now_ms() < *until_ms;
+        if !waits && let Some((_, answer)) = self.retiring.take() {
             // Whoever asked may be gone by now.
             let _ = answer.send(());
         }
-        !waits
     }
 }
 

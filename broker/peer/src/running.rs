@@ -120,8 +120,10 @@ impl Peer {
         PeerHandle { commands: self.commands.clone() }
     }
 
-    /// After `PeerHandle::leave`: waits until the log is closed in order.
-    pub fn join(self) {
+    /// Stops it and waits until the log is closed in order.
+    pub fn stop(self) {
+        // It may have stopped by itself.
+        let _ = self.commands.blocking_send(Command::Stop);
         if self.thread.join().is_err() {
             error!("the thread of the member ended with a panic");
         }
@@ -135,10 +137,10 @@ impl PeerHandle {
         let _ = self.commands.send(Command::HandOver(to)).await;
     }
 
-    /// Hands over if there is anybody, and stops.
-    pub async fn leave(&self) {
+    /// Hands over if there is anybody, and never leads again.
+    pub async fn retire(&self) {
         let (sender, receiver) = oneshot::channel();
-        if self.commands.send(Command::Leave(sender)).await.is_ok() {
+        if self.commands.send(Command::Retire(sender)).await.is_ok() {
             // An error means that it has stopped already.
             let _ = receiver.await;
         }

@@ -1,7 +1,7 @@
 //! What a member tells the rest of its broker: where clients are served, and how safe their data is.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crds::group_record::{Cause, GroupRecord};
 use engine::group::Group;
@@ -26,6 +26,8 @@ pub struct Status {
     pub ordinal: u32,
     /// `leader`, `follower`, `candidate`, `closing` or `faulty`.
     pub role: &'static str,
+    /// Its log, while it is open.
+    pub log: Option<Weak<Group>>,
     /// The epoch that it leads or follows.
     pub epoch: Epoch,
     /// The record as it was read last.

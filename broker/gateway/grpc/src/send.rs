@@ -132,6 +132,11 @@ fn not_stored(messages: usize, refusal: Refusal) -> v2::SendMessageResponse {
     v2::SendMessageResponse { status: Some(status), entries: vec![entry; messages] }
 }
 
+/// The reply to a request that nobody looked at any further.
+pub(crate) fn none_stored(request: &Bytes, refusal: Refusal) -> v2::SendMessageResponse {
+    not_stored(stored::split_messages(request).take(MESSAGES_MAX).count(), refusal)
+}
+
 fn draft(message: &Bytes, scanned: &Scanned<'_>, call: &Call, now_ms: u64, heads: &mut BytesMut) -> Draft {
     let born_host =
         if scanned.system.born_host.is_empty() { call.remote.ip().to_string() } else { String::new() };
