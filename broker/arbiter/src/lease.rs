@@ -76,8 +76,12 @@ impl LeaseArbiter {
     }
 
     pub(crate) async fn renew(&self, holder: &str) -> Result<Seen, ProposeError> {
-        if self.sight.latest().is_none() {
-            self.read().await?;
+        let seen = match self.sight.latest() {
+            Some(seen) => seen,
+            None => self.read().await?,
+        };
+        if seen.record.leader.is_some_and(|leader| leader.to_string() != holder) {
+            return Err(ProposeError::Conflict(Box::new(seen)));
         }
         let body = patch::renewal(holder, &self.holder.lock(), (self.clock)());
         self.patch(&body, None).await

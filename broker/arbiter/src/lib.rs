@@ -99,8 +99,8 @@ impl Arbiter {
         }
     }
 
-    /// Shows people that `holder` is alive: the leader's `MemberId`, as a proposal writes it. Nothing depends on it, so
-    /// every error may be ignored. In a file and in memory it is a read.
+    /// Shows people that `holder` is alive: the leader's `MemberId`, as a proposal writes it. A conflict when another one
+    /// is known to lead. Nothing depends on it, so every error may be ignored. In a file and in memory it is a read.
     pub async fn renew(&self, holder: &str) -> Result<Seen, ProposeError> {
         match &self.0 {
             Kind::File(file) => Ok(file.read().await?),

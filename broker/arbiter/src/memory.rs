@@ -133,7 +133,7 @@ impl MemoryObject {
 
     fn found(&self, skip: usize) -> Result<Found, ReadError> {
         let state = self.state.lock();
-        let seen = state.history.iter().rev().nth(skip).or(state.history.first()).cloned();
+        let seen = state.history.iter().rev().nth(skip).or_else(|| state.history.first()).cloned();
         let seen = seen.ok_or_else(|| ReadError::Missing("nothing in memory".to_owned()))?;
         Ok(Found { object: state.object.to_string(), seen })
     }

@@ -113,3 +113,95 @@ impl Sight {
         seen
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crds::group_record::{GroupRecord, Version};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Version 2n and 2n + 1 hold the same record: every other change is somebody's renewal.
+    fn at(version: u64) -> Found {
+        let record = GroupRecord { revision: version / 2, ..GroupRecord::created(1) };
+        Found {
+            object: "one".to_owned(),
+            seen: Seen { version: Version(version), record, ..Seen::default() },
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// The object changes.
+        Change,
+        /// A look begins, and its answer of that moment is on the way.
+        Begin,
+        /// One of the looks on the way ends.
+        End(usize),
+        /// An event arrives, this many versions late.
+        Hear(u64),
+        Lose,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => Just(Step::Change),
+            3 => Just(Step::Begin),
+            3 => (0_usize..8).prop_map(Step::End),
+            3 => (0_u64..6).prop_map(Step::Hear),
+            1 => Just(Step::Lose),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn answers_and_events_in_any_order_never_lead_back(steps in vec(step(), 0..60)) {
+            let (sight, mut there, mut on_the_way) = (Sight::new(), 1_u64, Vec::new());
+            let mut changes = sight.changes();
+            let mut heard_last = Version(0);
+            for step in steps {
+                match step {
+                    Step::Change => there += 1,
+                    Step::Begin => on_the_way.push((sight.before(), at(there))),
+                    Step::End(which) if which < on_the_way.len() => {
+                        let (before, found) = on_the_way.remove(which);
+                        let version = found.seen.version;
+                        let seen = sight.looked(&before, found).expect("nothing went back");
+                        prop_assert!(seen.version >= version.max(heard_last));
+                        prop_assert_eq!(Some(seen), sight.latest());
+                    }
+                    Step::End(_) => {}
+                    Step::Hear(late) => prop_assert!(sight.heard(at(there.saturating_sub(late)))),
+                    Step::Lose => sight.lost(ReadError::Unreachable(String::new())),
+                }
+                if let Some(Ok(seen)) = changes.borrow_and_update().as_ref() {
+                    prop_assert!(seen.version >= heard_last, "from {:?} to {:?}", heard_last, seen.version);
+                    heard_last = seen.version;
+                }
+            }
+        }
+
+        #[test]
+        fn a_look_that_finds_less_than_was_seen_before_it_says_so(seen in 2_u64..50, back in 1_u64..50) {
+            let sight = Sight::new();
+            let known = sight.looked(&sight.before(), at(seen)).expect("the first look");
+            let found = at(seen.saturating_sub(back));
+            let error = sight.looked(&sight.before(), found).expect_err("it went back");
+            prop_assert!(matches!(error, ReadError::Regressed(_)));
+            prop_assert_eq!(sight.latest(), Some(known));
+        }
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_right_is_not_taken_in() {
+        let sight = Sight::new();
+        sight.looked(&sight.before(), at(10)).unwrap();
+        let mut other = at(11);
+        other.object = "another".to_owned();
+        let mut undone = at(12);
+        undone.seen.record.revision = 1;
+        assert!(!sight.heard(other) && !sight.heard(undone));
+        assert_eq!(sight.latest(), Some(at(10).seen));
+    }
+}

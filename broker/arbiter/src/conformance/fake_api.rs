@@ -251,17 +251,16 @@ fn version_of(object: &Value) -> u64 {
 }
 
 fn merge(into: &mut Value, patch: Value) {
-    match patch {
-        Value::Object(patch) => {
-            for (key, value) in patch {
-                if value.is_null() {
-                    into.as_object_mut().unwrap().remove(&key);
-                } else {
-                    merge(&mut into[key], value);
-                }
-            }
+    let Value::Object(patch) = patch else {
+        *into = patch;
+        return;
+    };
+    for (key, value) in patch {
+        if value.is_null() {
+            into.as_object_mut().unwrap().remove(&key);
+        } else {
+            merge(&mut into[key], value);
         }
-        plain => *into = plain,
     }
 }
 

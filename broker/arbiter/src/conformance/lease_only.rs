@@ -100,6 +100,8 @@ async fn a_renewal_touches_the_record_of_nobody() {
     let late = arbiter.renew("0-0000000000000007").await;
     assert_eq!(late, Err(ProposeError::Conflict(Box::new(written.clone()))));
     assert!(written.version > renewed.version);
+    let deposed = arbiter.renew("0-0000000000000007").await;
+    assert_eq!(deposed, late, "another leader is known: nothing is sent");
     let spec = &api.object().unwrap()["spec"];
     assert_eq!(
         (&spec["holderIdentity"], &spec["leaseTransitions"]),

@@ -158,7 +158,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// A name that no other file had: the standard library seeds its hashers from the system's randomness.
