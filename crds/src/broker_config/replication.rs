@@ -50,7 +50,7 @@ pub struct ReplicationConfig {
     /// Members that shall keep a copy; none: all. Asked for by this file only with the file arbiter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<u32>,
-    /// Nothing is acknowledged while fewer are in sync; none: more than half of `copies`. As `copies`, for the file arbiter.
+    /// Nothing is acknowledged while fewer are in sync; none: half of `copies`, rounded up. As `copies`, for the file arbiter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_in_sync: Option<u32>,
     /// Silence of the leader that starts an election.
@@ -154,7 +154,7 @@ impl ReplicationConfig {
 
     /// `minInSync` that the file arbiter is asked for.
     pub fn min_in_sync(&self) -> u32 {
-        self.min_in_sync.unwrap_or_else(|| self.copies() / 2 + 1)
+        self.min_in_sync.unwrap_or_else(|| self.copies().div_ceil(2))
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
