@@ -37,6 +37,10 @@ use arbitration::Ruling;
 
 /// Timers are looked at this often.
 const TICK: Duration = Duration::from_millis(25);
+/// A leader that heard neither another copy nor the arbiter for so long serves nobody.
+const ISOLATED_MS: u64 = 4_000;
+/// A leader without other copies asks the arbiter this often whether it still leads.
+const DOUBT_EVERY_MS: u64 = 1_000;
 /// A leader that retires waits so long for a successor.
 const RETIRE_MAX_MS: u64 = 8_000;
 
@@ -75,6 +79,9 @@ pub(crate) struct Driver {
     serves_since: Option<Transition>,
     /// When a leader was heard of last.
     led_ms: u64,
+    /// When the arbiter, or somebody who reached it, said last who leads.
+    ruled_ms: u64,
+    doubted_ms: u64,
     retiring: Option<(u64, oneshot::Sender<()>)>,
     is_retired: bool,
     is_stopped: bool,
@@ -135,6 +142,8 @@ impl Driver {
             ships: 0,
             serves_since: None,
             led_ms,
+            ruled_ms: led_ms,
+            doubted_ms: 0,
             retiring: None,
             is_retired: false,
             is_stopped: false,
@@ -210,7 +219,10 @@ impl Driver {
             Frame::Relay { base, record } => self.arbitration.relay(from, base, &record),
             Frame::Ask => self.arbitration.ask(from),
             Frame::Seen(seen) => match serde_json::from_str::<Seen>(&seen) {
-                Ok(seen) => self.process(Event::Saw(seen), Body::None),
+                Ok(seen) => {
+                    self.ruled_ms = self.now_ms();
+                    self.process(Event::Saw(seen), Body::None);
+                }
                 Err(error) => debug!(%from, %error, "a relayed record cannot be read"),
             },
             Frame::Greeting(_) => debug!(%from, "a second greeting"),
@@ -220,6 +232,7 @@ impl Driver {
     fn ruling(&mut self, ruling: Ruling) {
         match ruling {
             Ruling::Seen(seen) => {
+                self.ruled_ms = self.now_ms();
                 self.status.write().arbiter_error = None;
                 self.process(Event::Saw(seen), Body::None);
             }
@@ -263,6 +276,7 @@ impl Driver {
             }
             self.process(event, Body::None);
         }
+        self.doubt(now_ms);
         self.arbitration.renew(self.member.leader().is_some().then(|| self.member.id()), now_ms);
         self.note_status();
     }
@@ -316,6 +330,31 @@ impl Driver {
             }
             is_other
         });
+    }
+
+    /// Asks the arbiter when no copy says that this member still leads.
+    fn doubt(&mut self, now_ms: u64) {
+        let Some(record) = self.member.seen().map(|seen| &seen.record) else { return };
+        let leads = self.member.leader().is_some() && record.in_sync.len() > 1;
+        let since_ms = now_ms.saturating_sub(DOUBT_EVERY_MS);
+        let own = self.member.id();
+        let hears = |member: &MemberId| *member != own && self.detector.heard_since(*member, since_ms);
+        if leads && !record.in_sync.iter().any(hears) && now_ms >= self.doubted_ms + DOUBT_EVERY_MS {
+            self.doubted_ms = now_ms;
+            self.arbitration.read();
+        }
+    }
+
+    /// A leader that hears nobody who counts, nor the arbiter, may have been replaced: what it handed out to consumers, the
+    /// other one hands out again.
+    fn is_isolated(&self) -> bool {
+        let Some(record) = self.member.seen().map(|seen| &seen.record) else { return false };
+        let own = self.member.id();
+        let since_ms = self.now_ms().saturating_sub(ISOLATED_MS);
+        let hears = |member: &MemberId| *member == own || self.detector.heard_since(*member, since_ms);
+        let is_alone = record.in_sync.iter().all(|member| *member == own);
+        let hears_any = record.in_sync.iter().any(|member| *member != own && hears(member));
+        !is_alone && !hears_any && self.ruled_ms < since_ms
     }
 
     fn note_status(&mut self) {

@@ -83,6 +83,11 @@ impl Detector {
         self.refused_ms.remove(&member.ordinal);
     }
 
+    /// Whether something came from a member since then.
+    pub fn heard_since(&self, member: MemberId, since_ms: u64) -> bool {
+        self.heard_ms.get(&member).is_some_and(|&heard_ms| heard_ms >= since_ms)
+    }
+
     /// Nobody listens where that member should be.
     pub fn refused(&mut self, ordinal: u32, now_ms: u64) {
         self.refused_ms.entry(ordinal).or_insert(now_ms);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::group::{Planting, Seed};
 use engine::writer::{CommitError, FollowError};
-use replica::event::{Event, Vow};
+use replica::event::{Event, Message, Vow};
 use replica::history::History;
 use store::log::{EpochStart, RawError, RawSpan, SegmentSpan, Stamps};
 use store::{Epoch, Position};
@@ -63,6 +63,11 @@ impl Driver {
         let disk = copy.on_disk();
         self.copy = Some(copy);
         self.process(Event::Closed(disk), Body::None);
+        // Whoever leads now has said so while the log was closed, and waits for this copy.
+        let heard: Vec<_> = self.member.heard().iter().map(|(&from, beat)| (from, beat.clone())).collect();
+        for (from, beat) in heard {
+            self.process(Event::Received { from, message: Message::Beat(beat) }, Body::None);
+        }
     }
 
     pub(super) fn append(&mut self, body: Option<Body>) {
