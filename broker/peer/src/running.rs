@@ -189,7 +189,7 @@ async fn prepare(
 /// Says who this copy is, and whether the end of its log may be lost.
 fn introduce(shelf: &Shelf, boot: u64, store: u64, flush_sync: bool) -> Result<MemberFile, StartError> {
     let disk = &*shelf.disk;
-    let mut file = MemberFile::load(disk)?.unwrap_or(MemberFile { store, ..MemberFile::default() });
+    let mut file = MemberFile::load(disk)?.unwrap_or_else(|| MemberFile { store, ..MemberFile::default() });
     if file.boot != 0 && file.boot != boot && !flush_sync {
         warn!("the machine went down while the log was open: its end may be lost");
         file.vow.is_dirty = true;

@@ -48,13 +48,14 @@ impl Driver {
         self.ships = 0;
         let Some(copy) = self.copy.take() else { return };
         copy.pen().close();
-        let (shelf, (sender, receiver)) = (self.shelf.clone(), oneshot::channel());
+        let (opened, reopening) = oneshot::channel();
+        let again = self.shelf.clone();
         tokio::task::spawn_blocking(move || {
-            copy.close(&shelf.slot);
+            copy.close(&again.slot);
             // The driver may have stopped meanwhile.
-            let _ = sender.send(shelf.open());
+            let _ = opened.send(again.open());
         });
-        self.reopening = Some(receiver);
+        self.reopening = Some(reopening);
     }
 
     pub(super) fn reopened(&mut self, opened: Result<Copy, CopyError>) {
