@@ -29,6 +29,7 @@ mod follow;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod identity;
+mod marker;
 mod prepare;
 mod reader;
 mod recover;
@@ -37,7 +38,9 @@ mod scan;
 mod segment;
 mod shared;
 mod ship;
+mod tails;
 mod truncate;
+mod unproven;
 mod writer;
 
 use std::sync::Arc;
@@ -50,7 +53,8 @@ use self::codec::{RecordHeader, record_bytes};
 use self::compose::Composer;
 use self::segment::Segment;
 use self::shared::Shared;
-use self::writer::{Chain, Tails};
+use self::tails::Tails;
+use self::writer::Chain;
 
 pub use epochs::{EpochStart, EpochsError};
 pub use error::{
@@ -232,6 +236,8 @@ pub struct Log {
     tails: Tails,
     /// The greatest `committed` that a batch here states.
     known_committed: Position,
+    /// From here on batches may call synced what was not synced here, as a file says; see `unproven`.
+    unproven: Option<Position>,
     composer: Composer,
 }
 

@@ -13,7 +13,7 @@ use super::prepare::DRAFT_FILE;
 use super::segment::{
     DIR, PAGE_BYTES, Page, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, is_segment_size, path, start_of,
 };
-use super::{Log, identity, recover, truncate};
+use super::{Log, identity, marker, recover, truncate, unproven};
 use crate::disk::Disk;
 use crate::units::Position;
 
@@ -62,7 +62,7 @@ impl Log {
 
 /// Removes all files of a log that has no identity.
 fn remove_remains(disk: &dyn Disk) -> io::Result<()> {
-    for marker in [truncate::FILE, truncate::DRAFT_FILE] {
+    for marker in [truncate::FILE, unproven::FILE, marker::DRAFT_FILE] {
         remove_if_there(disk, marker)?;
     }
     disk.sync_dir("")?;
@@ -73,7 +73,7 @@ fn remove_remains(disk: &dyn Disk) -> io::Result<()> {
     if names.is_empty() { Ok(()) } else { disk.sync_dir(DIR) }
 }
 
-pub(crate) fn remove_if_there(disk: &dyn Disk, file: &str) -> io::Result<()> {
+fn remove_if_there(disk: &dyn Disk, file: &str) -> io::Result<()> {
     match disk.remove(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

@@ -5,20 +5,23 @@
 //! ```
 //!
 //! Promise: bytes that do not verify change nothing. A header that calls something synced is written only after that
-//! was synced here too: recovery takes it for a proof.
+//! was synced here too, or recovery is told not to take it for a proof.
 
 use std::io::IoSlice;
 
 use super::codec::{BatchHeader, DecodeError, HEADER_BYTES, RecordHeader};
 use super::error::{RawError, WriteError};
 use super::prepare::resize_active;
-use super::recover::raise_tails;
 use super::scan::{Bodies, check_records, follows, is_pad};
 use super::segment::{PAD_BYTES_MIN, PAGE_BYTES, is_segment_size};
 use super::ship::RawSpan;
+use super::tails::raise_tails;
 use super::writer::{Chain, WINDOW_BYTES};
 use super::{BATCH_BYTES_MAX, Kind, Log, Role};
 use crate::units::Position;
+
+/// A span with more batches that call a part of it synced is a sign that this copy catches up.
+const CLAIMS_MAX: usize = 2;
 
 /// How the segment of a span is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,7 @@ impl Log {
             self.keep_reserve(raw.bytes.len() as u64)?;
         }
         self.go(way, &raw, batches.first())?;
+        self.weigh(&batches)?;
         let mut bytes = raw.bytes;
         let mut rest = &batches[..];
         while !rest.is_empty() {
@@ -148,8 +152,22 @@ impl Log {
         }
     }
 
+    /// Decides between syncing in time for what the batches call synced, and telling recovery not to believe them.
+    fn weigh(&mut self, batches: &[Checked]) -> Result<(), WriteError> {
+        let claims = batches.iter().filter(|batch| batch.header.durable > self.tail).count();
+        if claims > CLAIMS_MAX {
+            self.distrust()?;
+        } else if claims == 0 {
+            self.trust()?;
+        }
+        Ok(())
+    }
+
     /// How many of the batches may be written before the next sync.
     fn written_together(&self, batches: &[Checked]) -> usize {
+        if self.unproven.is_some() {
+            return batches.len();
+        }
         let proven = self.durable().max(self.tail);
         let unproven = batches.iter().skip(1).position(|batch| batch.header.durable > proven);
         unproven.map_or(batches.len(), |number| number + 1)
@@ -158,7 +176,9 @@ impl Log {
     fn write_checked(&mut self, batches: &[Checked], bytes: &[u8]) -> Result<(), WriteError> {
         let durable = self.durable();
         let claims_more = batches.iter().any(|batch| batch.header.durable > durable);
-        if claims_more || self.tail.0 + bytes.len() as u64 - durable.0 > WINDOW_BYTES {
+        if (claims_more && self.unproven.is_none())
+            || self.tail.0 + bytes.len() as u64 - durable.0 > WINDOW_BYTES
+        {
             self.shared.sync()?;
         }
         self.hand_over(&[IoSlice::new(bytes)], bytes.len() as u64)?;

@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use super::codec::{RecordHeader, Seal};
+use super::codec::Seal;
 use super::epochs::Epochs;
 use super::error::{OpenError, PrepareError};
 use super::prepare::{self, DRAFT_FILE};
@@ -21,15 +21,16 @@ use super::scan::{Found, Scanner, io_error};
 use super::segment::{
     DIR, Page, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Segment, is_segment_size, path, start_of,
 };
-use super::writer::{Chain, Tails, WINDOW_BYTES};
-use super::{LogConfig, Replay, identity, truncate};
+use super::tails::{Tails, raise_tails};
+use super::writer::{Chain, WINDOW_BYTES};
+use super::{LogConfig, Replay, identity, truncate, unproven};
 use crate::disk::Disk;
-use crate::units::{Offset, Position};
+use crate::units::Position;
 
 /// A log that may be written to.
 pub(crate) struct Recovered {
     pub(crate) id: [u8; 16],
-    /// At least one; the last one holds `tail`.
+    /// At least one; `tail` lies in the last one, or where it ends.
     pub(crate) segments: Vec<Arc<Segment>>,
     /// An empty segment that was made before the crash.
     pub(crate) next: Option<Arc<Segment>>,
@@ -53,6 +54,8 @@ struct Recovery<'a> {
     chain: Chain,
     /// Everything below had been synced for certain.
     proven: Position,
+    /// Batches above prove nothing.
+    unproven: Option<Position>,
     tails: Tails,
     epochs: Epochs,
     committed: Position,
@@ -72,21 +75,20 @@ pub(crate) fn recover(
     }
     let disk = &**disk;
     let (id, mut segments) = open_files(disk, config, now_ms)?;
-    let page = |start| Page { id, start, bytes: segment_bytes, created_ms: now_ms };
     if segments.is_empty() {
         if from.covered > Position(0) {
             return Err(OpenError::Missing { position: from.covered });
         }
-        segments.push(make(disk, &page(Position(0)))?);
+        let start = Position(0);
+        segments.push(make(disk, &Page { id, start, bytes: segment_bytes, created_ms: now_ms })?);
     }
-    let mut recovery = Recovery::begin(disk, Seal::new(&id), segments, from)?;
+    let unproven = unproven::read(disk, &id)?;
+    let mut recovery = Recovery::begin(disk, Seal::new(&id), segments, from, unproven)?;
     recovery.scan()?;
     recovery.secure()?;
     let next = recovery.cut(segment_bytes)?;
-    if !recovery.segments[recovery.number].takes(recovery.at) {
-        let next = make(disk, &page(recovery.segments[recovery.number].end()))?;
-        recovery.at = next.first();
-        recovery.segments.push(next);
+    if unproven.is_some() {
+        unproven::forget(disk)?;
     }
     let Recovery { segments, at: tail, mut chain, tails, epochs, committed, .. } = recovery;
     // A log that begins behind its older epochs and is still empty.
@@ -135,14 +137,6 @@ fn open_files(
     Ok((id, segments))
 }
 
-/// The next offsets of queues after these records.
-pub(crate) fn raise_tails(tails: &mut Tails, records: &[RecordHeader]) {
-    for record in records.iter().filter(|record| record.kind.takes_offset()) {
-        let tail = tails.entry(record.queue).or_default();
-        *tail = (*tail).max(Offset(record.offset.0.saturating_add(record.count.max(1).into())));
-    }
-}
-
 pub(crate) fn make(disk: &dyn Disk, page: &Page) -> Result<Arc<Segment>, OpenError> {
     prepare::make(disk, page).map(Arc::new).map_err(|error| match error {
         PrepareError::Full { needed_bytes, free_bytes } => OpenError::Full { needed_bytes, free_bytes },
@@ -157,6 +151,7 @@ impl<'a> Recovery<'a> {
         seal: Seal,
         segments: Vec<Arc<Segment>>,
         from: Replay,
+        unproven: Option<Position>,
     ) -> Result<Self, OpenError> {
         let covered = from.covered;
         let at = segments[0].first();
@@ -169,6 +164,7 @@ impl<'a> Recovery<'a> {
             at,
             chain: Chain::default(),
             proven: at,
+            unproven,
             tails: from.tails.into_iter().collect(),
             epochs: Epochs::new(from.epochs, at.max(covered)),
             committed: covered,
@@ -203,6 +199,7 @@ impl<'a> Recovery<'a> {
         let mut scanner = Scanner::new(Arc::clone(&self.segments[self.number]), self.seal);
         let mut records = Vec::new();
         loop {
+            let before = (self.number, self.at);
             if !scanner.segment().takes(self.at) {
                 let Some(next) = self.segments.get(self.number + 1) else { return Ok(()) };
                 self.number += 1;
@@ -218,13 +215,18 @@ impl<'a> Recovery<'a> {
                     let file = self.segments[self.number].path();
                     return Err(OpenError::Corrupt { file, position: self.at });
                 }
-                Found::Rotten(_) | Found::Nothing => return Ok(()),
+                Found::Rotten(_) | Found::Nothing => {
+                    // A segment without a batch is as good as none; all copies shall call their end the same.
+                    (self.number, self.at) = before;
+                    return Ok(());
+                }
             };
             raise_tails(&mut self.tails, &records);
             self.epochs.note(header.epoch, header.start);
             self.committed = self.committed.max(header.committed.min(header.start));
             self.chain = chain;
-            self.proven = self.proven.max(header.durable);
+            let proven = self.unproven.map_or(header.durable, |from| header.durable.min(from));
+            self.proven = self.proven.max(proven);
             self.at = header.end();
         }
     }
@@ -233,6 +235,9 @@ impl<'a> Recovery<'a> {
     fn is_proven(&self, to: Position) -> Result<bool, OpenError> {
         if to <= self.proven {
             return Ok(true);
+        }
+        if self.unproven.is_some_and(|from| from < to) {
+            return Ok(false);
         }
         let end = Position(to.0.saturating_add(WINDOW_BYTES));
         for segment in &self.segments[self.number..] {

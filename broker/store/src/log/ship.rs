@@ -14,7 +14,7 @@ use super::LogReader;
 use super::codec::{BatchHeader, HEADER_BYTES, Seal};
 use super::error::ReadError;
 use super::scan::is_pad;
-use super::segment::{PAD_BYTES_MIN, Segment};
+use super::segment::{PAD_BYTES_MIN, PAGE_BYTES, Segment};
 use crate::units::Position;
 
 /// A segment: where it starts and how much it may hold.
@@ -75,6 +75,9 @@ impl LogReader {
         }
         let written = self.written();
         let out_of_range = || ReadError::OutOfRange { position: from, bytes: 0, written };
+        if self.is_end(from, to, written) {
+            return Ok(None);
+        }
         if from > to || to > written {
             return Err(out_of_range());
         }
@@ -87,12 +90,12 @@ impl LogReader {
         let to = to.max(start).min(segment.end());
         self.shared.cache.note_read(start);
         let wanted = (to.0 - start.0).min((bytes_max as u64).max(PAD_BYTES_MIN));
-        self.fill(&segment, start, wanted, out)?;
+        fill(&segment, start, wanted, out)?;
         let mut cut = self.cut(&segment, start, to, out)?;
         if let Cut { batches: 0, needed, .. } = cut
             && needed > wanted
         {
-            self.fill(&segment, start, needed, out)?;
+            fill(&segment, start, needed, out)?;
             cut = self.cut(&segment, start, to, out)?;
         }
         if cut.batches == 0 && start < to {
@@ -103,6 +106,12 @@ impl LogReader {
         Ok(Some(SpanHead { segment, start, end: cut.end }))
     }
 
+    /// Whether `from` is where the segment begins that will follow the one that ends at `to`: the same place.
+    fn is_end(&self, from: Position, to: Position, written: Position) -> bool {
+        let active = self.shared.active();
+        to == written && !active.takes(to) && from > to && from.0 <= active.end().0 + PAGE_BYTES
+    }
+
     /// The segment in which the batch at `from` lies.
     fn shipped(&self, from: Position) -> Option<Arc<Segment>> {
         let segment = self.shared.segment_of(from)?;
@@ -110,20 +119,6 @@ impl LogReader {
             return Some(segment);
         }
         self.shared.segment_of(segment.end())
-    }
-
-    fn fill(
-        &self,
-        segment: &Segment,
-        start: Position,
-        bytes: u64,
-        out: &mut Vec<u8>,
-    ) -> Result<(), ReadError> {
-        out.resize(bytes as usize, 0);
-        let read = segment.file.read_at(out, segment.at(start));
-        let read = read.map_err(|source| ReadError::Io { file: segment.path(), position: start, source })?;
-        out.truncate(read);
-        Ok(())
     }
 
     /// Finds the last batch that is there as a whole.
@@ -165,13 +160,16 @@ struct Cut {
     needed: u64,
 }
 
+fn fill(segment: &Segment, start: Position, bytes: u64, out: &mut Vec<u8>) -> Result<(), ReadError> {
+    out.resize(bytes as usize, 0);
+    let read = segment.file.read_at(out, segment.at(start));
+    let read = read.map_err(|source| ReadError::Io { file: segment.path(), position: start, source })?;
+    out.truncate(read);
+    Ok(())
+}
+
 /// The header of the batch at `at`, and how many bytes of it there are.
-pub(crate) fn measure(
-    bytes: &[u8],
-    at: Position,
-    segment_end: Position,
-    seal: Seal,
-) -> Option<(BatchHeader, u64)> {
+fn measure(bytes: &[u8], at: Position, segment_end: Position, seal: Seal) -> Option<(BatchHeader, u64)> {
     let (header, _) = BatchHeader::decode(bytes, at, seal).ok()?;
     let is_pad = is_pad(&bytes[HEADER_BYTES as usize..], &header, segment_end, seal);
     Some((header, if is_pad { PAD_BYTES_MIN } else { u64::from(header.bytes) }))

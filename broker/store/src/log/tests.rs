@@ -1,12 +1,16 @@
 //! The promises of the log, kept or broken on a simulated disk.
 
 mod basics;
+mod copies;
 mod crash;
 mod faults;
+mod follow;
+mod follow_crash;
 mod model;
 mod real;
 mod retention;
 mod story;
+mod truncate;
 
 use std::sync::Arc;
 

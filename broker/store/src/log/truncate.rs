@@ -1,47 +1,26 @@
 //! Giving back the end of the log, which the leader of a later epoch does not have.
 //!
 //! ```text
-//!   sync -> TRUNCATE.new -> sync -> rename -> | later segments, last first -> cut the file, sync | -> remove TRUNCATE
+//!   sync -> TRUNCATE, synced -> | later segments, last first -> cut the file, sync | -> remove TRUNCATE
 //!                                             |  an open after a crash begins here               |
 //! ```
 //!
 //! Promise: after a crash the cut has not begun, or the next open completes it. What lies beyond the cut never comes
 //! back. Limit: nothing that is agreed among the copies is given back.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 
-use zerocopy::little_endian::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
-use super::create::remove_if_there;
 use super::error::{OpenError, Poisoned, TruncateError};
 use super::scan::Scanner;
 use super::segment::{DIR, path, start_of};
 use super::writer::Chain;
-use super::{Log, Role, crc32};
+use super::{Log, Role, marker};
 use crate::disk::Disk;
 use crate::units::{Offset, Position, QueueId};
 
 /// The marker of a cut that has begun.
 pub(crate) const FILE: &str = "TRUNCATE";
-pub(crate) const DRAFT_FILE: &str = "TRUNCATE.new";
-
-const MAGIC: [u8; 4] = *b"mpcu";
-const VERSION: u32 = 1;
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct RawMarker {
-    magic: [u8; 4],
-    version: U32,
-    id: [u8; 16],
-    to: U64,
-    crc: U32,
-    reserved: [u8; 4],
-}
-
-const _: () = assert!(size_of::<RawMarker>() == 40);
 
 impl Log {
     /// Gives back everything from `to` on, where a batch ends; `tails` are the next offsets of queues there.
@@ -53,9 +32,14 @@ impl Log {
         }
         self.shared.check()?;
         let (to, chain) = self.boundary(to)?;
+        let committed = self.known_committed;
+        if to < committed {
+            return Err(TruncateError::Committed { to, committed });
+        }
         if to < self.tail {
             // What stays is to be as safe as `durable` will say.
             self.shared.sync()?;
+            self.trust()?;
             self.cut(to)?;
             self.chain = chain;
         }
@@ -65,12 +49,9 @@ impl Log {
 
     /// Where the log will end, and the link to the last batch there.
     fn boundary(&self, to: Position) -> Result<(Position, Chain), TruncateError> {
-        let (head, written, committed) = (self.head(), self.tail, self.known_committed);
+        let (head, written) = (self.head(), self.tail);
         if to < head {
             return Err(TruncateError::Trimmed { head });
-        }
-        if to < committed {
-            return Err(TruncateError::Committed { to, committed });
         }
         let none = TruncateError::Boundary { to, written };
         if to == written {
@@ -90,7 +71,7 @@ impl Log {
         }
         let mut scanner = Scanner::new(holder, self.shared.seal);
         let chain = scanner.chain_to(end).map_err(|error| TruncateError::Read(Box::new(error)))?;
-        chain.map(|chain| (to.max(segment.first()), chain)).ok_or(none)
+        chain.map(|chain| (to, chain)).ok_or(none)
     }
 
     /// The link of a log that has no batch below `to`.
@@ -104,7 +85,8 @@ impl Log {
         let shared = &self.shared;
         // Held until the new end is known: what is made meanwhile would follow the old one.
         let mut next = shared.next.lock();
-        let cut = mark(&*shared.disk, &shared.id, to).and_then(|()| cut_files(&*shared.disk, to));
+        let cut =
+            marker::write(&*shared.disk, FILE, &shared.id, to).and_then(|()| cut_files(&*shared.disk, to));
         cut.map_err(|error| shared.poison("truncate", DIR.to_owned(), &error))?;
         *next = None;
         self.active = shared.retreat(to);
@@ -119,53 +101,10 @@ impl Log {
 /// Completes a cut that a crash has interrupted.
 pub(crate) fn complete(disk: &dyn Disk, id: &[u8; 16]) -> Result<(), OpenError> {
     let io_error = |source| OpenError::Io { file: FILE.to_owned(), source };
-    remove_if_there(disk, DRAFT_FILE).map_err(io_error)?;
-    match read(disk, id)? {
+    match marker::read(disk, FILE, id)? {
         Some(to) => cut_files(disk, to).map_err(io_error),
         None => Ok(()),
     }
-}
-
-fn mark(disk: &dyn Disk, id: &[u8; 16], to: Position) -> io::Result<()> {
-    let mut raw = RawMarker {
-        magic: MAGIC,
-        version: VERSION.into(),
-        id: *id,
-        to: to.0.into(),
-        crc: U32::ZERO,
-        reserved: [0; 4],
-    };
-    raw.crc = crc32(&raw.as_bytes()[..32]).into();
-    let file = disk.create(DRAFT_FILE)?;
-    file.write_at(&[IoSlice::new(raw.as_bytes())], 0)?;
-    // Before the rename: a marker that cannot be read would leave nobody knowing where the log ends.
-    file.sync()?;
-    disk.rename(DRAFT_FILE, FILE)?;
-    disk.sync_dir("")
-}
-
-fn read(disk: &dyn Disk, id: &[u8; 16]) -> Result<Option<Position>, OpenError> {
-    let io_error = |source| OpenError::Io { file: FILE.to_owned(), source };
-    let file = match disk.open(FILE) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error(error)),
-    };
-    let corrupt = || OpenError::Corrupt { file: FILE.to_owned(), position: Position(0) };
-    let mut bytes = [0; size_of::<RawMarker>()];
-    let read = file.read_at(&mut bytes, 0).map_err(io_error)?;
-    let raw = RawMarker::ref_from_bytes(&bytes).map_err(|_| corrupt())?;
-    if read < bytes.len() || raw.magic != MAGIC || raw.crc.get() != crc32(&bytes[..32]) {
-        return Err(corrupt());
-    }
-    if raw.version.get() != VERSION {
-        let what = format!("version {}", raw.version.get());
-        return Err(OpenError::Unsupported { file: FILE.to_owned(), what });
-    }
-    if raw.id != *id {
-        return Err(OpenError::Foreign { file: FILE.to_owned() });
-    }
-    Ok(Some(Position(raw.to.get())))
 }
 
 /// Removes everything from `to` on and then the marker; may be done again.
@@ -186,6 +125,5 @@ fn cut_files(disk: &dyn Disk, to: Position) -> io::Result<()> {
         // Even if it is short enough: a crash may have come before this sync.
         file.sync()?;
     }
-    disk.remove(FILE)?;
-    disk.sync_dir("")
+    marker::remove(disk, FILE)
 }

@@ -1,7 +1,5 @@
 //! The writing end: drafts become one batch, one vectored write, and then the batch exists.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -31,13 +29,6 @@ pub(crate) struct Chain {
     pub(crate) written_ms: u64,
 }
 
-/// The next offset of every queue.
-pub(crate) type Tails = HashMap<QueueId, Offset, BuildHasherDefault<QueueHasher>>;
-
-/// Spreads queue ids, which are small and dense, over a table; the same in every run.
-#[derive(Default)]
-pub(crate) struct QueueHasher(u64);
-
 impl Log {
     /// Recovers the log: scans from `from.covered` and cuts a torn tail.
     ///
@@ -66,6 +57,7 @@ impl Log {
             chain: recovered.chain,
             tails: recovered.tails,
             known_committed: recovered.committed,
+            unproven: None,
             composer: Composer::default(),
         })
     }
@@ -133,6 +125,7 @@ impl Log {
         let is_later = epoch > last || self.role == Role::Begins(epoch);
         assert!(is_later, "epoch {epoch} begins after epoch {last}");
         self.role = Role::Begins(epoch);
+        self.trust()?;
         let draft = Draft::control(Kind::Epoch, bytes::Bytes::new());
         let placed = self.write(std::slice::from_ref(&draft), epoch, now_ms)?[0];
         self.role = Role::Leads(epoch);
@@ -327,7 +320,7 @@ impl Log {
     }
 
     fn batch_header(&self, bytes: u64, count: u32, epoch: Epoch, now_ms: u64) -> BatchHeader {
-        let durable = self.stamps.durable.map_or(self.durable(), |durable| durable.min(self.durable()));
+        let durable = self.stamps.durable.unwrap_or(Position(u64::MAX)).min(self.durable());
         // One copy: what is synced is agreed.
         let committed = self.stamps.committed.map_or(durable, |committed| committed.min(self.tail));
         BatchHeader {
@@ -373,22 +366,6 @@ impl Log {
         self.tail.0 += bytes;
         self.chain = chain;
         self.shared.advance(self.tail);
-    }
-}
-
-impl Hasher for QueueHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(u32::from(byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 
