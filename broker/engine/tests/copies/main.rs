@@ -1,10 +1,13 @@
-//! Copies of one log: leading, following, changing places.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! Several copies of one log, without threads and without a network: who leads, who follows, what is visible when.
+
+// The workspace exempts tests; helpers of test crates are not seen as such.
+#![allow(clippy::unwrap_used, reason = "a test program: helpers fail as tests do")]
 
 mod closing;
-mod follow;
+mod following;
 mod harness;
-mod lead;
-mod model;
-mod plan;
-mod plant;
+mod history;
+mod leading;
+mod planning;
+mod planting;
+mod refusing;
