@@ -39,8 +39,8 @@ use crate::state::State;
 use alarm::Alarms;
 pub use plant::{Planting, Seed};
 pub use types::{
-    CheckpointError, DeadLetterError, Delivery, GroupConfig, LogState, OpenError, Origin, PlantError, Progress, Receive,
-    ReceiveError, Received, RetainError,
+    CheckpointError, DeadLetterError, Delivery, GroupConfig, LogState, OpenError, Origin, PlantError,
+    Progress, Receive, ReceiveError, Received, RetainError,
 };
 
 /// Topics, consumer groups and their messages on one log.

@@ -136,7 +136,9 @@ impl World {
                     self.trace.note(format_args!("disk is full"));
                     self.was_full = true;
                 }
-                Some(Err(error @ (StoreError::Unknown | StoreError::NotLeading | StoreError::TooLarge { .. }))) => {
+                Some(Err(
+                    error @ (StoreError::Unknown | StoreError::NotLeading | StoreError::TooLarge { .. }),
+                )) => {
                     return Err(format!("submission answered: {error}"));
                 }
             }

@@ -193,9 +193,7 @@ impl World {
             LeaseError::NotDelivered(_)
             | LeaseError::UnknownQueue(_)
             | LeaseError::UnknownGroup(_)
-            | LeaseError::NotLeading => {
-                Err(format!("{what} of {message} by reader {reader}: {error}"))
-            }
+            | LeaseError::NotLeading => Err(format!("{what} of {message} by reader {reader}: {error}")),
         }
     }
 

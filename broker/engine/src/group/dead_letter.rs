@@ -173,7 +173,11 @@ impl Group {
         let name = format!("{DEAD_LETTER_PREFIX}{}", group.spec.name);
         let known = self.state.catalog.read().topic(&name).map(|topic| topic.queues[0]);
         if let Some(queue) = known {
-            return self.inbox.submit_watched(with_ack(Vec::new(), letters, queue, done), mailbox, Some(waiting));
+            return self.inbox.submit_watched(
+                with_ack(Vec::new(), letters, queue, done),
+                mailbox,
+                Some(waiting),
+            );
         }
         let _turn = self.planning.lock();
         self.inbox.admit()?;

@@ -86,7 +86,8 @@ fn agreed(checkpoint: Option<&Checkpoint>) -> Result<(Vec<EpochStart>, Position)
     let section = |tag| checkpoint.and_then(|checkpoint| checkpoint.section(tag));
     let unknown = |why: EpochsError| OpenError::Format { what: "list of epochs", why: why.to_string() };
     let epochs = section(EPOCHS_SECTION).map_or(Ok(Vec::new()), EpochStart::decode).map_err(unknown)?;
-    let committed = section(COMMITTED_SECTION).and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+    let committed =
+        section(COMMITTED_SECTION).and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
     let covered = checkpoint.map_or(Position(0), |checkpoint| checkpoint.covered);
     Ok((epochs, covered.max(Position(committed.unwrap_or(0)))))
 }

@@ -78,7 +78,8 @@ fn a_closed_group_does_not_touch_the_disk() {
     leader.group.prepare_segment().unwrap();
     assert_eq!(leader.disk.mutations(), before);
     let again = {
-        let (group, disk, config) = (Arc::downgrade(&leader.group), leader.disk.clone(), leader.config.clone());
+        let (group, disk, config) =
+            (Arc::downgrade(&leader.group), leader.disk.clone(), leader.config.clone());
         leader.writer.on_written(Arc::new(|| {}));
         drop(leader);
         assert!(group.upgrade().is_none(), "somebody keeps it");

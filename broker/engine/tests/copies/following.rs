@@ -5,7 +5,7 @@ use engine::group::ReceiveError;
 use engine::inbox::SubmitError;
 use engine::lease::LeaseError;
 use store::log::Flush;
-use store::{Epoch, Position};
+use store::{Epoch, Offset, Position};
 
 use crate::harness::{Member, outcome, texts, topic_spec};
 
@@ -118,6 +118,24 @@ fn a_member_that_gives_back_its_end_becomes_as_the_new_leader() {
         assert_eq!(received.len(), 4);
         assert!(again.group.topic("lost").is_none());
     }
+}
+
+/// Offsets go on behind the last message that stays, agreed or not.
+#[test]
+fn what_stays_after_a_cut_keeps_its_offsets() {
+    let mut leader = Member::leader(Flush::Async, 1);
+    leader.send(&["a", "b"]);
+    let stays_to = leader.group.written();
+    leader.send(&["goes"]);
+    let mut follower = Member::new(Flush::Async);
+    follower.follow(&leader);
+    follower.writer.truncate(stays_to).unwrap();
+    assert_eq!(follower.group.written(), stays_to);
+    follower.take_over(2);
+    let ticket = follower.send(&["c"]);
+    follower.commit();
+    assert_eq!(outcome(&ticket).unwrap()[0].offset, Offset(2));
+    assert_eq!(texts(&follower.receive("billing", 9)), ["a", "b", "c"]);
 }
 
 #[test]

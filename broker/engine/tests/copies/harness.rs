@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::catalog::{
-    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec,
-};
+use engine::catalog::{Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
 use engine::group::{Group, GroupConfig, Planting, Receive, ReceiveError, Received, Seed};
 use engine::inbox::{StoreError, SubmitError, Ticket};
 use engine::mailbox::Mailbox;
@@ -142,8 +140,7 @@ impl Member {
     pub(crate) fn follow_to(&mut self, leader: &Self, to: Position) {
         let reader = leader.group.log_reader();
         let mut bytes = Vec::new();
-        while let Some(head) =
-            reader.read_raw(self.group.written(), to, SPAN_BYTES_MAX, &mut bytes).unwrap()
+        while let Some(head) = reader.read_raw(self.group.written(), to, SPAN_BYTES_MAX, &mut bytes).unwrap()
         {
             self.writer.append_raw(head.of(&bytes)).unwrap();
         }

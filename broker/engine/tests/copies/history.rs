@@ -103,22 +103,22 @@ impl Life {
                 leader.writer.retain(100_000_000).unwrap();
                 leader.group.trim_index().unwrap();
             }
-            Op::Follow | Op::FollowerCheckpoint | Op::FollowerReopens => self.live_follower(op),
+            Op::Follow => self.follow(),
+            Op::FollowerCheckpoint => {
+                if let Some(follower) = &self.follower {
+                    follower.group.checkpoint().unwrap();
+                }
+            }
+            Op::FollowerReopens => self.follower = self.follower.take().map(Member::restart),
         }
     }
 
-    fn live_follower(&mut self, op: &Op) {
-        let Some(mut follower) = self.follower.take() else { return };
-        match op {
-            Op::Follow if follower.group.written() >= self.leader.group.head() => {
-                follower.follow_agreed(&self.leader);
-            }
-            Op::FollowerCheckpoint => follower.group.checkpoint().unwrap(),
-            Op::FollowerReopens => follower = follower.restart(),
-            // The leader has trimmed what it needs.
-            _ => return,
+    /// Unless the leader has trimmed what the follower needs: then it is out.
+    fn follow(&mut self) {
+        self.follower.take_if(|follower| follower.group.written() < self.leader.group.head());
+        if let Some(follower) = &mut self.follower {
+            follower.follow_agreed(&self.leader);
         }
-        self.follower = Some(follower);
     }
 }
 
