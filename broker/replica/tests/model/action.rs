@@ -155,7 +155,10 @@ impl World {
         if stream.is_some_and(|(_, next)| *next < log_end) && self.link(node, other).len() < config.capacity {
             out.push(Action::Ship(node, other));
         }
-        let is_quiet = self.link(node, other).is_empty() && self.link(other, node).is_empty();
+        let is_ack = |parcel: &Parcel| matches!(parcel.message, Message::Ack { .. });
+        let back = self.link(other, node);
+        let is_quiet = self.link(node, other).is_empty()
+            && (back.is_empty() || config.late_acks && back.iter().all(is_ack));
         let beat = trimmed(config, Message::Beat(member.beat()));
         let Message::Beat(beat) = beat else { return };
         let follows = peer.member.following().is_some_and(|following| {
@@ -242,11 +245,17 @@ impl World {
     }
 
     fn deliver_all_but_acks(&mut self, config: &Config) {
-        let is_due =
-            |link: &Vec<Parcel>| link.first().is_some_and(|next| !matches!(next.message, Message::Ack { .. }));
+        let due = |link: &Vec<Parcel>| {
+            let due = link.iter().position(|next| !matches!(next.message, Message::Ack { .. }));
+            due.filter(|index| config.late_acks || *index == 0)
+        };
+        let find = |world: &Self| {
+            world.links.iter().enumerate().find_map(|(link, parcels)| Some((link, due(parcels)?)))
+        };
         while self.wrong.is_none()
-            && let Some(link) = self.links.iter().position(is_due)
+            && let Some((link, index)) = find(self)
         {
+            self.links[link][..=index].rotate_right(1);
             self.deliver(config, link / self.nodes.len(), link % self.nodes.len());
         }
     }
@@ -319,8 +328,10 @@ impl World {
     /// A connection breaks: both sides hear of it at once. Messages that one side would still have taken could as well
     /// have come before.
     fn part(&mut self, config: &Config, one: usize, other: usize) {
-        self.link_mut(one, other).clear();
-        self.link_mut(other, one).clear();
+        for (from, to) in [(one, other), (other, one)] {
+            let is_late = |parcel: &Parcel| config.late_acks && matches!(parcel.message, Message::Ack { .. });
+            self.link_mut(from, to).retain(is_late);
+        }
         let ids = [self.nodes[one].id, self.nodes[other].id];
         self.tell(config, one, Event::Gone(ids[1]));
         self.tell(config, other, Event::Gone(ids[0]));

@@ -1,6 +1,6 @@
 //! The checker: exhausts a configuration, or finds the shortest way to break it.
 
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::action::Action;
 use crate::world::{Config, World};
@@ -11,6 +11,9 @@ impl Config {
         let mut world = World::new(&self);
         let healed = world.heal(&self);
         assert_eq!(healed, Ok(()), "{}: {world:#?}", self.name);
+        for action in self.prelude.clone() {
+            world.apply(&self, action);
+        }
         world.seal();
         world.older = self.stale_reads.then(|| world.seen.clone());
         self.changes += world.seen.record.revision;
@@ -18,11 +21,16 @@ impl Config {
     }
 }
 
+const SAFE: &str = "nothing is wrong";
+const LIVE: &str = "without further faults there is a leader and the full set";
+
 /// A configuration and where it begins.
 #[derive(Clone)]
 pub struct Checked {
     pub config: Config,
     pub initial: World,
+    /// From one of so many states a run without faults is tried; 0: from none.
+    pub heals_every: u64,
 }
 
 impl Model for Checked {
@@ -46,35 +54,53 @@ impl Model for Checked {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![Property::always("nothing is wrong", |_, world: &World| world.wrong.is_none())]
+        vec![
+            Property::always(SAFE, |_, world: &World| world.wrong.is_none()),
+            Property::always(LIVE, |model: &Self, world: &World| {
+                model.heals_every == 0 || world.digest() % model.heals_every != 0 || model.heals(world).is_ok()
+            }),
+        ]
+    }
+}
+
+impl Checked {
+    fn heals(&self, world: &World) -> Result<(), String> {
+        if world.wrong.is_some() || world.is_excused || world.is_beyond_help() {
+            return Ok(());
+        }
+        let mut world = world.clone();
+        world.heal(&self.config)
+    }
+
+    fn run(self) -> impl Checker<Self> {
+        self.checker().threads(2).finish_when(HasDiscoveries::Any).spawn_bfs().join()
     }
 }
 
 /// Visits every state that is reachable within the bounds.
-pub fn exhaust(config: Config) -> usize {
+pub fn exhaust(config: Config, heals_every: u64) {
     let (config, initial) = config.formed();
     let name = config.name;
-    let checker = Checked { config, initial }.checker().threads(2).spawn_bfs().join();
+    let checker = Checked { config, initial, heals_every }.run();
     let states = checker.unique_state_count();
     println!("{name}: {states} states, {} steps deep", checker.max_depth());
-    if let Some(path) = checker.discovery("nothing is wrong") {
-        panic!("{name}: {}", told(path));
+    for (what, path) in checker.discoveries() {
+        let end = path.last_state().clone();
+        let healed = checker.model().heals(&end);
+        panic!("{name}: not so: {what}: {healed:?}, {}", told(path));
     }
-    assert!(checker.is_done() && states > 0, "{name}: cut off after {states} states");
-    states
+    assert!(checker.is_done() && states > 1, "{name}: cut off after {states} states");
 }
 
 /// What is found once a rule is taken away.
-pub fn broken(config: Config) -> String {
+pub fn broken(config: Config) {
     let (config, initial) = config.formed();
     let name = config.name;
-    let checker = Checked { config, initial }.checker().threads(2).spawn_bfs().join();
+    let checker = Checked { config, initial, heals_every: 0 }.run();
     let states = checker.unique_state_count();
-    let path = checker.discovery("nothing is wrong");
+    let path = checker.discovery(SAFE);
     let path = path.unwrap_or_else(|| panic!("{name}: nothing is wrong in {states} states"));
-    let text = told(path);
-    println!("{name}: found after {states} states: {text}");
-    text
+    println!("without {name}: found after {states} states: {}", told(path));
 }
 
 fn told(path: stateright::Path<World, Action>) -> String {

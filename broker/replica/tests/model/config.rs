@@ -3,6 +3,7 @@
 use crds::group_record::GroupRequest;
 use replica::member::{Rules, Settings};
 
+use crate::action::Action;
 use crate::world::Config;
 
 impl Default for Config {
@@ -29,6 +30,8 @@ impl Default for Config {
             is_direct: false,
             remembers: true,
             stale_reads: false,
+            late_acks: false,
+            prelude: Vec::new(),
             all_beat: false,
         }
     }
@@ -76,7 +79,7 @@ impl Config {
     }
 
     pub fn power_synced() -> Self {
-        let mut config = Self { name: "power cuts, with every write synced", powers: 2, ..Self::power() };
+        let mut config = Self { name: "a power cut, with every write synced", epochs: 2, ..Self::power() };
         config.settings.flush_sync = true;
         config
     }
@@ -88,6 +91,25 @@ impl Config {
 
     pub fn three_crash() -> Self {
         Self { name: "three members, a crash", crashes: 1, writes: 0, ..Self::three() }
+    }
+
+    /// Two in sync, and a third that is about to learn.
+    pub fn learner() -> Self {
+        let name = "two members and a learner";
+        let joins = [Action::Request, Action::Restart(2), Action::Saw(0), Action::Beat(0, 2), Action::Land(0)];
+        let prelude = joins.to_vec();
+        let requests = vec![request(3, 1)];
+        Self { name, is_direct: true, members: 3, requests, prelude, changes: 2, ..Self::default() }
+    }
+
+    /// Acknowledgements of broken connections come between those of new ones.
+    pub fn late_acks() -> Self {
+        Self { name: "a power cut, late acknowledgements", late_acks: true, epochs: 2, ..Self::power() }
+    }
+
+    /// Fewer than needed are in sync.
+    pub fn too_few() -> Self {
+        Self { name: "both needed", min_in_sync: 2, ..Self::crash() }
     }
 
     pub fn hand_over() -> Self {
@@ -106,9 +128,9 @@ impl Config {
     }
 
     pub fn growing() -> Self {
-        let name = "from one copy to two";
+        let name = "from one copy to two, a crash";
         let requests = vec![request(2, 2)];
-        Self { name, first: 1, requests, changes: 4, ..Self::default() }
+        Self { name, first: 1, requests, crashes: 1, changes: 4, ..Self::default() }
     }
 }
 

@@ -35,16 +35,22 @@ impl World {
         }
         let all = 0..self.nodes.len();
         for node in all.clone() {
-            self.tell(config, node, Event::Saw((*self.seen).clone()));
+            let known = self.nodes[node].member().and_then(Member::seen).map(|seen| seen.version);
+            if known != Some(self.seen.version) {
+                self.tell(config, node, Event::Saw((*self.seen).clone()));
+            }
             if let Some(process) = &mut self.nodes[node].edit().process {
                 process.stalled.clear();
             }
             self.tell(config, node, Event::Stalled(BTreeSet::new()));
-            self.tell(config, node, Event::HandOverExpired);
-            self.tell(config, node, Event::Beat);
+            // The operator moves the leader away before it takes a copy away.
+            let leaves = node as u32 >= self.seen.request.copies;
+            self.tell(config, node, if leaves { Event::HandOver(None) } else { Event::HandOverExpired });
             self.tell(config, node, Event::Retry);
+            self.drain(config);
+            self.tell(config, node, Event::Beat);
+            self.drain(config);
         }
-        self.drain(config);
         while !self.flying.is_empty() {
             self.land(0);
         }

@@ -20,4 +20,5 @@ mod heal;
 mod holds;
 mod invariant;
 mod needed;
+mod walk;
 mod world;

@@ -11,9 +11,9 @@ macro_rules! needed {
 
 needed! {
     union: Config::growing();
-    min_in_sync: Config { stalls: true, ..Config::wipe() };
+    min_in_sync: Config::too_few();
     shrink_waits: Config::broken_link();
-    expand_from_start: Config::forgetful();
+    expand_from_start: Config::learner();
     candidate_in_sync: Config::broken_link();
     reject_lower: Config::crash();
     durable_promise: Config::crash();
@@ -22,8 +22,8 @@ needed! {
     new_term: Config::crash();
     dirty_waits: Config::power();
     dirty_until_aligned: Config::power();
-    session_acks: Config::broken_link();
-    outdated_leaves: Config::wipe();
+    session_acks: Config::late_acks();
+    outdated_leaves: Config::power();
     raise_waits: Config::growing();
     closing_waits: Config::slow();
 }

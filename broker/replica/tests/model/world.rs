@@ -10,6 +10,8 @@ use replica::history::{EpochStart, History};
 use replica::member::{Member, Settings};
 use store::{Epoch, Position};
 
+use crate::action::Action;
+
 /// What is checked, and within which bounds.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -44,6 +46,10 @@ pub struct Config {
     pub remembers: bool,
     /// The record may be read as it was one change ago.
     pub stale_reads: bool,
+    /// Acknowledgements survive the connection that they came by.
+    pub late_acks: bool,
+    /// What happens before the checker begins.
+    pub prelude: Vec<Action>,
     /// Everybody tells everybody of itself, not only leaders.
     pub all_beat: bool,
 }
@@ -266,6 +272,20 @@ impl World {
     /// The node of this very member; none if its volume was replaced.
     pub fn node_of(&self, id: MemberId) -> Option<&Node> {
         self.nodes.get(id.ordinal as usize).map(|node| &**node).filter(|node| node.id == id)
+    }
+
+    /// The same for the same state, in every run.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// No volume of a member that is in sync is left: only a person can help.
+    pub fn is_beyond_help(&self) -> bool {
+        let record = &self.seen.record;
+        let names = self.flying.iter().map(|flying| &flying.record).chain([record]);
+        names.map(|record| &record.in_sync).any(|set| !set.is_empty() && set.iter().all(|id| self.node_of(*id).is_none()))
     }
 
     pub fn fail(&mut self, what: String) {
