@@ -18,6 +18,11 @@ use crate::log_thread::end;
 
 impl Driver {
     pub(super) fn persist(&mut self, vow: Vow) {
+        if let Some(copy) = &self.copy
+            && let Err(poisoned) = copy.group().sync()
+        {
+            end(&poisoned);
+        }
         self.file.vow = vow;
         if let Err(error) = self.file.save(&*self.shelf.disk) {
             end(&error);
@@ -218,8 +223,8 @@ impl Driver {
             self.freight.commit(copy.group().published());
         } else {
             self.stamp();
+            self.events.push_back(Event::SoloEnded(copy.end()));
         }
-        self.events.push_back(Event::Wrote(copy.end()));
     }
 
     pub(super) fn run_events(&mut self) {
