@@ -6,17 +6,25 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use engine::group::Group;
 use gateway_grpc::leader::{Leadership, Place};
+use parking_lot::RwLock;
+use peer::standing::Status;
 
 /// Where the figures come from.
 pub(crate) struct Figures {
     leadership: Arc<Leadership>,
+    /// Of a member that is not alone.
+    member: Option<Arc<RwLock<Status>>>,
     connections: Vec<Arc<AtomicUsize>>,
     ready: AtomicBool,
 }
 
 impl Figures {
-    pub(crate) fn new(leadership: Arc<Leadership>, connections: Vec<Arc<AtomicUsize>>) -> Self {
-        Self { leadership, connections, ready: AtomicBool::new(false) }
+    pub(crate) fn new(
+        leadership: Arc<Leadership>,
+        member: Option<Arc<RwLock<Status>>>,
+        connections: Vec<Arc<AtomicUsize>>,
+    ) -> Self {
+        Self { leadership, member, connections, ready: AtomicBool::new(false) }
     }
 
     /// Clients are served from now on.
@@ -29,8 +37,10 @@ impl Figures {
         self.ready.store(false, Ordering::Release);
     }
 
+    /// A copy among others is ready when it counts: only then may the next one go down.
     pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        let counts = self.member.as_ref().is_none_or(|member| member.read().is_in_sync);
+        self.ready.load(Ordering::Acquire) && counts
     }
 
     /// Counts open client connections when called.

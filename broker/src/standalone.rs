@@ -15,7 +15,7 @@ use crds::consumer_group::ConsumeFrom;
 use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, TopicDefinition};
 use crds::manifests::read_folder;
 use engine::catalog::{self, Adopt, ApplyOutcome, Backoff, ConsumerGroupSpec, RetryPolicy, TopicSpec};
-use engine::inbox::{Busy, Ticket};
+use engine::inbox::{SubmitError, Ticket};
 use engine::mailbox::Mailbox;
 use gateway_grpc::leader::{Leadership, Place};
 use tokio_util::sync::CancellationToken;
@@ -79,7 +79,7 @@ impl Folder {
         &mut self,
         kind: &str,
         names: Vec<String>,
-        applied: Result<(Vec<ApplyOutcome>, Option<Ticket>), Busy>,
+        applied: Result<(Vec<ApplyOutcome>, Option<Ticket>), SubmitError>,
     ) {
         let outcomes = match applied {
             Ok((outcomes, None)) => outcomes,
@@ -87,7 +87,7 @@ impl Folder {
                 Ok(_) => outcomes,
                 Err(error) => return self.again(kind, &error),
             },
-            Err(busy) => return self.again(kind, &busy),
+            Err(refused) => return self.again(kind, &refused),
         };
         for (name, outcome) in names.iter().zip(outcomes) {
             match outcome {

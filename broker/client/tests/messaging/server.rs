@@ -43,6 +43,7 @@ impl Server {
             cached_bytes: 0,
         };
         let (group, mut writer) = Group::open(Arc::new(SimDisk::new(7)), config, clock()).unwrap();
+        writer.lead_alone(clock()).unwrap();
         let stopped = Arc::new(AtomicBool::new(false));
         let (log, ended, now) = (group.clone(), stopped.clone(), clock.clone());
         std::thread::spawn(move || {

@@ -12,7 +12,7 @@ mod leading;
 use std::sync::Arc;
 
 use engine::catalog::{Adopt, ApplyOutcome};
-use engine::inbox::{Busy, Ticket};
+use engine::inbox::{SubmitError, Ticket};
 use engine::mailbox::Mailbox;
 use tonic::{Request, Response, Status};
 use wire::admin::admin_server::{Admin, AdminServer};
@@ -37,7 +37,7 @@ pub struct AdminService {
     started_ms: u64,
 }
 
-type Applied = Result<(Vec<ApplyOutcome>, Option<Ticket>), Busy>;
+type Applied = Result<(Vec<ApplyOutcome>, Option<Ticket>), SubmitError>;
 
 impl AdminService {
     /// A service for the group that `leadership` is about. `mailbox` belongs to the runtime that serves it; `connections` counts clients.
@@ -93,7 +93,7 @@ impl AdminService {
 async fn settle(items: usize, applied: Applied) -> Vec<(Code, String)> {
     let (outcomes, ticket) = match applied {
         Ok(applied) => applied,
-        Err(busy) => return vec![(Code::Unavailable, busy.to_string()); items],
+        Err(refused) => return vec![(Code::Unavailable, refused.to_string()); items],
     };
     let failed = match ticket {
         Some(ticket) => ticket.await.err(),

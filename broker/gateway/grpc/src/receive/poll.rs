@@ -123,6 +123,7 @@ fn refused(error: &ReceiveError) -> Refusal {
     let code = match error {
         ReceiveError::UnknownGroup(_) => Code::ConsumerGroupNotFound,
         ReceiveError::UnknownTopic(_) => Code::TopicNotFound,
+        ReceiveError::NotLeading => Code::HaNotAvailable,
         ReceiveError::Index(_) => {
             error!(%error, "receive cannot read the index");
             Code::InternalServerError

@@ -61,7 +61,8 @@ impl Broker {
             batch_bytes_max: 4 << 20,
             cached_bytes: 0,
         };
-        let (group, writer) = Group::open(Arc::new(disk.clone()), group_config, clock()).unwrap();
+        let (group, mut writer) = Group::open(Arc::new(disk.clone()), group_config, clock()).unwrap();
+        writer.lead_alone(clock()).unwrap();
         let leadership = Leadership::always(config, Arc::clone(&group), Arc::clone(&clock));
         let gateway = leadership.gateway().unwrap();
         let broker = Self {

@@ -1,0 +1,362 @@
+//! One member of a group.
+//!
+//! ```text
+//!              Campaign              record shows its own nonce
+//!   Follower ───────────► Candidate ───────────────────────────► Leader
+//!      ▲  ▲                   │ another one was faster              │ a higher epoch
+//!      │  └───────────────────┘                                     │
+//!      └────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A follower of the leader: `Hello` with its log, `Align` (cut there) or `Seed` (start anew), then `Append` and `Ack`.
+
+mod campaign;
+mod commit;
+mod follow;
+mod lead;
+mod propose;
+mod wish;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::group_record::{GroupRecord, MemberId, Seen, Version};
+use store::{Epoch, Position};
+
+use crate::event::{Beat, Effect, Event, Fault, Message, OnDisk, Refusal, Vow};
+use crate::history::History;
+
+/// How a group is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// Only what a power cut leaves counts as held.
+    pub flush_sync: bool,
+    /// The leader does not wait for the others; they may lack what was acknowledged when it dies.
+    pub is_async: bool,
+    /// A member that lacks more than this of the leader's log is not taken into the set yet.
+    pub lag_bytes_max: u64,
+    /// All of them, except under the model checker.
+    pub rules: Rules,
+}
+
+/// The rules that keep the promise; the model checker shows for each of them what happens without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a rule that can be taken away by itself")]
+pub struct Rules {
+    /// R1: a proposed set counts beside the record's until the outcome is known.
+    pub union: bool,
+    /// R1: nothing is committed with fewer than `minInSync`.
+    pub min_in_sync: bool,
+    /// R2: a smaller set does not count before the record holds it.
+    pub shrink_waits: bool,
+    /// R3: who joins the set has the leader's start.
+    pub expand_from_start: bool,
+    /// R4: only who is in sync may lead.
+    pub candidate_in_sync: bool,
+    /// R5: lower epochs are refused.
+    pub reject_lower: bool,
+    /// R5: the promise is on the disk.
+    pub durable_promise: bool,
+    /// R5: a promise is taken back only when the candidacy has certainly failed.
+    pub retract_late: bool,
+    /// R3: what a leader alone has committed is known exactly before another one joins the set.
+    pub solo_ends_first: bool,
+    /// R6: who finds itself the leader of the record after a restart campaigns again.
+    pub new_term: bool,
+    /// R8: who may have lost its tail does not lead.
+    pub dirty_waits: bool,
+}
+
+/// A member's state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Member {
+    id: MemberId,
+    settings: Settings,
+    vow: Vow,
+    /// The log, if there is one.
+    log: Option<History>,
+    /// End of what a power cut leaves of it.
+    durable: Position,
+    /// The log begins here.
+    head: Position,
+    /// Never goes back, never above the end of the log.
+    committed: Position,
+    seen: Option<Seen>,
+    /// The last sign of life of each of the others.
+    heard: BTreeMap<MemberId, Beat>,
+    role: Role,
+    /// Source of nonces; two members, or two starts of one, begin with different ones.
+    nonce: u64,
+}
+
+/// What a member does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Takes the log from the leader, if it knows one.
+    Follower(Option<Following>),
+    /// Has asked the arbiter to be the leader.
+    Candidate(Proposal),
+    /// Leads.
+    Leader(Leader),
+    /// Has led; its log is being closed.
+    Closing,
+    /// Waits for a person.
+    Faulty(Fault),
+}
+
+/// A follower's tie to the leader.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Following {
+    /// Who leads.
+    pub leader: MemberId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The leader's stream, once the logs are aligned.
+    session: Option<u64>,
+    /// What the leader said is committed.
+    committed: Position,
+}
+
+/// A change that the arbiter was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Proposal {
+    base: Version,
+    record: GroupRecord,
+}
+
+/// A leader's state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Leader {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// End of the log when it was elected: who has everything below has all that was ever committed.
+    start: Position,
+    /// End of the record of the epoch, once it is written; when that is committed, clients are served.
+    began: Option<Position>,
+    is_serving: bool,
+    copies: BTreeMap<MemberId, Copy>,
+    /// Members in sync whose log is of no use any more.
+    outdated: BTreeSet<MemberId>,
+    stalled: BTreeSet<MemberId>,
+    proposal: Option<Proposal>,
+    handing: Option<Handing>,
+    sessions: u64,
+    is_solo: bool,
+    /// The set is about to grow: what is committed must be known exactly before.
+    is_growing: bool,
+    refusal: Option<Refusal>,
+}
+
+/// What the leader knows of a follower's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Copy {
+    session: u64,
+    /// The follower has cut its log, or taken the seed.
+    is_aligned: bool,
+    /// It began anew; its stream begins once that is done.
+    is_seeded: bool,
+    /// End of its log.
+    pub written: Position,
+    /// End of what a power cut leaves of it.
+    pub durable: Position,
+}
+
+/// A hand-over under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Handing {
+    to: MemberId,
+    is_asked: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            union: true,
+            min_in_sync: true,
+            shrink_waits: true,
+            expand_from_start: true,
+            candidate_in_sync: true,
+            reject_lower: true,
+            durable_promise: true,
+            retract_late: true,
+            solo_ends_first: true,
+            new_term: true,
+            dirty_waits: true,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { flush_sync: false, is_async: false, lag_bytes_max: 4 << 20, rules: Rules::default() }
+    }
+}
+
+impl Member {
+    /// A member as it starts, with what its disk holds. `nonce` is drawn at random.
+    pub fn new(id: MemberId, settings: Settings, vow: Vow, disk: Option<OnDisk>, nonce: u64) -> Self {
+        let OnDisk { history, durable, head, committed } = disk.clone().unwrap_or_default();
+        Self {
+            id,
+            settings,
+            vow,
+            log: disk.map(|_| history),
+            durable,
+            head,
+            committed,
+            seen: None,
+            heard: BTreeMap::new(),
+            role: Role::Follower(None),
+            nonce,
+        }
+    }
+
+    /// Takes notice of what happened; returns what is to be done about it.
+    pub fn on_event(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let out = &mut effects;
+        if matches!(self.role, Role::Faulty(_)) {
+            return effects;
+        }
+        match event {
+            Event::Saw(seen) => self.saw(seen, out),
+            Event::Received { from, message } => self.received(from, message, out),
+            Event::Began { start, written, durable } => self.began(start, written, durable, out),
+            Event::Wrote(end) => self.wrote(end, out),
+            Event::Closed(disk) => self.closed(disk),
+            Event::Appended { written, durable, began } => self.appended(written, durable, began, out),
+            Event::Planted { history } => self.planted(history, out),
+            Event::Trimmed { head } => self.head = head,
+            Event::Campaign { alive, cause } => self.campaign(&alive, cause, out),
+            Event::Stalled(stalled) => self.stalled(stalled, out),
+            Event::Retry => self.retry(out),
+            Event::Gone(member) => self.gone(member, out),
+            Event::HandOver(to) => self.hand_over(to, out),
+            Event::HandOverExpired => self.stop_handing(out),
+            Event::Beat => out.push(Effect::Broadcast(Message::Beat(self.beat()))),
+        }
+        effects
+    }
+
+    /// Its name.
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// What it does.
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// What it keeps on its disk.
+    pub fn vow(&self) -> &Vow {
+        &self.vow
+    }
+
+    /// The record as it was read last.
+    pub fn seen(&self) -> Option<&Seen> {
+        self.seen.as_ref()
+    }
+
+    /// End of its log.
+    pub fn written(&self) -> Position {
+        self.log.as_ref().map_or(Position(0), |log| log.written)
+    }
+
+    /// End of what is committed, as far as it knows.
+    pub fn committed(&self) -> Position {
+        self.committed
+    }
+
+    /// What the others said last.
+    pub fn heard(&self) -> &BTreeMap<MemberId, Beat> {
+        &self.heard
+    }
+
+    /// The leader's view, if it leads.
+    pub fn leader(&self) -> Option<&Leader> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader),
+            Role::Follower(_) | Role::Candidate(_) | Role::Closing | Role::Faulty(_) => None,
+        }
+    }
+
+    /// The leader that it follows, if it follows one.
+    pub fn following(&self) -> Option<&Following> {
+        match &self.role {
+            Role::Follower(following) => following.as_ref(),
+            Role::Leader(_) | Role::Candidate(_) | Role::Closing | Role::Faulty(_) => None,
+        }
+    }
+
+    /// What it would say of itself now.
+    pub fn beat(&self) -> Beat {
+        Beat {
+            promised: self.vow.promised,
+            leads: self.leader().and_then(|leader| leader.began.map(|_| leader.epoch)),
+            hears: self.following().map(|following| following.leader),
+            is_dirty: self.vow.is_dirty,
+            last_epoch: self.last_epoch(),
+            written: self.written(),
+            committed: self.committed,
+        }
+    }
+
+    fn received(&mut self, from: MemberId, message: Message, out: &mut Vec<Effect>) {
+        match message {
+            Message::Beat(beat) => self.heard_of(from, beat, out),
+            Message::Hello(hello) => self.hello(from, hello, out),
+            Message::Align { epoch, session, to } => self.align(from, epoch, session, to, out),
+            Message::Seed { epoch, session } => self.seed(from, epoch, session, out),
+            Message::Append { epoch, session, from: at, committed } => {
+                self.append(from, epoch, session, (at, committed), out);
+            }
+            Message::Ack { epoch, session, written, durable } => {
+                self.acked(from, epoch, session, (written, durable), out);
+            }
+            Message::Reject { promised } => self.rejected(from, promised, out),
+            Message::TakeOver { epoch } => self.take_over(from, epoch, out),
+        }
+    }
+
+    fn last_epoch(&self) -> Epoch {
+        self.log.as_ref().map_or(Epoch(0), History::last_epoch)
+    }
+
+    fn record(&self) -> Option<&GroupRecord> {
+        self.seen.as_ref().map(|seen| &seen.record)
+    }
+
+    /// Another nonce than ever before.
+    fn draw(&mut self) -> u64 {
+        self.nonce = self.nonce.wrapping_add(1);
+        self.nonce
+    }
+
+    fn fail(&mut self, fault: Fault, out: &mut Vec<Effect>) {
+        self.role = Role::Faulty(fault.clone());
+        out.push(Effect::Fault(fault));
+    }
+
+    /// Writes the vow down, and with it how new the record was.
+    fn persist(&mut self, out: &mut Vec<Effect>) {
+        self.vow.revision = self.vow.revision.max(self.record().map_or(0, |record| record.revision));
+        out.push(Effect::Persist(self.vow.clone()));
+    }
+}
+
+impl Leader {
+    /// Whether clients are served.
+    pub fn is_serving(&self) -> bool {
+        self.is_serving
+    }
+
+    /// The followers' logs.
+    pub fn copies(&self) -> impl Iterator<Item = (MemberId, Copy)> {
+        self.copies.iter().filter(|(_, copy)| copy.is_aligned).map(|(&member, &copy)| (member, copy))
+    }
+
+    /// Whether an answer of the arbiter is due.
+    pub fn is_proposing(&self) -> bool {
+        self.proposal.is_some()
+    }
+}

@@ -1,0 +1,183 @@
+//! Following: promises, alignment, taking the log.
+
+use crds::group_record::MemberId;
+use store::{Epoch, Position};
+
+use super::{Following, Member, Role};
+use crate::event::{Beat, Effect, Fault, Hello, Message};
+use crate::history::{EpochStart, History};
+
+impl Member {
+    pub(super) fn heard_of(&mut self, from: MemberId, beat: Beat, out: &mut Vec<Effect>) {
+        let (leads, committed) = (beat.leads, beat.committed);
+        self.heard.insert(from, beat);
+        let Some(epoch) = leads else { return };
+        if self.refuses(from, epoch, out) {
+            return;
+        }
+        let following = match &self.role {
+            Role::Leader(leader) if leader.epoch >= epoch => return,
+            Role::Candidate(_) if self.vow.promised >= epoch => return,
+            Role::Leader(_) => return self.step_down(out),
+            Role::Candidate(_) => None,
+            Role::Follower(following) => following.clone(),
+            Role::Closing | Role::Faulty(_) => return,
+        };
+        let following = match following {
+            Some(following) if following.epoch == epoch && following.leader == from => following,
+            _ => self.follow(from, epoch, out),
+        };
+        if following.session.is_none() {
+            out.push(Effect::Send { to: from, message: self.greeting(epoch) });
+        } else {
+            self.learn_committed(committed, out);
+        }
+    }
+
+    /// Tells a leader of a lower epoch that its time is over.
+    fn refuses(&self, from: MemberId, epoch: Epoch, out: &mut Vec<Effect>) -> bool {
+        let promised = self.vow.promised;
+        let refuses = epoch < promised && self.settings.rules.reject_lower;
+        if refuses {
+            out.push(Effect::Send { to: from, message: Message::Reject { promised } });
+        }
+        refuses
+    }
+
+    /// Promises to take nothing from lower epochs, and only then takes from this one.
+    fn follow(&mut self, leader: MemberId, epoch: Epoch, out: &mut Vec<Effect>) -> Following {
+        if epoch > self.vow.promised {
+            self.vow.promised = epoch;
+            self.vow.candidacy = None;
+            self.persist(out);
+        }
+        let following = Following { leader, epoch, session: None, committed: Position(0) };
+        self.role = Role::Follower(Some(following.clone()));
+        following
+    }
+
+    fn greeting(&self, epoch: Epoch) -> Message {
+        Message::Hello(Hello { epoch, history: self.log.clone(), is_dirty: self.vow.is_dirty })
+    }
+
+    pub(super) fn align(
+        &mut self,
+        from: MemberId,
+        epoch: Epoch,
+        session: u64,
+        to: Position,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.refuses(from, epoch, out) || !self.follows(from, epoch) {
+            return;
+        }
+        if to < self.committed {
+            // Either may lack what was acknowledged, and says so; nothing else may.
+            if self.vow.is_dirty || self.settings.is_async {
+                let none = Hello { epoch, history: None, is_dirty: self.vow.is_dirty };
+                out.push(Effect::Send { to: from, message: Message::Hello(none) });
+                return;
+            }
+            return self.fail(Fault::Diverged { common: to, committed: self.committed }, out);
+        }
+        let Some(log) = &mut self.log else { return };
+        if to > log.written {
+            return; // an answer to an earlier greeting
+        }
+        if to < log.written {
+            log.truncate(to);
+            self.durable = self.durable.min(to);
+            out.push(Effect::Truncate(to));
+        }
+        self.begin_session(from, epoch, session, out);
+    }
+
+    pub(super) fn seed(&mut self, from: MemberId, epoch: Epoch, session: u64, out: &mut Vec<Effect>) {
+        if self.refuses(from, epoch, out) || !self.follows(from, epoch) {
+            return;
+        }
+        if let Role::Follower(Some(following)) = &mut self.role {
+            following.session = Some(session);
+        }
+        out.push(Effect::Plant);
+    }
+
+    pub(super) fn planted(&mut self, history: History, out: &mut Vec<Effect>) {
+        let end = history.written;
+        (self.durable, self.committed, self.head) = (end, end, end);
+        self.log = Some(history);
+        let Role::Follower(Some(Following { leader, epoch, session: Some(session), .. })) = self.role else {
+            return;
+        };
+        self.begin_session(leader, epoch, session, out);
+    }
+
+    pub(super) fn append(
+        &mut self,
+        from: MemberId,
+        epoch: Epoch,
+        session: u64,
+        (at, committed): (Position, Position),
+        out: &mut Vec<Effect>,
+    ) {
+        if self.refuses(from, epoch, out) {
+            return;
+        }
+        let written = self.written();
+        let Role::Follower(Some(following)) = &mut self.role else { return };
+        if following.epoch != epoch || following.leader != from || following.session != Some(session) {
+            return;
+        }
+        if at != written {
+            // Something is missing: align again.
+            following.session = None;
+            out.push(Effect::Send { to: from, message: self.greeting(epoch) });
+            return;
+        }
+        following.committed = following.committed.max(committed);
+        out.push(Effect::Append);
+    }
+
+    pub(super) fn appended(
+        &mut self,
+        written: Position,
+        durable: Position,
+        began: Vec<EpochStart>,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(log) = &mut self.log {
+            for began in began {
+                log.begin(began);
+            }
+            log.written = written;
+        }
+        self.durable = durable;
+        let Some(following) = self.following() else { return };
+        let (leader, epoch, committed) = (following.leader, following.epoch, following.committed);
+        if let Some(session) = following.session {
+            let message = Message::Ack { epoch, session, written, durable };
+            out.push(Effect::Send { to: leader, message });
+            self.learn_committed(committed, out);
+        }
+    }
+
+    /// A follower's log is the beginning of the leader's while there is a session.
+    fn learn_committed(&mut self, committed: Position, out: &mut Vec<Effect>) {
+        let committed = committed.min(self.written());
+        if committed > self.committed {
+            self.committed = committed;
+            out.push(Effect::Commit(committed));
+        }
+    }
+
+    fn follows(&self, leader: MemberId, epoch: Epoch) -> bool {
+        self.following().is_some_and(|following| following.leader == leader && following.epoch == epoch)
+    }
+
+    fn begin_session(&mut self, leader: MemberId, epoch: Epoch, session: u64, out: &mut Vec<Effect>) {
+        let committed = Position(0);
+        self.role = Role::Follower(Some(Following { leader, epoch, session: Some(session), committed }));
+        let (written, durable) = (self.written(), self.durable);
+        out.push(Effect::Send { to: leader, message: Message::Ack { epoch, session, written, durable } });
+    }
+}

@@ -1,0 +1,111 @@
+//! What a leader would change in the record: the most urgent thing first.
+
+use std::collections::BTreeSet;
+
+use crds::group_record::{Cause, GroupRecord, MemberId};
+use store::Position;
+
+use super::{Leader, Member};
+
+impl Member {
+    /// The record as it should be next, if it should change.
+    pub(super) fn wish(&self) -> Option<(GroupRecord, Cause)> {
+        let (leader, seen) = (self.leader()?, self.seen.as_ref()?);
+        if seen.record.epoch != leader.epoch.0 || seen.record.leader != Some(self.id) {
+            return None;
+        }
+        self.wish_shrink(leader, &seen.record)
+            .or_else(|| self.wish_leave(&seen.record, seen.request.copies))
+            .or_else(|| self.wish_join(leader, &seen.record, seen.request.copies))
+            .or_else(|| self.wish_expand(leader, &seen.record))
+            .or_else(|| wish_min(&seen.record, seen.request.min_in_sync))
+    }
+
+    /// Who has nothing to go on with does not count; who does not answer does not, as long as enough do.
+    fn wish_shrink(&self, leader: &Leader, record: &GroupRecord) -> Option<(GroupRecord, Cause)> {
+        let without = |out: &BTreeSet<MemberId>| {
+            let in_sync: BTreeSet<_> = record.in_sync.difference(out).copied().collect();
+            let is_change = in_sync.contains(&self.id) && in_sync.len() < record.in_sync.len();
+            is_change.then(|| (GroupRecord { in_sync, ..record.clone() }, Cause::Shrunk))
+        };
+        without(&leader.outdated).or_else(|| {
+            let left = record.in_sync.difference(&leader.stalled).count();
+            // Fewer could not commit either, and whoever leaves the set can no longer lead.
+            (left >= record.min_in_sync as usize).then(|| without(&leader.stalled))?
+        })
+    }
+
+    /// Members that shall keep no copy any more, and those whose volume was replaced.
+    fn wish_leave(&self, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
+        let is_replaced = |member: &MemberId| {
+            self.heard.keys().any(|other| other.ordinal == member.ordinal && other.store != member.store)
+                && !self.heard.contains_key(member)
+        };
+        let leaves =
+            |member: &MemberId| *member != self.id && (member.ordinal >= copies || is_replaced(member));
+        let members: BTreeSet<_> = record.members.iter().filter(|member| !leaves(member)).copied().collect();
+        if members.len() == record.members.len() {
+            return None;
+        }
+        let in_sync: BTreeSet<_> = record.in_sync.intersection(&members).copied().collect();
+        // Only as a wish of the operator, or when what is gone does not come back.
+        let min_in_sync = record.min_in_sync.min(self.wished_min()).max(1);
+        Some((GroupRecord { members, in_sync, min_in_sync, ..record.clone() }, Cause::Reconfigured))
+    }
+
+    fn wish_join(&self, leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
+        let joins = |member: &&MemberId| member.ordinal < copies && !record.members.contains(member);
+        let member = *leader.copies.keys().find(joins)?;
+        let mut record = record.clone();
+        record.members.insert(member);
+        Some((record, Cause::Reconfigured))
+    }
+
+    /// R3: whoever joins the set has everything that was or could have been committed.
+    fn wish_expand(&self, leader: &Leader, record: &GroupRecord) -> Option<(GroupRecord, Cause)> {
+        let needed = if self.settings.rules.expand_from_start {
+            self.committed.max(leader.start)
+        } else {
+            self.committed
+        };
+        let end = self.written().0;
+        let has_caught_up = |member: &MemberId| {
+            let Some(copy) = leader.copies.get(member) else { return false };
+            let held = if self.settings.flush_sync { copy.durable } else { copy.written };
+            copy.is_aligned && held >= needed && end - held.0.min(end) <= self.settings.lag_bytes_max
+        };
+        let learners = record.members.difference(&record.in_sync);
+        let mut ready = learners.filter(|member| !leader.stalled.contains(member) && has_caught_up(member));
+        let member = *ready.next()?;
+        let mut record = record.clone();
+        record.in_sync.insert(member);
+        Some((record, Cause::Expanded))
+    }
+
+    fn wished_min(&self) -> u32 {
+        self.seen.as_ref().map_or(1, |seen| seen.request.min_in_sync)
+    }
+}
+
+/// Raised once enough are in sync, lowered at once.
+fn wish_min(record: &GroupRecord, wanted: u32) -> Option<(GroupRecord, Cause)> {
+    let wanted = wanted.max(1);
+    let is_possible = wanted < record.min_in_sync || record.in_sync.len() >= wanted as usize;
+    (wanted != record.min_in_sync && is_possible)
+        .then(|| (GroupRecord { min_in_sync: wanted, ..record.clone() }, Cause::Reconfigured))
+}
+
+impl Leader {
+    /// End of what every other member in sync has on its disk for certain; for the proof in batch headers.
+    pub fn durable_everywhere(&self, record: &GroupRecord, own: (MemberId, Position)) -> Position {
+        let others = record.in_sync.iter().filter(|member| **member != own.0);
+        others
+            .map(|member| {
+                self.copies
+                    .get(member)
+                    .filter(|copy| copy.is_aligned)
+                    .map_or(Position(0), |copy| copy.durable)
+            })
+            .fold(own.1, Position::min)
+    }
+}
