@@ -154,7 +154,7 @@ fn cores() -> usize {
 }
 
 fn group_config(config: &BrokerConfig) -> GroupConfig {
-    let flush = match config.log.flush {
+    let flush = match config.log.flush.unwrap_or_default() {
         FlushMode::Sync => Flush::Sync,
         FlushMode::Async => Flush::Async,
     };
@@ -172,7 +172,7 @@ fn gateway_config(config: &BrokerConfig) -> GatewayConfig {
         group: config.group.clone(),
         groups: groups.collect(),
         host: own_address(config),
-        flush: format!("{:?}", config.log.flush),
+        flush: format!("{:?}", config.log.flush.unwrap_or_default()),
         ..GatewayConfig::default()
     }
 }
