@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crds", &[]),
     ("store", &[]),
     ("engine", &["store"]),
+    ("arbiter", &["crds"]),
     ("wire", &[]),
     ("gateway-grpc", &["engine", "store", "wire"]),
     ("client", &["wire"]),
