@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Quantity, Span};
-use crate::broker_config::FlushMode;
+use crate::broker_config::{FlushMode, ReplicationMode};
 use crate::object::DeletionPolicy;
 use crate::placement::{Listener, PodTemplate, Resources, Scheduling};
 
@@ -102,7 +102,7 @@ pub struct BrokerClusterSpec {
     pub min_in_sync: Option<i32>,
     /// Which copies have a message before its send is answered.
     #[serde(default)]
-    pub replication: Replication,
+    pub replication: ReplicationMode,
     /// Version of the brokers: a tag of the operator's broker image. Left out: what runs keeps running, and a new
     /// cluster gets the operator's own version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,16 +231,6 @@ pub struct Storage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub class_name: Option<String>,
-}
-
-/// Which copies have a message before its send is answered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Replication {
-    /// All that are in sync: none of them can be lost with an acknowledged message.
-    #[default]
-    Sync,
-    /// The leader alone: what the others do not have yet is lost with it.
-    Async,
 }
 
 /// Permission for one election that may lose acknowledged messages.

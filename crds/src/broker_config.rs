@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::names;
 
-pub use replication::{ArbiterConfig, MemberAddress, ReplicationConfig, ReplicationError, ReplicationMode};
+pub use replication::{
+    ACK_STALL_MS_DEFAULT, ArbiterConfig, MemberAddress, PEER_TIMEOUT_MS_DEFAULT, ReplicationConfig,
+    ReplicationError, ReplicationMode,
+};
 
 /// Smallest segment: below it a busy log would be made of files, not of bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;

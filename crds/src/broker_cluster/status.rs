@@ -1,6 +1,6 @@
 //! What the operator tells about a cluster.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -141,7 +141,7 @@ pub struct LastTransition {
     /// Why.
     pub cause: Cause,
     /// When the operator saw it.
-    pub at: String,
+    pub at: Time,
     /// Milliseconds during which no send was answered, as the new leader measured it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_ms: Option<i64>,

@@ -1,0 +1,114 @@
+//! Lets go of Leases whose cluster is gone.
+//!
+//! ```text
+//!   Lease deleted ── cluster lives ──► stays: brokers go on with it
+//!                 ── cluster gone, leaving, or another one of its name ──► the finalizer is taken away, and it goes
+//! ```
+//!
+//! Promise: deleting the Lease of a living cluster by hand takes no record away; a Lease never outlives its own
+//! deletion when its cluster is gone, so namespaces do not hang. The finalizer is taken away only from the very version
+//! that was looked at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::BrokerCluster;
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::{PredicateConfig, WatchStreamExt, reflector, watcher};
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::children::{GROUP_LABEL, RECORD_FINALIZER};
+use crate::context::{Context, Scope};
+use crate::fingerprint;
+use crate::kubernetes::{CallError, MANAGER, within};
+
+/// Label with the name of the cluster.
+const INSTANCE: &str = "app.kubernetes.io/instance";
+/// Time between looks at a Lease that waits for its cluster to go.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The Leases of groups.
+pub(super) fn leases() -> watcher::Config {
+    watcher::Config::default()
+        .labels(&format!("app.kubernetes.io/managed-by=millpond-operator,{INSTANCE},{GROUP_LABEL}"))
+}
+
+/// The cluster that a Lease is for.
+pub(super) fn cluster_of<C: Resource<DynamicType = ()>>(
+    lease: &PartialObjectMeta<Lease>,
+) -> Option<reflector::ObjectRef<C>> {
+    let name = lease.labels().get(INSTANCE)?;
+    Some(reflector::ObjectRef::new(name).within(lease.namespace()?.as_str()))
+}
+
+/// What a Lease says apart from renewals, which come every few seconds and tell the operator nothing.
+pub(super) fn told(lease: &PartialObjectMeta<Lease>) -> Option<u64> {
+    let (annotations, finalizers) = (lease.annotations(), lease.finalizers());
+    let text = format!("{annotations:?} {finalizers:?} {:?}", lease.metadata.deletion_timestamp);
+    Some(fingerprint::number(&text))
+}
+
+/// Whether a Lease is kept from going for a cluster that does not need it any more.
+fn is_released(lease: &PartialObjectMeta<Lease>, cluster: Option<&BrokerCluster>) -> bool {
+    let owner = lease.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    let is_leaving = lease.metadata.deletion_timestamp.is_some();
+    let is_needed = cluster.is_some_and(|cluster| {
+        // A Lease without an owner is kept for whoever has the name.
+        let is_its = owner.is_none_or(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref());
+        cluster.metadata.deletion_timestamp.is_none() && is_its
+    });
+    is_leaving && !is_needed && lease.finalizers().iter().any(|name| name == RECORD_FINALIZER)
+}
+
+/// Watches the Leases of a scope until told to stop.
+pub async fn run<A: Send + Sync + 'static>(context: Arc<Context<A>>, scope: Scope, stop: CancellationToken) {
+    let (store, writer) = reflector::store();
+    let stream = watcher(scope.api::<PartialObjectMeta<Lease>>(&context.client), leases())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(told, PredicateConfig::default());
+    Controller::for_stream(stream, store)
+        .with_config(Config::default().concurrency(4))
+        .graceful_shutdown_on(async move { stop.cancelled().await })
+        .run(reconcile, |_, _: &CallError, _| Action::requeue(WAIT), context)
+        .for_each(|outcome| {
+            if let Err(error) = outcome {
+                debug!(%error, "lease controller");
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// Lets go of a Lease if nobody needs it any more.
+pub async fn reconcile<A>(
+    lease: Arc<PartialObjectMeta<Lease>>,
+    context: Arc<Context<A>>,
+) -> Result<Action, CallError> {
+    if lease.metadata.deletion_timestamp.is_none() {
+        return Ok(Action::await_change());
+    }
+    let namespace = lease.namespace().unwrap_or_default();
+    let cluster = lease.labels().get(INSTANCE).map(String::as_str).unwrap_or_default();
+    let clusters: Api<BrokerCluster> = Api::namespaced(context.client.clone(), &namespace);
+    let cluster = within(clusters.get_opt(cluster)).await?;
+    if !is_released(&lease, cluster.as_ref()) {
+        return Ok(Action::requeue(WAIT));
+    }
+    let others: Vec<_> = lease.finalizers().iter().filter(|name| *name != RECORD_FINALIZER).collect();
+    let patch = json!({ "metadata": { "resourceVersion": lease.resource_version(), "finalizers": others } });
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let leases: Api<Lease> = Api::namespaced(context.client.clone(), &namespace);
+    match within(leases.patch_metadata(&lease.name_any(), &params, &Patch::Merge(&patch))).await {
+        Ok(_) => Ok(Action::await_change()),
+        Err(error) if error.is_not_found() => Ok(Action::await_change()),
+        Err(error) => Err(error),
+    }
+}
