@@ -151,7 +151,7 @@ pub struct LastTransition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetainedVolume {
-    /// Name of the PersistentVolumeClaim.
+    /// Name of its volume claim.
     pub claim: String,
     /// Group that it belonged to.
     pub group: String,

@@ -206,6 +206,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    // Each case is some hundred plans of a whole cluster.
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn whatever_the_order_no_member_loses_its_pod_or_disk_and_the_asked_copies_come(
         start in 1..=3i32,
