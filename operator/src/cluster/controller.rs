@@ -51,7 +51,10 @@ pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: C
     let records = watcher(scope.api::<PartialObjectMeta<Lease>>(client), release::leases())
         .default_backoff()
         .touched_objects()
-        .predicate_filter(release::told, PredicateConfig::default());
+        .predicate_filter(
+            |lease: &PartialObjectMeta<Lease>| Some(release::told(lease)),
+            PredicateConfig::default(),
+        );
     // Guarded: one object that cannot be read must not stop the watch for all others.
     Controller::new(scope.api::<DeserializeGuard<BrokerCluster>>(client), watcher::Config::default())
         .owns(scope.api::<StatefulSet>(client), own.clone())

@@ -48,10 +48,10 @@ pub(super) fn cluster_of<C: Resource<DynamicType = ()>>(
 }
 
 /// What a Lease says apart from renewals, which come every few seconds and tell the operator nothing.
-pub(super) fn told(lease: &PartialObjectMeta<Lease>) -> Option<u64> {
+pub(super) fn told(lease: &PartialObjectMeta<Lease>) -> u64 {
     let (annotations, finalizers) = (lease.annotations(), lease.finalizers());
     let text = format!("{annotations:?} {finalizers:?} {:?}", lease.metadata.deletion_timestamp);
-    Some(fingerprint::number(&text))
+    fingerprint::number(&text)
 }
 
 /// Whether a Lease is kept from going for a cluster that does not need it any more.
@@ -73,7 +73,7 @@ pub async fn run<A: Send + Sync + 'static>(context: Arc<Context<A>>, scope: Scop
         .default_backoff()
         .reflect(writer)
         .applied_objects()
-        .predicate_filter(told, PredicateConfig::default());
+        .predicate_filter(|lease: &PartialObjectMeta<Lease>| Some(told(lease)), PredicateConfig::default());
     Controller::for_stream(stream, store)
         .with_config(Config::default().concurrency(4))
         .graceful_shutdown_on(async move { stop.cancelled().await })

@@ -34,6 +34,26 @@ fn new_lease() -> [Expected; 2] {
     [expect(LEASES, made.clone()), expect(LEASE, made)]
 }
 
+/// Whether it exists, and the patch that applies it.
+fn calls(child: &Child) -> (&'static str, &'static str) {
+    macro_rules! both {
+        ($path:literal) => {
+            (concat!("GET ", $path), concat!("PATCH ", $path))
+        };
+    }
+    match (child.kind(), child.name()) {
+        ("ServiceAccount", _) => both!("/api/v1/namespaces/prod/serviceaccounts/shop"),
+        ("Role", _) => both!("/apis/rbac.authorization.k8s.io/v1/namespaces/prod/roles/shop"),
+        ("RoleBinding", _) => both!("/apis/rbac.authorization.k8s.io/v1/namespaces/prod/rolebindings/shop"),
+        ("NetworkPolicy", _) => both!("/apis/networking.k8s.io/v1/namespaces/prod/networkpolicies/shop"),
+        ("PodDisruptionBudget", _) => both!("/apis/policy/v1/namespaces/prod/poddisruptionbudgets/shop"),
+        ("ConfigMap", _) => both!("/api/v1/namespaces/prod/configmaps/shop-g0"),
+        ("Service", "shop") => both!("/api/v1/namespaces/prod/services/shop"),
+        ("Service", _) => both!("/api/v1/namespaces/prod/services/shop-g0"),
+        _ => both!("/apis/apps/v1/namespaces/prod/statefulsets/shop-g0"),
+    }
+}
+
 #[tokio::test]
 async fn a_new_cluster_is_applied_in_order_and_reported() {
     let cluster = cluster(&json!({}));
@@ -41,43 +61,7 @@ async fn a_new_cluster_is_applied_in_order_and_reported() {
     let children = planned(&cluster, &Observed::default()).children;
     expected.extend(new_lease());
     for child in &children {
-        let (look, patch) = match (child.kind(), child.name()) {
-            ("ServiceAccount", _) => (
-                "GET /api/v1/namespaces/prod/serviceaccounts/shop",
-                "PATCH /api/v1/namespaces/prod/serviceaccounts/shop",
-            ),
-            ("Role", _) => (
-                "GET /apis/rbac.authorization.k8s.io/v1/namespaces/prod/roles/shop",
-                "PATCH /apis/rbac.authorization.k8s.io/v1/namespaces/prod/roles/shop",
-            ),
-            ("RoleBinding", _) => (
-                "GET /apis/rbac.authorization.k8s.io/v1/namespaces/prod/rolebindings/shop",
-                "PATCH /apis/rbac.authorization.k8s.io/v1/namespaces/prod/rolebindings/shop",
-            ),
-            ("NetworkPolicy", _) => (
-                "GET /apis/networking.k8s.io/v1/namespaces/prod/networkpolicies/shop",
-                "PATCH /apis/networking.k8s.io/v1/namespaces/prod/networkpolicies/shop",
-            ),
-            ("PodDisruptionBudget", _) => (
-                "GET /apis/policy/v1/namespaces/prod/poddisruptionbudgets/shop",
-                "PATCH /apis/policy/v1/namespaces/prod/poddisruptionbudgets/shop",
-            ),
-            ("ConfigMap", _) => (
-                "GET /api/v1/namespaces/prod/configmaps/shop-g0",
-                "PATCH /api/v1/namespaces/prod/configmaps/shop-g0",
-            ),
-            ("Service", "shop") => {
-                ("GET /api/v1/namespaces/prod/services/shop", "PATCH /api/v1/namespaces/prod/services/shop")
-            }
-            ("Service", _) => (
-                "GET /api/v1/namespaces/prod/services/shop-g0",
-                "PATCH /api/v1/namespaces/prod/services/shop-g0",
-            ),
-            _ => (
-                "GET /apis/apps/v1/namespaces/prod/statefulsets/shop-g0",
-                "PATCH /apis/apps/v1/namespaces/prod/statefulsets/shop-g0",
-            ),
-        };
+        let (look, patch) = calls(child);
         expected.push(refuse(look, 404, "NotFound"));
         let mut answer = json!({ "metadata": { "name": child.name() }, "spec": {} });
         if child.kind() == "RoleBinding" {

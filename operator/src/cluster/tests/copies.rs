@@ -55,7 +55,9 @@ impl World {
             Step::Copies(copies) => self.cluster.spec.copies = copies,
             Step::Operator(meanwhile) => {
                 let plan = planned(&self.cluster, &self.observed);
-                meanwhile.into_iter().for_each(|choice| self.brokers(choice));
+                for choice in meanwhile {
+                    self.brokers(choice);
+                }
                 self.carry_out(plan);
             }
             Step::Kubernetes => self.kubernetes(),
@@ -96,7 +98,7 @@ impl World {
 
     fn pods(&self) -> u32 {
         let spec = self.observed.stateful_sets.get(&0).and_then(|set| set.spec.as_ref());
-        spec.map_or(0, |spec| spec.replicas.unwrap() as u32)
+        spec.map_or(0, |spec| spec.replicas.unwrap().cast_unsigned())
     }
 
     fn kubernetes(&mut self) {
@@ -146,7 +148,7 @@ impl World {
             1 => learns.into_iter().for_each(|m| {
                 self.change(|record| {
                     record.in_sync.insert(m);
-                })
+                });
             }),
             2 => leaves.into_iter().for_each(|member| {
                 self.change(|record| {
@@ -216,7 +218,9 @@ proptest! {
     ) {
         let policy = if deletes { DeletionPolicy::Delete } else { DeletionPolicy::Retain };
         let mut world = World::new(start, policy);
-        steps.into_iter().for_each(|step| world.act(step));
+        for step in steps {
+            world.act(step);
+        }
         world.settle();
         let copies = world.cluster.spec.copies();
         prop_assert_eq!(world.ordinals(), (0..copies).collect::<Vec<_>>());
@@ -238,7 +242,7 @@ fn one_two_three_two_one() {
         let status = world.cluster.status.as_ref().unwrap();
         assert_eq!(
             (status.in_sync.as_str(), world.pods()),
-            (format!("{copies}/{copies}").as_str(), copies as u32)
+            (format!("{copies}/{copies}").as_str(), copies.cast_unsigned())
         );
         assert_eq!(status.state, crds::broker_cluster::ClusterState::Serving);
     }
