@@ -112,3 +112,91 @@ pub async fn reconcile<A>(
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::testing::{FakeBroker, api, context, expect, refuse};
+
+    const CLUSTER: &str = "GET /apis/millpond.io/v1alpha1/namespaces/prod/brokerclusters/shop";
+    const LEASE: &str = "PATCH /apis/coordination.k8s.io/v1/namespaces/prod/leases/shop-g0";
+
+    /// A Lease of the cluster `prod/shop` that somebody deleted.
+    fn deleted(owner: Option<&str>) -> Arc<PartialObjectMeta<Lease>> {
+        let owners: Vec<_> = owner
+            .iter()
+            .map(|uid| {
+                json!({
+                    "apiVersion": "millpond.io/v1alpha1", "kind": "BrokerCluster", "name": "shop", "uid": uid,
+                    "controller": true,
+                })
+            })
+            .collect();
+        let metadata = json!({
+            "name": "shop-g0", "namespace": "prod", "resourceVersion": "70", "ownerReferences": owners,
+            "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["other.io/keep", RECORD_FINALIZER],
+            "labels": { INSTANCE: "shop", GROUP_LABEL: "g0" },
+        });
+        Arc::new(serde_json::from_value(json!({ "metadata": metadata })).unwrap())
+    }
+
+    fn cluster(uid: &str, leaving: bool) -> Value {
+        let mut cluster = json!({
+            "apiVersion": "millpond.io/v1alpha1", "kind": "BrokerCluster",
+            "metadata": { "name": "shop", "namespace": "prod", "uid": uid },
+            "spec": { "storage": { "size": "1Gi" } },
+        });
+        if leaving {
+            cluster["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        cluster
+    }
+
+    /// What is written when this is the cluster of the Lease's name; nothing: the Lease stays.
+    async fn written(owner: Option<&str>, cluster: Option<Value>) -> Option<Value> {
+        let stays = cluster.as_ref().is_some_and(|cluster| {
+            let uid = cluster["metadata"]["uid"].as_str();
+            cluster["metadata"]["deletionTimestamp"].is_null() && owner.is_none_or(|owner| Some(owner) == uid)
+        });
+        let look =
+            cluster.map_or_else(|| refuse(CLUSTER, 404, "NotFound"), |cluster| expect(CLUSTER, cluster));
+        let mut expected = vec![look];
+        if !stays {
+            expected.push(expect(LEASE, json!({ "metadata": { "name": "shop-g0" } })));
+        }
+        let (client, server) = api(expected);
+        let context = Arc::new(context(client, FakeBroker::default()));
+        reconcile(deleted(owner), context.clone()).await.unwrap();
+        drop(context);
+        let (line, body) = server.await.unwrap().pop().unwrap();
+        line.starts_with("PATCH").then_some(body)
+    }
+
+    #[tokio::test]
+    async fn a_living_cluster_keeps_its_lease_although_somebody_deleted_it() {
+        assert_eq!(written(Some("uid"), Some(cluster("uid", false))).await, None);
+        assert_eq!(written(None, Some(cluster("uid", false))).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_lease_whose_cluster_is_gone_goes_and_other_finalizers_stay() {
+        let released = json!({ "metadata": { "resourceVersion": "70", "finalizers": ["other.io/keep"] } });
+        for cluster in [None, Some(cluster("uid", true)), Some(cluster("another", false))] {
+            assert_eq!(written(Some("uid"), cluster).await.as_ref(), Some(&released));
+        }
+        assert_eq!(written(None, None).await.as_ref(), Some(&released));
+    }
+
+    #[test]
+    fn a_renewal_tells_nothing_and_a_change_of_the_record_does() {
+        let lease = |version: &str, record: &str| {
+            let metadata =
+                json!({ "resourceVersion": version, "annotations": { "millpond.io/record": record } });
+            serde_json::from_value::<PartialObjectMeta<Lease>>(json!({ "metadata": metadata })).unwrap()
+        };
+        assert_eq!(told(&lease("1", "a")), told(&lease("2", "a")));
+        assert_ne!(told(&lease("1", "a")), told(&lease("2", "b")));
+    }
+}
