@@ -37,7 +37,8 @@ impl Member {
 
     /// Members that shall keep no copy any more, and those whose volume was replaced.
     fn wish_leave(&self, leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
-        let is_there = |member: &MemberId| self.heard.contains_key(member) || leader.copies.contains_key(member);
+        let is_there =
+            |member: &MemberId| self.heard.contains_key(member) || leader.copies.contains_key(member);
         let is_replaced = |member: &MemberId| {
             let mut others = self.heard.keys().chain(leader.copies.keys());
             others.any(|other| other.ordinal == member.ordinal && other != member) && !is_there(member)

@@ -162,7 +162,9 @@ impl World {
         let beat = trimmed(config, Message::Beat(member.beat()));
         let Message::Beat(beat) = beat else { return };
         let follows = peer.member.following().is_some_and(|following| {
-            following.leader == self.nodes[node].id && Some(following.epoch) == beat.leads && following.is_aligned()
+            following.leader == self.nodes[node].id
+                && Some(following.epoch) == beat.leads
+                && following.is_aligned()
         });
         let is_news = match beat.leads {
             // Once there is a session the stream says everything; a beat would be one more message without effect.
@@ -383,13 +385,17 @@ impl World {
 
     /// When nobody is left that is in sync and sure of its log, only what the longest of them has is there.
     fn excuse(&mut self) {
-        let in_sync: Vec<_> =
-            self.seen.record.in_sync.iter().filter_map(|id| self.node_of(*id)).collect();
+        let in_sync: Vec<_> = self.seen.record.in_sync.iter().filter_map(|id| self.node_of(*id)).collect();
         if in_sync.is_empty() || in_sync.iter().any(|node| !node.is_dirty()) {
             return;
         }
         let shared = |node: &&crate::world::Node| {
-            node.disk.entries().iter().zip(&self.acknowledged).take_while(|(left, right)| left == right).count()
+            node.disk
+                .entries()
+                .iter()
+                .zip(&self.acknowledged)
+                .take_while(|(left, right)| left == right)
+                .count()
         };
         let most = in_sync.iter().map(shared).max().unwrap_or(0);
         if most < self.acknowledged.len() {
@@ -427,4 +433,3 @@ fn trimmed(config: &Config, message: Message) -> Message {
 pub fn bits(members: &BTreeSet<MemberId>) -> u32 {
     members.iter().fold(0, |bits, member| bits | 1 << member.ordinal)
 }
-

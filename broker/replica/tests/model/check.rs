@@ -57,7 +57,9 @@ impl Model for Checked {
         vec![
             Property::always(SAFE, |_, world: &World| world.wrong.is_none()),
             Property::always(LIVE, |model: &Self, world: &World| {
-                model.heals_every == 0 || world.digest() % model.heals_every != 0 || model.heals(world).is_ok()
+                model.heals_every == 0
+                    || world.digest() % model.heals_every != 0
+                    || model.heals(world).is_ok()
             }),
         ]
     }

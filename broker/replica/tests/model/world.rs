@@ -285,7 +285,9 @@ impl World {
     pub fn is_beyond_help(&self) -> bool {
         let record = &self.seen.record;
         let names = self.flying.iter().map(|flying| &flying.record).chain([record]);
-        names.map(|record| &record.in_sync).any(|set| !set.is_empty() && set.iter().all(|id| self.node_of(*id).is_none()))
+        names
+            .map(|record| &record.in_sync)
+            .any(|set| !set.is_empty() && set.iter().all(|id| self.node_of(*id).is_none()))
     }
 
     pub fn fail(&mut self, what: String) {
