@@ -201,8 +201,7 @@ impl Member {
             out.extend(leader.copies.keys().map(|&member| Effect::Halt(member)));
             out.push(Effect::StepDown);
             // Clients may have written until now: only the disk knows the end.
-            self.role =
-                if self.settings.rules.closing_waits { Role::Closing } else { Role::Follower(None) };
+            self.role = if self.settings.rules.closing_waits { Role::Closing } else { Role::Follower(None) };
         } else {
             self.role = Role::Follower(None);
         }

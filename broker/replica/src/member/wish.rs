@@ -16,7 +16,7 @@ impl Member {
         }
         self.wish_shrink(leader, &seen.record)
             .or_else(|| self.wish_leave(leader, &seen.record, seen.request.copies))
-            .or_else(|| self.wish_join(leader, &seen.record, seen.request.copies))
+            .or_else(|| wish_join(leader, &seen.record, seen.request.copies))
             .or_else(|| self.wish_expand(leader, &seen.record))
             .or_else(|| self.wish_min(&seen.record))
     }
@@ -37,7 +37,8 @@ impl Member {
 
     /// Members that shall keep no copy any more, and those whose volume was replaced.
     fn wish_leave(&self, leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
-        let is_there = |member: &MemberId| self.heard.contains_key(member) || leader.copies.contains_key(member);
+        let is_there =
+            |member: &MemberId| self.heard.contains_key(member) || leader.copies.contains_key(member);
         let is_replaced = |member: &MemberId| {
             let mut others = self.heard.keys().chain(leader.copies.keys());
             others.any(|other| other.ordinal == member.ordinal && other != member) && !is_there(member)
@@ -52,15 +53,6 @@ impl Member {
         // Only as a wish of the operator, or when what is gone does not come back.
         let min_in_sync = record.min_in_sync.min(self.wished_min());
         Some((GroupRecord { members, in_sync, min_in_sync, ..record.clone() }, Cause::Reconfigured))
-    }
-
-    fn wish_join(&self, leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
-        let is_free = |ordinal| record.members.iter().all(|member| member.ordinal != ordinal);
-        let joins = |member: &&MemberId| member.ordinal < copies && is_free(member.ordinal);
-        let member = *leader.copies.keys().find(joins)?;
-        let mut record = record.clone();
-        record.members.insert(member);
-        Some((record, Cause::Reconfigured))
     }
 
     /// R3: whoever joins the set has everything that was or could have been committed.
@@ -95,6 +87,15 @@ impl Member {
     fn wished_min(&self) -> u32 {
         self.seen.as_ref().map_or(1, |seen| seen.request.min_in_sync.max(1))
     }
+}
+
+fn wish_join(leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
+    let is_free = |ordinal| record.members.iter().all(|member| member.ordinal != ordinal);
+    let joins = |member: &&MemberId| member.ordinal < copies && is_free(member.ordinal);
+    let member = *leader.copies.keys().find(joins)?;
+    let mut record = record.clone();
+    record.members.insert(member);
+    Some((record, Cause::Reconfigured))
 }
 
 impl Leader {

@@ -173,7 +173,8 @@ impl World {
         }
         let durable = at(disk.durable);
         let engine = self.engine(node);
-        *engine = Engine { leads: Some(epoch), answers: std::mem::take(&mut engine.answers), ..Engine::default() };
+        *engine =
+            Engine { leads: Some(epoch), answers: std::mem::take(&mut engine.answers), ..Engine::default() };
         engine.answers.push(Event::Began { start, written, durable });
     }
 

@@ -51,7 +51,16 @@ impl Config {
     /// Two messages, and logs that know nothing of commits after a restart.
     pub fn forgetful() -> Self {
         let name = "a crash, two messages, commits forgotten";
-        Self { name, crashes: 1, writes: 2, changes: 3, epochs: 3, is_direct: true, remembers: false, ..Self::default() }
+        Self {
+            name,
+            crashes: 1,
+            writes: 2,
+            changes: 3,
+            epochs: 3,
+            is_direct: true,
+            remembers: false,
+            ..Self::default()
+        }
     }
 
     pub fn broken_link() -> Self {
@@ -96,7 +105,8 @@ impl Config {
     /// Two in sync, and a third that is about to learn.
     pub fn learner() -> Self {
         let name = "two members and a learner";
-        let joins = [Action::Request, Action::Restart(2), Action::Saw(0), Action::Beat(0, 2), Action::Land(0)];
+        let joins =
+            [Action::Request, Action::Restart(2), Action::Saw(0), Action::Beat(0, 2), Action::Land(0)];
         let prelude = joins.to_vec();
         let requests = vec![request(3, 1)];
         Self { name, is_direct: true, members: 3, requests, prelude, changes: 2, ..Self::default() }
@@ -118,7 +128,16 @@ impl Config {
 
     pub fn wipe() -> Self {
         let name = "a replaced volume";
-        Self { name, is_direct: true, wipes: 1, trims: 1, all_beat: true, crashes: 1, changes: 4, ..Self::default() }
+        Self {
+            name,
+            is_direct: true,
+            wipes: 1,
+            trims: 1,
+            all_beat: true,
+            crashes: 1,
+            changes: 4,
+            ..Self::default()
+        }
     }
 
     pub fn requests() -> Self {

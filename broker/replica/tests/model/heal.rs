@@ -67,7 +67,7 @@ impl World {
                     && member.seen().is_some_and(|seen| seen.version == self.seen.version)
             };
             if self.nodes[node].member().is_some_and(may) {
-                let event = Event::Campaign { alive: up.clone(), cause: Cause::LeaderLost };
+                let event = Event::Campaign { alive: up, cause: Cause::LeaderLost };
                 return self.tell(config, node, event);
             }
         }

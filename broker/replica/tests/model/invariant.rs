@@ -17,7 +17,10 @@ impl World {
         }
         let shared = to.min(self.acknowledged.len());
         if entries[..shared] != self.acknowledged[..shared] && !self.is_excused {
-            self.fail(format!("S9: {node} commits {to} of {entries:?}, committed was {:?}", self.acknowledged));
+            self.fail(format!(
+                "S9: {node} commits {to} of {entries:?}, committed was {:?}",
+                self.acknowledged
+            ));
             return;
         }
         if to > self.acknowledged.len() {
@@ -59,9 +62,13 @@ impl World {
         let ordinals: BTreeSet<u32> = new.members.iter().map(|member| member.ordinal).collect();
         let wrong = if new.epoch < old.epoch || new.revision != old.revision + 1 {
             Some("S2: the epoch or the revision is wrong")
-        } else if is_election && !is_first && new.leader.is_some_and(|leader| !old.in_sync.contains(&leader)) {
+        } else if is_election && !is_first && new.leader.is_some_and(|leader| !old.in_sync.contains(&leader))
+        {
             Some("S3: the leader was not in sync")
-        } else if is_election && !is_first && new.cause != Cause::Unclean && !new.in_sync.is_subset(&old.in_sync)
+        } else if is_election
+            && !is_first
+            && new.cause != Cause::Unclean
+            && !new.in_sync.is_subset(&old.in_sync)
         {
             Some("S3: an election takes members into the set")
         } else if !is_election && old.leader != Some(by) {
