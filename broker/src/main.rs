@@ -1,40 +1,37 @@
 //! `millpond-broker`: one broker group's log, its gateway, its admin API; wiring only.
 //!
 //! ```text
-//!   listener -> runtimes (one per core) -> Gateway -> engine::Group <- log thread, background thread
+//!   listener -> runtimes (one per core) -> Leadership -> Gateway -> engine::Group <- log thread, background thread
 //!   control runtime: accept, admin API, health and metrics, the manifest folder, signals
 //! ```
 
 mod args;
-mod clock;
 mod http;
-mod log_thread;
+mod kept;
 mod metrics;
 mod runtimes;
 mod standalone;
 mod tls;
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use args::Args;
 use clap::Parser;
-use clock::Clock;
-use crds::broker_config::{BrokerConfig, FlushMode};
-use engine::group::{Group, GroupConfig};
+use crds::broker_config::BrokerConfig;
 use engine::mailbox::Mailbox;
 use gateway_grpc::admin::AdminService;
 use gateway_grpc::endpoints::GroupAddress;
-use gateway_grpc::gateway::{Gateway, GatewayConfig};
+use gateway_grpc::gateway::GatewayConfig;
+use gateway_grpc::leader::Leadership;
 use gateway_grpc::serve::Connections;
-use log_thread::LogThreads;
+use kept::Kept;
 use metrics::Figures;
+use peer::clock::Clock;
+use peer::copy::PenSlot;
 use runtimes::Runtimes;
 use standalone::Folder;
-use store::disk::real::RealDisk;
-use store::log::{Flush, LogConfig, Retention};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -53,35 +50,29 @@ fn main() -> Result<()> {
     start_logging(args.log_json);
     let config = args.broker_config()?;
     let clock = Arc::new(Clock::default());
-    let started_ms = clock.now_ms();
-    let disk =
-        RealDisk::open(&config.data).with_context(|| format!("data folder {}", config.data.display()))?;
-    let (group, writer) = Group::open(Arc::new(disk), group_config(&config), started_ms)
-        .with_context(|| format!("opening the log in {}", config.data.display()))?;
-    info!(ms = clock.now_ms() - started_ms, state = ?group.log_state(), "recovered the log");
-    let log_threads = LogThreads::start(Arc::clone(&group), writer, Arc::clone(&clock))?;
-    let at_turn_end = log_threads.at_turn_end(Arc::clone(&clock));
-    let served = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(
-        &args,
-        &config,
-        Arc::clone(&group),
-        clock,
-        at_turn_end,
-    ));
-    log_threads.stop();
+    let slot = PenSlot::default();
+    let kept = Kept::open(&config, &clock, &slot)?;
+    let at_turn_end = {
+        let clock = Arc::clone(&clock);
+        move || slot.write_here(&clock)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(&args, &config, &kept, clock, at_turn_end));
+    kept.stop();
     served
 }
 
 async fn serve(
     args: &Args,
     config: &BrokerConfig,
-    group: Arc<Group>,
+    kept: &Kept,
     clock: Arc<Clock>,
     at_turn_end: impl Fn() + Clone + Send + 'static,
 ) -> Result<()> {
     let stop = CancellationToken::new();
     let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(move || clock.now_ms());
-    let gateway = Gateway::new(gateway_config(config), Arc::clone(&group), Arc::clone(&now_ms));
+    let leadership = Leadership::new(gateway_config(config), Arc::clone(&now_ms));
+    kept.announce(config, &leadership);
     let tls = tls::acceptor(&config.tls)?;
     let listener = listen("listen", config.listen).await?;
     let admin_listener = listen("adminListen", config.admin_listen).await?;
@@ -91,33 +82,35 @@ async fn serve(
     tokio::spawn(Arc::clone(&mailbox).drain(at_turn_end.clone()));
     let threads = args.threads.map_or_else(cores, usize::from);
     let runtimes = Runtimes::start(threads, at_turn_end, |mailbox| Connections {
-        gateway: Arc::clone(&gateway),
+        leadership: Arc::clone(&leadership),
+        relay: Arc::default(),
         mailbox,
         tls: Some(tls.clone()),
         now_ms: Arc::clone(&now_ms),
         stop: stop.clone(),
     })?;
-    let figures = Arc::new(Figures::new(Arc::clone(&group), Arc::clone(&gateway), runtimes.connections()));
+    let figures = Arc::new(Figures::new(Arc::clone(&leadership), kept.status(), runtimes.connections()));
     tokio::spawn(http::serve(http_listener, Arc::clone(&figures), stop.clone()));
-    let admin = AdminService::new(Arc::clone(&gateway), Arc::clone(&mailbox), figures.open_connections());
+    let admin = AdminService::new(Arc::clone(&leadership), Arc::clone(&mailbox), figures.open_connections());
     let admin = Server::builder()
-        .add_service(admin.server())
+        .add_service(admin.server(Arc::default()))
         .serve_with_incoming_shutdown(TcpListenerStream::new(admin_listener), stop.clone().cancelled_owned());
     tokio::spawn(admin);
     if let Some(folder) = &args.apply {
-        let mut folder = Folder::new(folder.clone(), Arc::clone(&group), Arc::clone(&mailbox));
+        let mut folder = Folder::new(folder.clone(), Arc::clone(&leadership), Arc::clone(&mailbox));
         folder.apply_if_changed().await;
         tokio::spawn(folder.watch(stop.clone()));
     }
-    tokio::spawn(sweep(Arc::clone(&gateway), stop.clone()));
+    tokio::spawn(sweep(Arc::clone(&leadership), stop.clone()));
     figures.serving();
     info!(clients = %config.listen, admin = %config.admin_listen, http = %config.http_listen, threads, "serving");
     tokio::select! {
         () = runtimes.accept(listener, stop.clone()) => {}
         () = stop_asked() => {}
     }
-    info!("stopping: answering what is under way");
+    info!("stopping: handing over, answering what is under way");
     figures.stopping();
+    kept.retire().await;
     stop.cancel();
     tokio::task::spawn_blocking(move || runtimes.join()).await.context("runtimes")
 }
@@ -127,11 +120,11 @@ async fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener>
 }
 
 /// Ends silent clients' sessions and renews the others' leases.
-async fn sweep(gateway: Arc<Gateway>, stop: CancellationToken) {
+async fn sweep(leadership: Arc<Leadership>, stop: CancellationToken) {
     let mut turns = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
-            _ = turns.tick() => gateway.sweep(),
+            _ = turns.tick() => leadership.sweep(),
             () = stop.cancelled() => return,
         }
     }
@@ -153,18 +146,6 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn group_config(config: &BrokerConfig) -> GroupConfig {
-    let flush = match config.log.flush {
-        FlushMode::Sync => Flush::Sync,
-        FlushMode::Async => Flush::Async,
-    };
-    GroupConfig {
-        log: LogConfig { segment_bytes: config.log.segment_bytes, flush, new_id: Some(new_log_id()) },
-        retention: Retention { max_age_ms: config.log.retention_ms, max_bytes: config.log.retention_bytes },
-        ..GroupConfig::default()
-    }
-}
-
 fn gateway_config(config: &BrokerConfig) -> GatewayConfig {
     let groups = config.groups.iter().filter_map(|group| GroupAddress::parse(&group.name, &group.endpoint));
     GatewayConfig {
@@ -175,15 +156,6 @@ fn gateway_config(config: &BrokerConfig) -> GatewayConfig {
         flush: format!("{:?}", config.log.flush),
         ..GatewayConfig::default()
     }
-}
-
-/// The identity of a log that does not exist yet; the standard library's hasher keys are the entropy.
-fn new_log_id() -> [u8; 16] {
-    let draw = || RandomState::new().hash_one(std::process::id()).to_le_bytes();
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&draw());
-    id[8..].copy_from_slice(&draw());
-    id
 }
 
 /// What deliveries show as the storing host, and what clients are told that named no address.

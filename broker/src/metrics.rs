@@ -5,19 +5,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use engine::group::Group;
-use gateway_grpc::gateway::Gateway;
+use gateway_grpc::leader::{Leadership, Place};
+use parking_lot::RwLock;
+use peer::standing::Status;
 
 /// Where the figures come from.
 pub(crate) struct Figures {
-    group: Arc<Group>,
-    gateway: Arc<Gateway>,
+    leadership: Arc<Leadership>,
+    /// Of a member that is not alone.
+    member: Option<Arc<RwLock<Status>>>,
     connections: Vec<Arc<AtomicUsize>>,
     ready: AtomicBool,
 }
 
 impl Figures {
-    pub(crate) fn new(group: Arc<Group>, gateway: Arc<Gateway>, connections: Vec<Arc<AtomicUsize>>) -> Self {
-        Self { group, gateway, connections, ready: AtomicBool::new(false) }
+    pub(crate) fn new(
+        leadership: Arc<Leadership>,
+        member: Option<Arc<RwLock<Status>>>,
+        connections: Vec<Arc<AtomicUsize>>,
+    ) -> Self {
+        Self { leadership, member, connections, ready: AtomicBool::new(false) }
     }
 
     /// Clients are served from now on.
@@ -30,8 +37,10 @@ impl Figures {
         self.ready.store(false, Ordering::Release);
     }
 
+    /// A copy among others is ready when it counts: only then may the next one go down.
     pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        let counts = self.member.as_ref().is_none_or(|member| member.read().is_in_sync);
+        self.ready.load(Ordering::Acquire) && counts
     }
 
     /// Counts open client connections when called.
@@ -42,28 +51,14 @@ impl Figures {
 
     pub(crate) fn prometheus_text(&self) -> String {
         let mut page = Page::default();
-        let log = self.group.log_state();
         page.gauge("millpond_ready", "1 when clients are served.", u64::from(self.is_ready()));
-        page.gauge("millpond_epoch", "Epoch of the log; grows with every start.", log.epoch.0.into());
-        page.gauge("millpond_log_head_bytes", "Position of the oldest record kept.", log.head.0);
-        page.counter("millpond_log_written_bytes", "Position behind the last record written.", log.written.0);
-        page.counter(
-            "millpond_log_durable_bytes",
-            "Position up to which a power cut loses nothing.",
-            log.durable.0,
-        );
-        page.gauge(
-            "millpond_disk_free_bytes",
-            "Bytes that can still be allocated in the data folder.",
-            log.free_bytes,
-        );
-        page.gauge(
-            "millpond_disk_full",
-            "1 while sends are refused for want of room.",
-            u64::from(log.disk_full),
-        );
+        let leads = matches!(self.leadership.get(), Place::Here(_));
+        page.gauge("millpond_leader", "1 when this broker leads its group.", u64::from(leads));
+        if let Some(group) = self.leadership.local() {
+            log_figures(&mut page, &group);
+        }
         page.gauge("millpond_connections", "Open client connections.", self.open_connections()());
-        let figures = self.gateway.figures();
+        let figures = self.leadership.figures();
         page.gauge("millpond_clients", "Clients with a session.", figures.clients);
         page.gauge("millpond_renewed_leases", "Leases kept alive for push consumers.", figures.held);
         page.gauge("millpond_waiting_receives", "Receives that wait for messages.", figures.waiting_receives);
@@ -89,10 +84,35 @@ impl Figures {
             "Requests and acks answered with an error.",
             figures.refused,
         );
-        page.gauge("millpond_topics", "Topics.", self.group.topics().len() as u64);
-        page.gauge("millpond_consumer_groups", "Consumer groups.", self.group.consumer_groups().len() as u64);
+        page.counter(
+            "millpond_relayed_calls_total",
+            "Calls handed on to the leader of the group.",
+            figures.relayed,
+        );
+        page.gauge("millpond_held_calls", "Calls that wait for a leader.", figures.held_calls);
         page.text
     }
+}
+
+/// What the log of this broker holds, leading or not.
+fn log_figures(page: &mut Page, group: &Group) {
+    let log = group.log_state();
+    page.gauge("millpond_epoch", "Epoch of the log; grows with every start.", log.epoch.0.into());
+    page.gauge("millpond_log_head_bytes", "Position of the oldest record kept.", log.head.0);
+    page.counter("millpond_log_written_bytes", "Position behind the last record written.", log.written.0);
+    page.counter(
+        "millpond_log_durable_bytes",
+        "Position up to which a power cut loses nothing.",
+        log.durable.0,
+    );
+    page.gauge(
+        "millpond_disk_free_bytes",
+        "Bytes that can still be allocated in the data folder.",
+        log.free_bytes,
+    );
+    page.gauge("millpond_disk_full", "1 while sends are refused for want of room.", u64::from(log.disk_full));
+    page.gauge("millpond_topics", "Topics.", group.topics().len() as u64);
+    page.gauge("millpond_consumer_groups", "Consumer groups.", group.consumer_groups().len() as u64);
 }
 
 /// A page in Prometheus' text format.

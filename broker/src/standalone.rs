@@ -15,9 +15,9 @@ use crds::consumer_group::ConsumeFrom;
 use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, TopicDefinition};
 use crds::manifests::read_folder;
 use engine::catalog::{self, Adopt, ApplyOutcome, Backoff, ConsumerGroupSpec, RetryPolicy, TopicSpec};
-use engine::group::Group;
-use engine::inbox::{Busy, Ticket};
+use engine::inbox::{SubmitError, Ticket};
 use engine::mailbox::Mailbox;
+use gateway_grpc::leader::{Leadership, Place};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -29,14 +29,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A folder that declares objects.
 pub(crate) struct Folder {
     path: PathBuf,
-    group: Arc<Group>,
+    leadership: Arc<Leadership>,
     mailbox: Arc<Mailbox>,
     seen: Vec<(PathBuf, Option<SystemTime>, u64)>,
 }
 
 impl Folder {
-    pub(crate) fn new(path: PathBuf, group: Arc<Group>, mailbox: Arc<Mailbox>) -> Self {
-        Self { path, group, mailbox, seen: Vec::new() }
+    pub(crate) fn new(path: PathBuf, leadership: Arc<Leadership>, mailbox: Arc<Mailbox>) -> Self {
+        Self { path, leadership, mailbox, seen: Vec::new() }
     }
 
     /// Applies changes until `stop`.
@@ -50,8 +50,10 @@ impl Folder {
         }
     }
 
-    /// Applies what the folder says, unless it says the same as last time.
+    /// Applies what the folder says, unless it says the same as last time; a broker that does not lead leaves it to the one
+    /// that does, and looks again when it leads.
     pub(crate) async fn apply_if_changed(&mut self) {
+        let Place::Here(group) = self.leadership.get() else { return self.seen.clear() };
         let seen = fingerprint(&self.path);
         if seen == self.seen && !seen.is_empty() {
             return;
@@ -63,13 +65,13 @@ impl Folder {
         }
         let topics: Vec<TopicSpec> =
             found.topics.into_iter().map(|topic| topic_spec(topic.definition)).collect();
-        let groups: Vec<ConsumerGroupSpec> =
+        let consumer_groups: Vec<ConsumerGroupSpec> =
             found.consumer_groups.into_iter().map(|group| consumer_group_spec(group.definition)).collect();
         let names = topics.iter().map(|topic| topic.name.clone()).collect();
-        let applied = self.group.apply_topics(&topics, Adopt::Always, &self.mailbox);
+        let applied = group.apply_topics(&topics, Adopt::Always, &self.mailbox);
         self.report("topic", names, applied).await;
-        let names = groups.iter().map(|group| group.name.clone()).collect();
-        let applied = self.group.apply_consumer_groups(&groups, Adopt::Always, &self.mailbox);
+        let names = consumer_groups.iter().map(|group| group.name.clone()).collect();
+        let applied = group.apply_consumer_groups(&consumer_groups, Adopt::Always, &self.mailbox);
         self.report("consumer group", names, applied).await;
     }
 
@@ -77,7 +79,7 @@ impl Folder {
         &mut self,
         kind: &str,
         names: Vec<String>,
-        applied: Result<(Vec<ApplyOutcome>, Option<Ticket>), Busy>,
+        applied: Result<(Vec<ApplyOutcome>, Option<Ticket>), SubmitError>,
     ) {
         let outcomes = match applied {
             Ok((outcomes, None)) => outcomes,
@@ -85,7 +87,7 @@ impl Folder {
                 Ok(_) => outcomes,
                 Err(error) => return self.again(kind, &error),
             },
-            Err(busy) => return self.again(kind, &busy),
+            Err(refused) => return self.again(kind, &refused),
         };
         for (name, outcome) in names.iter().zip(outcomes) {
             match outcome {

@@ -9,6 +9,8 @@
 //! configuration: one standalone broker with its data in `./data`. An unknown key is refused, not ignored.
 //! Limits: read once at start; a change needs a restart of the broker.
 
+mod replication;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -16,6 +18,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::names;
+
+pub use replication::{ArbiterConfig, MemberAddress, ReplicationConfig, ReplicationError, ReplicationMode};
 
 /// Smallest segment: below it a busy log would be made of files, not of bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
@@ -54,6 +58,9 @@ pub struct BrokerConfig {
     /// Certificate for TLS on the client port.
     #[serde(skip_serializing_if = "TlsConfig::is_self_signed")]
     pub tls: TlsConfig,
+    /// How the copies of the group are kept in step; none: this broker is alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication: Option<ReplicationConfig>,
 }
 
 impl Default for BrokerConfig {
@@ -69,6 +76,7 @@ impl Default for BrokerConfig {
             log: LogConfig::default(),
             groups: Vec::new(),
             tls: TlsConfig::default(),
+            replication: None,
         }
     }
 }
@@ -199,6 +207,9 @@ pub enum ConfigError {
     /// No data directory.
     #[error("data: a directory is needed")]
     NoData,
+    /// The copies of the group.
+    #[error(transparent)]
+    Replication(#[from] ReplicationError),
 }
 
 impl BrokerConfig {
@@ -231,12 +242,18 @@ impl BrokerConfig {
         }
         self.validate_listeners()?;
         self.log.validate()?;
+        self.replication.as_ref().map_or(Ok(()), ReplicationConfig::validate)?;
         self.validate_groups()
     }
 
     fn validate_listeners(&self) -> Result<(), ConfigError> {
-        let listeners =
-            [("listen", self.listen), ("adminListen", self.admin_listen), ("httpListen", self.http_listen)];
+        let mut listeners = vec![
+            ("listen", self.listen),
+            ("adminListen", self.admin_listen),
+            ("httpListen", self.http_listen),
+        ];
+        listeners
+            .extend(self.replication.as_ref().map(|replication| ("replication.listen", replication.listen)));
         for (at, (first, address)) in listeners.iter().enumerate() {
             // Port 0 asks the system for a free one, so two of them never meet.
             let same = listeners[at + 1..].iter().find(|(_, other)| other == address && address.port() != 0);
@@ -255,8 +272,7 @@ impl BrokerConfig {
             if !seen.insert(group.name.as_str()) {
                 return Err(ConfigError::GroupTwice(group.name.clone()));
             }
-            let port = group.endpoint.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-            if !port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+            if !is_host_and_port(&group.endpoint) {
                 return Err(ConfigError::Endpoint(group.endpoint.clone()));
             }
         }
@@ -282,6 +298,11 @@ fn check_group(key: &'static str, value: &str) -> Result<(), ConfigError> {
         Some(_) => Ok(()),
         None => Err(ConfigError::Group { key, value: value.to_owned() }),
     }
+}
+
+fn is_host_and_port(endpoint: &str) -> bool {
+    let port = endpoint.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn check_range(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {

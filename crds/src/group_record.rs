@@ -11,6 +11,8 @@
 //! Not here: when a record may be changed and to what (`replica`), how it is stored (`arbiter`).
 
 mod codec;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;

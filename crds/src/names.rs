@@ -14,13 +14,18 @@ pub const TOPIC_NAME_LEN_MAX: usize = 127;
 /// Longest name of a consumer group.
 pub const CONSUMER_GROUP_NAME_LEN_MAX: usize = 255;
 
+/// True for a DNS label, 1 to 63 characters: what Kubernetes calls a namespace.
+pub fn is_dns_label(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
 /// True for a DNS label that starts with a letter, at most 63 characters.
 pub fn is_label(name: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    name.len() <= 63
-        && name.bytes().all(inner)
-        && name.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
-        && !name.ends_with('-')
+    is_dns_label(name) && name.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
 }
 
 /// The number in a group's name: 7 for `g7`; none when it is not a group's name.
@@ -49,6 +54,14 @@ mod tests {
         assert_eq!(group_number("g31"), Some(31));
         for wrong in ["g32", "g01", "g+1", "g", "0", "G1", "g-1", ""] {
             assert_eq!(group_number(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_label_may_begin_with_a_digit_where_kubernetes_allows_it() {
+        assert!(is_dns_label("7up") && !is_label("7up"));
+        for wrong in ["", "-a", "a-", "A", "a.b", &"a".repeat(64)] {
+            assert!(!is_dns_label(wrong) && !is_label(wrong), "{wrong}");
         }
     }
 

@@ -69,7 +69,8 @@ impl Bench {
         let log = LogConfig { flush: Flush::Async, ..LogConfig::default() };
         let config = GroupConfig { log, ..GroupConfig::default() };
         let disk = Arc::new(RealDisk::open(dir).unwrap());
-        let (group, writer) = Group::open(disk, config, 1_000).unwrap();
+        let (group, mut writer) = Group::open(disk, config, 1_000).unwrap();
+        writer.lead_alone(1_000).unwrap();
         let mut this = Self { group, writer, mailbox: Mailbox::new(), now_ms: 1_000, loaded: 0 };
         let topics: Vec<_> = ["a", "b", "c", "d", "e"].map(topic).into_iter().collect();
         this.group.apply_topics(&topics, Adopt::Always, &this.mailbox).unwrap();

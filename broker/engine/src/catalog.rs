@@ -11,6 +11,7 @@
 mod change;
 mod fold;
 mod plan;
+mod planned;
 mod rules;
 mod snapshot;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::topic::Queues;
 
 pub(crate) use change::{Change, Start, What, decode, drafts};
 pub(crate) use plan::Plan;
+use planned::{PlannedGroup, PlannedTopic};
 pub use rules::DEAD_LETTER_PREFIX;
 pub(crate) use snapshot::{Snapshot, subscribed};
 
@@ -158,9 +160,9 @@ pub(crate) struct Catalog {
     groups_by_id: ById<Arc<ConsumerGroup>>,
     /// By queue id: the state it belongs to and its number there.
     queues: Vec<Option<(Arc<Queues>, u32)>>,
-    /// Ids given to names whose records are on their way, so that two requests for one name agree.
-    planned_topics: ByName<(u32, Vec<QueueId>)>,
-    planned_groups: ByName<u32>,
+    /// What names are to become whose records are on their way, so that requests for one name build on each other.
+    planned_topics: ByName<PlannedTopic>,
+    planned_groups: ByName<PlannedGroup>,
     last_topic_id: u32,
     last_group_id: u32,
     last_queue_id: u32,

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Promise: a call that returned `Ok` took effect as its documentation says; every lock is short and none is held
-//! while the disk works. Order of locks: catalog, topic, pending. Limits: `GroupConfig`. Not here: the thread that
-//! writes (`writer`), what lease receipts mean (`lease`).
+//! while the disk works, but for the turn of the chores. Only what is agreed is visible, and only a leader serves.
+//! Order of locks: planning, catalog, topic, pending. Limits: `GroupConfig`. Not here: the thread that writes, leading
+//! and following (`writer`), what lease receipts mean (`lease`).
 
 mod admin;
 mod alarm;
@@ -15,27 +16,31 @@ mod checkpoint;
 mod dead_letter;
 mod hold;
 mod open;
+mod plant;
 mod progress;
 mod receive;
+mod role;
 mod types;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use store::disk::Disk;
 use store::log::{Draft, LogReader, Poisoned, PrepareError, Preparer};
-use store::{Epoch, Offset, Position, QueueId};
+use store::{Offset, QueueId};
 
 use crate::catalog::{ConsumerGroup, Topic};
-use crate::inbox::{Busy, Inbox, Ticket};
+use crate::inbox::{Inbox, SubmitError, Ticket};
 use crate::mailbox::Mailbox;
 use crate::pending::Pending;
 use crate::state::State;
 
 use alarm::Alarms;
+pub use plant::{Planting, Seed};
 pub use types::{
-    CheckpointError, DeadLetterError, Delivery, GroupConfig, LogState, OpenError, Origin, Progress, Receive,
-    ReceiveError, Received, RetainError,
+    CheckpointError, DeadLetterError, Delivery, GroupConfig, LogState, OpenError, Origin, PlantError,
+    Progress, Receive, ReceiveError, Received, RetainError,
 };
 
 /// Topics, consumer groups and their messages on one log.
@@ -59,7 +64,15 @@ pub struct Group {
     reader: LogReader,
     preparer: Preparer,
     log_id: [u8; 16],
-    epoch: Epoch,
+    /// Epoch of the last batch.
+    pub(crate) epoch: AtomicU32,
+    is_leading: AtomicBool,
+    /// What rides along has to wait.
+    holds_pending: AtomicBool,
+    /// Changes of the catalogue take turns until they are submitted.
+    planning: Mutex<()>,
+    /// Chores that write files take turns; true once the group is closed and there are none any more.
+    house: Mutex<bool>,
 }
 
 impl std::fmt::Debug for Group {
@@ -108,10 +121,12 @@ impl Group {
         let free_bytes = self.disk.free_bytes().unwrap_or(0);
         LogState {
             log_id: self.log_id,
-            epoch: self.epoch,
+            epoch: self.epoch(),
             head: self.reader.head(),
             written: self.reader.written(),
             durable: self.reader.durable(),
+            committed: self.published(),
+            is_leading: self.is_leading(),
             disk_full: free_bytes < needed_bytes,
             free_bytes,
         }
@@ -128,7 +143,7 @@ impl Group {
         topic: &Topic,
         mut drafts: Vec<Draft>,
         mailbox: &Arc<Mailbox>,
-    ) -> Result<Ticket, Busy> {
+    ) -> Result<Ticket, SubmitError> {
         let queue = topic.queues[topic.state.next_turn(topic.queues.len())];
         for draft in &mut drafts {
             draft.queue = queue;
@@ -151,13 +166,17 @@ impl Group {
 
     /// Makes the next segment ahead of its use; true if it did. Background thread.
     pub fn prepare_segment(&self) -> Result<bool, PrepareError> {
+        let is_closed = self.house.lock();
+        if *is_closed {
+            return Ok(false);
+        }
         self.preparer.prepare(self.now_ms.load(Ordering::Relaxed))
     }
 
     /// Blocks the log thread until something waits for `Writer::step`, at most `wait_ms`.
     pub fn park(&self, wait_ms: u64) {
         let wait_ms = self.alarms.shorten(wait_ms, self.now_ms.load(Ordering::Relaxed));
-        self.inbox.park(wait_ms, || !self.pending.is_empty());
+        self.inbox.park(wait_ms, || self.has_pending());
     }
 
     /// Makes `park` return.
@@ -167,15 +186,10 @@ impl Group {
 
     /// Bytes of submissions that wait to be written, if anything does.
     pub(crate) fn waiting_bytes(&self) -> Option<u64> {
+        if !self.is_leading() {
+            return None;
+        }
         let bytes = self.inbox.waiting_bytes();
-        (bytes > 0 || !self.pending.is_empty()).then_some(bytes)
-    }
-
-    pub(crate) fn written(&self) -> Position {
-        self.reader.written()
-    }
-
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.epoch
+        (bytes > 0 || self.has_pending()).then_some(bytes)
     }
 }

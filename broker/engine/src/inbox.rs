@@ -22,6 +22,36 @@ pub struct Busy {
     pub limit_bytes: u64,
 }
 
+/// Why a group that leads takes nothing new for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another member is about to lead.
+    #[error("leadership is being handed over")]
+    HandingOver,
+    /// Fewer copies are in sync than a write needs.
+    #[error("{in_sync} copies are in sync, {min} are needed")]
+    TooFewCopies {
+        /// Copies in sync.
+        in_sync: u32,
+        /// Copies that must be.
+        min: u32,
+    },
+}
+
+/// Why a submission was not accepted; nothing was stored, it may be sent again, if need be to another member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Too much waits already.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// Another member leads, or nobody yet.
+    #[error("this member does not lead")]
+    NotLeading,
+    /// It leads and takes nothing for a while.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
 /// What became of a submission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -36,8 +66,11 @@ pub enum StoreError {
         /// The most one submission may hold.
         limit_bytes: u64,
     },
-    /// The log ended while waiting: the records may or may not survive.
-    #[error("outcome unknown: the log has ended")]
+    /// It stopped leading before they were written: not stored, may be sent again to whoever leads now.
+    #[error("this member does not lead any more, nothing was stored")]
+    NotLeading,
+    /// The log or the leadership ended while waiting: the records may or may not survive.
+    #[error("outcome unknown: the log or the leadership has ended")]
     Unknown,
 }
 
@@ -136,8 +169,21 @@ struct Queue {
     parked: Option<Thread>,
     /// Somebody asked the log thread to look again.
     nudged: bool,
-    /// The log has ended; nothing is accepted any more.
-    closed: bool,
+    /// What waits stays here for now: nobody needs to look.
+    held: bool,
+    gate: Gate,
+    refusal: Option<Refusal>,
+}
+
+/// Who may come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Gate {
+    #[default]
+    Open,
+    /// Another member leads.
+    Shut,
+    /// The log has ended.
+    Ended,
 }
 
 impl Inbox {
@@ -150,7 +196,7 @@ impl Inbox {
     /// mailbox's runtime have had their turn, so that what those submit rides in the same batch.
     ///
     /// An over-limit submission is accepted when nothing else waits, so that no size is refused for ever.
-    pub fn submit(&self, drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> Result<Ticket, Busy> {
+    pub fn submit(&self, drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> Result<Ticket, SubmitError> {
         self.submit_watched(drafts, mailbox, None)
     }
 
@@ -160,19 +206,20 @@ impl Inbox {
         drafts: Vec<Draft>,
         mailbox: &Arc<Mailbox>,
         waiting: Option<Arc<()>>,
-    ) -> Result<Ticket, Busy> {
+    ) -> Result<Ticket, SubmitError> {
         let (mut submission, ticket) = Submission::new(drafts, mailbox);
         submission.waiting = waiting;
         let bytes = submission.bytes();
         let mut queue = self.queue.lock();
         if queue.bytes > 0 && queue.bytes + bytes > self.limit_bytes {
-            return Err(Busy { waiting_bytes: queue.bytes, limit_bytes: self.limit_bytes });
+            return Err(Busy { waiting_bytes: queue.bytes, limit_bytes: self.limit_bytes }.into());
         }
-        if queue.closed {
+        if queue.gate == Gate::Ended {
             drop(queue);
             submission.complete(Err(StoreError::Unknown), &mut Wakes::default());
             return Ok(ticket);
         }
+        queue.admit()?;
         queue.bytes += bytes;
         queue.submissions.push(submission);
         drop(queue);
@@ -193,6 +240,34 @@ impl Inbox {
         queue.nudged = true;
         if let Some(log_thread) = queue.parked.take() {
             log_thread.unpark();
+        }
+    }
+
+    /// Whether a submission would be let in now, however many bytes wait.
+    pub fn admit(&self) -> Result<(), SubmitError> {
+        self.queue.lock().admit()
+    }
+
+    /// Nothing comes in until `open`; what waits stays.
+    pub(crate) fn shut(&self) {
+        self.queue.lock().gate = Gate::Shut;
+    }
+
+    /// Lets submissions in.
+    pub(crate) fn open(&self) {
+        self.queue.lock().gate = Gate::Open;
+    }
+
+    /// With a reason nothing comes in; what is in already goes on.
+    pub(crate) fn refuse(&self, refusal: Option<Refusal>) {
+        self.queue.lock().refusal = refusal;
+    }
+
+    /// While held, what waits is no reason for the log thread to look.
+    pub(crate) fn hold(&self, held: bool) {
+        let was_held = std::mem::replace(&mut self.queue.lock().held, held);
+        if was_held && !held {
+            self.nudge();
         }
     }
 
@@ -226,7 +301,8 @@ impl Inbox {
     pub fn park(&self, wait_ms: u64, has_more: impl FnOnce() -> bool) {
         let mut queue = self.queue.lock();
         // Only here, by the log thread: a runtime that writes must not take what was meant for it.
-        if std::mem::take(&mut queue.nudged) || !queue.submissions.is_empty() || has_more() {
+        let has_work = !queue.submissions.is_empty() && !queue.held;
+        if std::mem::take(&mut queue.nudged) || has_work || has_more() {
             return;
         }
         queue.parked = Some(std::thread::current());
@@ -238,11 +314,33 @@ impl Inbox {
         queue.nudged = false;
     }
 
-    /// Refuses what comes from now on and hands out what still waited.
-    pub fn close(&self) -> Vec<Submission> {
+    /// The log has ended: hands out what still waited; what comes from now on is answered `Unknown`.
+    pub(crate) fn end(&self) -> Vec<Submission> {
+        self.close(Gate::Ended)
+    }
+
+    /// Another member leads from now on: hands out what still waited; what comes is refused.
+    pub(crate) fn leave(&self) -> Vec<Submission> {
+        self.close(Gate::Shut)
+    }
+
+    fn close(&self, gate: Gate) -> Vec<Submission> {
         let mut queue = self.queue.lock();
-        queue.closed = true;
+        // An end is for good.
+        if queue.gate != Gate::Ended {
+            queue.gate = gate;
+        }
         queue.bytes = 0;
         std::mem::take(&mut queue.submissions)
+    }
+}
+
+impl Queue {
+    fn admit(&self) -> Result<(), SubmitError> {
+        match (self.gate, self.refusal) {
+            (Gate::Shut, _) => Err(SubmitError::NotLeading),
+            (Gate::Open, Some(refusal)) => Err(refusal.into()),
+            (Gate::Open, None) | (Gate::Ended, _) => Ok(()),
+        }
     }
 }

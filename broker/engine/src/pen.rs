@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use store::log::{Flush, Poisoned};
+use store::log::{Flush, Poisoned, RawSpan, Stamps};
+use store::{Epoch, Position};
 
 use crate::group::{Group, RetainError};
-use crate::writer::{Step, Writer};
+use crate::writer::{CommitError, CutError, FollowError, LeadError, OnWritten, Step, Writer};
 
 /// A larger batch costs more than the wake, and meanwhile this thread can go on.
 const BYTES_MAX: u64 = 64 << 10;
@@ -48,6 +49,56 @@ impl Pen {
     /// As `Writer::retain`, once the pen is free.
     pub fn retain(&self, now_ms: u64) -> Result<(), RetainError> {
         self.writer.lock().retain(now_ms)
+    }
+
+    /// As `Writer::lead`.
+    pub fn lead(&self, epoch: Epoch, now_ms: u64) -> Result<Position, LeadError> {
+        self.writer.lock().lead(epoch, now_ms)
+    }
+
+    /// As `Writer::lead_alone`.
+    pub fn lead_alone(&self, now_ms: u64) -> Result<(), LeadError> {
+        self.writer.lock().lead_alone(now_ms)
+    }
+
+    /// As `Writer::set_solo`.
+    pub fn set_solo(&self, is_solo: bool) -> Result<(), CommitError> {
+        self.writer.lock().set_solo(is_solo)
+    }
+
+    /// As `Writer::on_written`.
+    pub fn on_written(&self, on_written: OnWritten) {
+        self.writer.lock().on_written(on_written);
+    }
+
+    /// As `Writer::commit`.
+    pub fn commit(&self, to: Position) -> Result<(), CommitError> {
+        self.writer.lock().commit(to)
+    }
+
+    /// As `Writer::append_raw`.
+    pub fn append_raw(&self, span: RawSpan<'_>) -> Result<(), FollowError> {
+        self.writer.lock().append_raw(span)
+    }
+
+    /// As `Writer::truncate`.
+    pub fn truncate(&self, to: Position) -> Result<(), CutError> {
+        self.writer.lock().truncate(to)
+    }
+
+    /// As `Writer::stamp`.
+    pub fn stamp(&self, stamps: Stamps) {
+        self.writer.lock().stamp(stamps);
+    }
+
+    /// As `Writer::known_committed`.
+    pub fn known_committed(&self) -> Position {
+        self.writer.lock().known_committed()
+    }
+
+    /// As `Writer::close`.
+    pub fn close(&self) {
+        self.writer.lock().close();
     }
 
     /// Sees to it that what waits is written, on this thread if it can be done without waiting for the disk.

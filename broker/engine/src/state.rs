@@ -88,6 +88,13 @@ impl State {
         }
     }
 
+    /// Before anything is handed out: everything is folded that deliveries can know of.
+    pub(crate) fn clamp_deliveries(&self) {
+        for topic in self.catalog.read().topics() {
+            topic.state.lock().clamp_deliveries();
+        }
+    }
+
     fn fold_message(&self, entry: &Entry<'_>, arrivals: &mut Vec<Arrival>) {
         let index_entry = IndexEntry {
             offset: entry.offset,

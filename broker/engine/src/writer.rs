@@ -1,18 +1,28 @@
-//! The writer's work: one batch per step, folded and published.
+//! The writer's work: one batch per step; once it is agreed, it is folded and published.
 //!
 //! ```text
 //!   inbox, pending --> drafts --append--> placed --sync--> fold: index, catalog --> tails --> tickets, waiters
+//!                                           |                ^
+//!                          with other copies+--> waiting ----+-- commit
 //! ```
 //!
-//! Promise: a ticket is answered when its records are as safe as the log's `flush` asks, after they are visible;
-//! what is refused for want of room or for its size leaves the log usable. The first write or sync that fails ends
-//! the log: whoever waits gets `Unknown`, and so does whoever comes later.
+//! Promise: a ticket is answered when its records are agreed, and as safe as the log's `flush` asks, after they are
+//! visible; what is refused for want of room or for its size leaves the log usable. The first write or sync that fails
+//! ends the log: whoever waits gets `Unknown`, and so does whoever comes later.
+//! Limit: 64 MiB may be written and not agreed; what comes then waits in the inbox.
+//! Not here: when something is agreed, and who leads.
 
+mod commit;
+mod error;
+mod role;
+
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use store::log::{AppendError, Draft, Entry, Flush, Log, Placed, Poisoned};
+use store::Position;
+use store::log::{AppendError, Draft, Flush, Log, Placed, Poisoned};
 
 use crate::group::{Group, GroupConfig, RetainError};
 use crate::inbox::{StoreError, Submission};
@@ -21,12 +31,22 @@ use crate::pending::Carried;
 use crate::state::Arrival;
 use crate::waiter::Waiter;
 
+use commit::Written;
+pub use error::{CommitError, CutError, FollowError, LeadError};
+use role::Role;
+
+/// Batches that are written and not agreed may come to so much; what comes then waits in the inbox.
+const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
+
+/// Called with the pen taken, after something was written or synced: it must not write, wait or take the pen.
+pub type OnWritten = Arc<dyn Fn() + Send + Sync>;
+
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A batch was written and published, or all of it was refused.
+    /// A batch was written, or all of it was refused.
     Wrote,
-    /// Nothing waited, or what waits has to wait for room on the disk.
+    /// Nothing waited, or what waits has to wait: for room on the disk, for the other copies, for leadership.
     Idle,
 }
 
@@ -34,6 +54,12 @@ pub enum Step {
 pub struct Writer {
     group: Arc<Group>,
     log: Log,
+    role: Role,
+    on_written: Option<OnWritten>,
+    /// Submissions that are written and not agreed yet, in the order of the log.
+    waiting: VecDeque<Written>,
+    /// The inbox was told to wait for the other copies.
+    is_holding: bool,
     // Kept from step to step for their memory only.
     submissions: Vec<Submission>,
     carried: Carried,
@@ -58,6 +84,10 @@ impl Writer {
         Self {
             group,
             log,
+            role: Role::Following,
+            on_written: None,
+            waiting: VecDeque::new(),
+            is_holding: false,
             submissions: Vec::new(),
             carried: Carried::default(),
             drafts: Vec::new(),
@@ -68,22 +98,25 @@ impl Writer {
         }
     }
 
-    /// Writes what waits as one batch, folds it, answers tickets and wakes waiters.
+    /// Writes what waits as one batch. Alone, it is folded and answered at once; else `commit` does so. Nothing happens
+    /// while the group does not serve.
     pub fn step(&mut self, now_ms: u64) -> Result<Step, Poisoned> {
         self.group.now_ms.store(now_ms, Ordering::Relaxed);
+        if !self.group.is_leading() {
+            return Ok(Step::Idle);
+        }
         self.group.ring_alarms(now_ms, &mut self.wakes);
         self.gather();
         let step = if self.drafts.is_empty() && self.submissions.is_empty() {
             Step::Idle
         } else {
-            let outcomes = match self.write(now_ms) {
-                Ok(outcomes) => outcomes,
+            match self.write_out(now_ms) {
+                Ok(step) => step,
                 Err(poisoned) => {
                     self.end();
                     return Err(poisoned);
                 }
-            };
-            self.answer(outcomes)
+            }
         };
         self.wakes.post();
         Ok(step)
@@ -94,18 +127,25 @@ impl Writer {
         self.log.is_quick(2 * self.group.config.batch_bytes_max)
     }
 
-    /// Deletes segments that are over the retention and not needed to replay the checkpoints. Their messages are no
-    /// longer delivered; `Group::trim_index` forgets them for good.
+    /// Deletes segments that are over the retention and not needed to replay the checkpoints, which know only what is
+    /// agreed. Their messages are no longer delivered; `Group::trim_index` forgets them for good.
     pub fn retain(&mut self, now_ms: u64) -> Result<(), RetainError> {
-        let keep_from = store::Position(self.group.keep_from.load(Ordering::Acquire));
+        if self.role == Role::Closed {
+            return Ok(());
+        }
+        let keep_from = Position(self.group.keep_from.load(Ordering::Acquire));
         self.log.retain(now_ms, self.group.config.retention, keep_from)?;
         Ok(())
     }
 
     /// Part 0 is what rides along; part n + 1 is submission n.
     fn gather(&mut self) {
-        self.group.inbox.take(self.group.config.batch_bytes_max, &mut self.submissions);
-        self.group.pending.take(&mut self.carried);
+        if !self.waits_for_copies() {
+            self.group.inbox.take(self.group.config.batch_bytes_max, &mut self.submissions);
+        }
+        if !self.group.holds_pending() {
+            self.group.pending.take(&mut self.carried);
+        }
         // What rides along must always fit: it is tried again until it does.
         let GroupConfig { batch_bytes_max, log, .. } = &self.group.config;
         let carried_bytes_max = *batch_bytes_max.min(&(log.segment_bytes / 4)) as usize;
@@ -123,27 +163,61 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, now_ms: u64) -> Result<Outcomes, Poisoned> {
-        let outcomes = match self.log.append(&self.drafts, now_ms) {
+    /// Whether too much is written and not agreed; then the inbox waits.
+    fn waits_for_copies(&mut self) -> bool {
+        let waits =
+            !self.role.is_solo() && self.log.written().0 - self.group.published().0 >= UNCOMMITTED_BYTES_MAX;
+        if waits != self.is_holding {
+            self.is_holding = waits;
+            self.group.inbox.hold(waits);
+        }
+        waits
+    }
+
+    fn write_out(&mut self, now_ms: u64) -> Result<Step, Poisoned> {
+        let outcomes = self.append(now_ms)?;
+        // Nobody waits for what rides along; the background's sync covers it.
+        let is_awaited = !self.submissions.is_empty();
+        let must_sync = is_awaited && self.group.config.log.flush == Flush::Sync;
+        if self.role.is_solo() {
+            if must_sync {
+                self.log.sync()?;
+            }
+            self.publish(&outcomes);
+            let step = self.answer(outcomes);
+            self.tell_written();
+            return Ok(step);
+        }
+        let step = self.keep(outcomes);
+        // The other copies write and sync while this one syncs.
+        self.tell_written();
+        if must_sync {
+            self.log.sync()?;
+            self.tell_written();
+        }
+        Ok(step)
+    }
+
+    fn tell_written(&self) {
+        if let Some(on_written) = &self.on_written {
+            on_written();
+        }
+    }
+
+    fn append(&mut self, now_ms: u64) -> Result<Outcomes, Poisoned> {
+        match self.log.append(&self.drafts, now_ms) {
             Ok(placed) => {
                 self.group.needed_bytes.store(0, Ordering::Relaxed);
                 let parts = self.parts.iter();
-                parts.map(|part| Ok(placed[part.clone()].to_vec())).collect()
+                Ok(parts.map(|part| Ok(placed[part.clone()].to_vec())).collect())
             }
-            Err(AppendError::Full { .. } | AppendError::TooLarge { .. }) => self.write_apart(now_ms)?,
-            Err(AppendError::Poisoned(poisoned)) => return Err(poisoned),
-        };
-        // Nobody waits for what rides along; the background's sync covers it.
-        let is_awaited = !self.submissions.is_empty();
-        if is_awaited && self.group.config.log.flush == Flush::Sync {
-            self.log.sync()?;
+            Err(AppendError::Full { .. } | AppendError::TooLarge { .. }) => self.append_apart(now_ms),
+            Err(AppendError::Poisoned(poisoned)) => Err(poisoned),
         }
-        self.publish(&outcomes);
-        Ok(outcomes)
     }
 
     /// Not all of it fits: each part for itself, so that a part is refused only for its own sake.
-    fn write_apart(&mut self, now_ms: u64) -> Result<Outcomes, Poisoned> {
+    fn append_apart(&mut self, now_ms: u64) -> Result<Outcomes, Poisoned> {
         let mut outcomes = Vec::with_capacity(self.parts.len());
         let mut needed = 0;
         for part in &self.parts {
@@ -164,37 +238,9 @@ impl Writer {
         Ok(outcomes)
     }
 
-    /// Applies what was written, in the order of the log, and shows it to readers.
-    fn publish(&mut self, outcomes: &Outcomes) {
-        let epoch = self.group.epoch();
-        // Part 0 took effect in memory before it was written.
-        for (part, outcome) in self.parts.iter().zip(outcomes).skip(1) {
-            let Ok(placed) = outcome else { continue };
-            for (draft, placed) in self.drafts[part.clone()].iter().zip(placed) {
-                let entry = Entry::of(draft, placed, epoch);
-                let folded = self.group.state.fold(&entry, &mut self.arrivals);
-                assert!(folded.is_ok(), "own record at {} cannot be folded: {folded:?}", entry.position);
-            }
-        }
-        self.group.state.publish(&self.arrivals, &mut self.woken);
-        self.group.published.store(self.log.written().0, Ordering::Release);
-        self.arrivals.clear();
-        for waiter in self.woken.drain(..) {
-            waiter.wake(&mut self.wakes);
-        }
-    }
-
     fn answer(&mut self, outcomes: Outcomes) -> Step {
         let mut outcomes = outcomes.into_iter();
-        let mut step = Step::Wrote;
-        if let Some(Err(_)) = outcomes.next() {
-            self.group.pending.put_back(&mut self.carried);
-            // Trying again at once would find as little room: the log thread shall sleep in between.
-            if self.submissions.is_empty() {
-                step = Step::Idle;
-            }
-        }
-        self.carried.clear();
+        let step = self.settle_carried(outcomes.next().is_none_or(|outcome| outcome.is_ok()));
         self.drafts.clear();
         for (submission, outcome) in self.submissions.drain(..).zip(outcomes) {
             submission.complete(outcome, &mut self.wakes);
@@ -202,10 +248,25 @@ impl Writer {
         step
     }
 
+    /// What rode along was written, or waits for the next batch.
+    fn settle_carried(&mut self, is_written: bool) -> Step {
+        let mut step = Step::Wrote;
+        if !is_written {
+            self.group.pending.put_back(&mut self.carried);
+            // Trying again at once would find as little room: the log thread shall sleep in between.
+            if self.submissions.is_empty() {
+                step = Step::Idle;
+            }
+        }
+        self.carried.clear();
+        step
+    }
+
     /// The log has ended: nobody knows what became of what waits.
     fn end(&mut self) {
-        let waiting = self.group.inbox.close();
-        for submission in self.submissions.drain(..).chain(waiting) {
+        let waiting = self.group.inbox.end();
+        let written = self.waiting.drain(..).map(|written| written.submission);
+        for submission in written.chain(self.submissions.drain(..)).chain(waiting) {
             submission.complete(Err(StoreError::Unknown), &mut self.wakes);
         }
         self.drafts.clear();

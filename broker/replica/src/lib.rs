@@ -28,6 +28,7 @@
 //! R9 (nothing uncommitted is visible) and R10 (offsets come from the log) are the engine's.
 #![forbid(unsafe_code)]
 
+pub mod detector;
 pub mod event;
 pub mod history;
 pub mod member;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use engine::catalog::{Adopt, ApplyOutcome, ConsumerGroupSpec};
-use engine::group::{Group, OpenError};
+use engine::group::{Group, GroupConfig, OpenError};
 use engine::inbox::StoreError;
-use engine::writer::Step;
-use store::log::Placed;
+use engine::writer::{LeadError, Step};
+use store::disk::sim::SimDisk;
+use store::log::{AppendError, Placed};
 
 use crate::event::Event;
 use crate::invariant::checkpoints_change_nothing;
@@ -14,6 +15,29 @@ use crate::world::{Awaited, Broker, World};
 
 /// Starts that may fail by planned crashes, one after another.
 const STARTS_MAX: u32 = 20;
+
+/// Why the broker did not start.
+pub(crate) enum StartError {
+    /// There is no room for a new epoch.
+    Full,
+    Other(String),
+}
+
+impl Broker {
+    /// A broker that leads alone.
+    pub(crate) fn open(disk: &SimDisk, config: &GroupConfig, now_ms: u64) -> Result<Self, StartError> {
+        let (group, mut writer) = match Group::open(Arc::new(disk.clone()), config.clone(), now_ms) {
+            Ok(opened) => opened,
+            Err(OpenError::Log(store::log::OpenError::Full { .. })) => return Err(StartError::Full),
+            Err(error) => return Err(StartError::Other(error.to_string())),
+        };
+        match writer.lead_alone(now_ms) {
+            Ok(()) => Ok(Self { group, writer }),
+            Err(LeadError::Append(AppendError::Full { .. })) => Err(StartError::Full),
+            Err(error) => Err(StartError::Other(error.to_string())),
+        }
+    }
+}
 
 impl World {
     /// Applies topics and consumer groups, as an operator would after every start.
@@ -71,9 +95,9 @@ impl World {
                 let nth = self.pick(1, 20);
                 self.disk.crash_at(nth);
             }
-            match Group::open(Arc::new(self.disk.clone()), self.config.clone(), self.now_ms) {
-                Ok((group, writer)) => {
-                    self.broker = Broker { group, writer };
+            match Broker::open(&self.disk, &self.config, self.now_ms) {
+                Ok(broker) => {
+                    self.broker = broker;
                     self.awaited.clear();
                     self.pollers.clear();
                     self.has_unrecorded = false;
@@ -85,8 +109,8 @@ impl World {
                     self.go_down(true);
                 }
                 // Somebody has to make room for a start.
-                Err(OpenError::Log(store::log::OpenError::Full { .. })) => self.free_disk(),
-                Err(error) => return Err(format!("start: {error}")),
+                Err(StartError::Full) => self.free_disk(),
+                Err(StartError::Other(error)) => return Err(format!("start: {error}")),
             }
         }
         Err(format!("no start in {STARTS_MAX} tries"))
@@ -112,7 +136,9 @@ impl World {
                     self.trace.note(format_args!("disk is full"));
                     self.was_full = true;
                 }
-                Some(Err(error @ (StoreError::Unknown | StoreError::TooLarge { .. }))) => {
+                Some(Err(
+                    error @ (StoreError::Unknown | StoreError::NotLeading | StoreError::TooLarge { .. }),
+                )) => {
                     return Err(format!("submission answered: {error}"));
                 }
             }

@@ -151,7 +151,7 @@ impl World {
                 Ok(())
             }
             Err(DeadLetterError::Lease(error)) => self.refused("give up", &holding, error),
-            Err(DeadLetterError::Busy(_)) => Ok(()),
+            Err(DeadLetterError::Submit(_)) => Ok(()),
             Err(DeadLetterError::Read(error)) => self.bear(&error),
             Err(DeadLetterError::Index(error)) => self.bear_trimmed(&error.to_string()),
         }
@@ -190,9 +190,10 @@ impl World {
             {
                 Ok(())
             }
-            LeaseError::NotDelivered(_) | LeaseError::UnknownQueue(_) | LeaseError::UnknownGroup(_) => {
-                Err(format!("{what} of {message} by reader {reader}: {error}"))
-            }
+            LeaseError::NotDelivered(_)
+            | LeaseError::UnknownQueue(_)
+            | LeaseError::UnknownGroup(_)
+            | LeaseError::NotLeading => Err(format!("{what} of {message} by reader {reader}: {error}")),
         }
     }
 

@@ -86,15 +86,16 @@ impl World {
         let disk = SimDisk::new(random.next_u64());
         let config = config(&mut random);
         let (topics, readers) = (topics(), readers());
-        let opened = Group::open(Arc::new(disk.clone()), config.clone(), START_MS);
-        let (group, writer) = opened.map_err(|error| format!("first start: {error}"))?;
+        let Ok(broker) = Broker::open(&disk, &config, START_MS) else {
+            return Err("no first start".to_owned());
+        };
         let mut world = Self {
             invariants: Invariants::new(config.log.flush, &readers),
             disk,
             random,
             now_ms: START_MS,
             config,
-            broker: Broker { group, writer },
+            broker,
             mailbox: Mailbox::new(),
             topics,
             readers,

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use store::QueueId;
 use store::disk::real::RealDisk;
 use store::disk::{Disk, File};
 use store::log::{Draft, Encoding, Flush, Kind, Log, LogConfig, Replay, crc32};
+use store::{Epoch, QueueId};
 
 const SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -70,7 +70,8 @@ fn reads_and_recovery(folder: &str) -> Result<(), Box<dyn Error>> {
     let mut all = Vec::new();
     let config = LogConfig { segment_bytes: SEGMENT_BYTES, flush: Flush::Async, new_id: None };
     let start = Stopwatch::start();
-    let log = Log::open(disk, config, Replay::default(), 0, &mut |entry| {
+    let log = Log::open(disk, config, Replay::default(), 0)?;
+    log.reader().replay(log.head(), log.written(), &mut |entry| {
         if entry.kind == Kind::Message {
             all.push((entry.position, entry.bytes));
         }
@@ -130,7 +131,10 @@ fn cpu_time() -> Duration {
 
 fn open(disk: Arc<dyn Disk>, flush: Flush) -> Result<Log, Box<dyn Error>> {
     let config = LogConfig { segment_bytes: SEGMENT_BYTES, flush, new_id: None };
-    Ok(Log::open(disk, config, Replay::default(), 0, &mut |_| {})?)
+    let mut log = Log::open(disk, config, Replay::default(), 0)?;
+    log.begin_epoch(Epoch(log.last_epoch().0 + 1), 0)?;
+    log.sync()?;
+    Ok(log)
 }
 
 fn drafts(count: usize) -> Vec<Draft> {

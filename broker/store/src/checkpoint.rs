@@ -119,6 +119,8 @@ fn write_unfinished(disk: &dyn Disk, number: u64, checkpoint: &Checkpoint) -> io
 
 /// Removes all checkpoints: the next start replays the log from its head.
 pub fn forget(disk: &dyn Disk) -> Result<(), CheckpointError> {
+    // A new disk has no folder yet, and syncing it would be an error.
+    disk.create_dir(FOLDER).map_err(refused(FOLDER))?;
     for number in numbers(disk)? {
         disk.remove(&path_of(number)).map_err(refused(&path_of(number)))?;
     }

@@ -36,7 +36,8 @@ use crate::{Offset, Position, QueueId};
 
 use self::lookup::Runs;
 use self::memtable::Cell;
-use self::shard::{Place, SHARDS, Shard, TimePlace};
+use self::run::Links;
+use self::shard::{Head, Place, SHARDS, Shard, TimePlace};
 
 /// Queue ids are below this.
 pub const QUEUES_MAX: u32 = 1 << 24;
@@ -196,6 +197,13 @@ impl Index {
         let cell = Cell { position: position.0, stored_ms, bytes, tag_hash };
         let is_new = self.shard_of(queue.0).lock().append(queue.0, offset.0, cell, self.may_begin_late);
         self.gathered.fetch_add(usize::from(is_new), Ordering::Relaxed);
+    }
+
+    /// A queue that is not known yet has had messages, all trimmed: the next one gets this offset.
+    pub fn begin(&self, queue: QueueId, offset: Offset) {
+        assert!((1..QUEUES_MAX).contains(&queue.0), "queue {queue} is out of range");
+        let head = Head::flushed(offset.0, offset.0, Links::default());
+        self.shard_of(queue.0).lock().restore(queue.0, head);
     }
 
     /// Moves what is in memory into one synced run file while readers and the log thread go on.

@@ -10,6 +10,10 @@
 //! carry their own position, the epoch, and checksums seeded with the log's id, so bytes that lie in the wrong place,
 //! are left over from a recycled segment or belong to another log never verify.
 //!
+//! A log is written by one leader at a time, which begins an epoch first ([`Log::begin_epoch`]). The other copies of
+//! it take the same bytes to the same positions ([`LogReader::read_raw`], [`Log::append_raw`]) and give back what the
+//! leader of a later epoch does not have ([`Log::truncate`]).
+//!
 //! Promise: what [`Log::sync`] covered survives a power cut; after a crash the log is a prefix of what was appended;
 //! bytes that do not verify are never returned. The first write or sync that fails ends the log ([`Poisoned`]).
 //! Limits: one writer; a batch of at most [`BATCH_BYTES_MAX`] and of what a segment holds.
@@ -18,16 +22,25 @@
 mod cache;
 mod codec;
 mod compose;
+mod create;
+mod epochs;
 mod error;
+mod follow;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod identity;
+mod marker;
 mod prepare;
 mod reader;
 mod recover;
+mod replay;
 mod scan;
 mod segment;
 mod shared;
+mod ship;
+mod tails;
+mod truncate;
+mod unproven;
 mod writer;
 
 use std::sync::Arc;
@@ -40,9 +53,14 @@ use self::codec::{RecordHeader, record_bytes};
 use self::compose::Composer;
 use self::segment::Segment;
 use self::shared::Shared;
-use self::writer::{Chain, Tails};
+use self::tails::Tails;
+use self::writer::Chain;
 
-pub use error::{AppendError, OpenError, Poisoned, PrepareError, ReadError, RetainError};
+pub use epochs::{EpochStart, EpochsError};
+pub use error::{
+    AppendError, OpenError, Poisoned, PrepareError, RawError, ReadError, RetainError, TruncateError,
+};
+pub use ship::{RawSpan, SegmentSpan, SpanHead};
 
 /// The most bytes one batch may have, its header included.
 pub const BATCH_BYTES_MAX: u64 = 64 << 20;
@@ -175,6 +193,17 @@ pub struct Replay {
     pub covered: Position,
     /// The next offset of every queue, as far as the folds know; may be ahead of `covered`.
     pub tails: Vec<(QueueId, Offset)>,
+    /// Where epochs began, as far as they are known; only those below `covered` count.
+    pub epochs: Vec<EpochStart>,
+}
+
+/// What the headers of batches say of the log's other copies; `None` where there is no other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamps {
+    /// Everything below is synced on every copy that counts; what this copy has not synced is left out.
+    pub durable: Option<Position>,
+    /// Everything below is agreed among the copies.
+    pub committed: Option<Position>,
 }
 
 /// Which old segments may go.
@@ -201,10 +230,26 @@ pub struct Log {
     tail: Position,
     /// Up to here there was room on the disk when it was looked at last.
     room_until: Position,
-    epoch: Epoch,
+    role: Role,
+    stamps: Stamps,
     chain: Chain,
     tails: Tails,
+    /// The greatest `committed` that a batch here states.
+    known_committed: Position,
+    /// From here on batches may call synced what was not synced here, as a file says; see `unproven`.
+    unproven: Option<Position>,
     composer: Composer,
+}
+
+/// Who writes to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Somebody else: it takes what its leader wrote.
+    Follows,
+    /// This log, but the record that begins its epoch is not written yet.
+    Begins(Epoch),
+    /// This log.
+    Leads(Epoch),
 }
 
 /// The reading end of the log; cheap to clone, for any thread.

@@ -9,7 +9,8 @@ use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolic
 use engine::group::{Group, GroupConfig};
 use engine::mailbox::Mailbox;
 use engine::writer::Step;
-use gateway_grpc::gateway::{Gateway, GatewayConfig};
+use gateway_grpc::gateway::GatewayConfig;
+use gateway_grpc::leader::Leadership;
 use gateway_grpc::serve::Connections;
 use store::disk::sim::SimDisk;
 use store::log::{Flush, LogConfig, Retention};
@@ -42,6 +43,7 @@ impl Server {
             cached_bytes: 0,
         };
         let (group, mut writer) = Group::open(Arc::new(SimDisk::new(7)), config, clock()).unwrap();
+        writer.lead_alone(clock()).unwrap();
         let stopped = Arc::new(AtomicBool::new(false));
         let (log, ended, now) = (group.clone(), stopped.clone(), clock.clone());
         std::thread::spawn(move || {
@@ -53,7 +55,8 @@ impl Server {
         let mailbox = Mailbox::new();
         define(&group, &mailbox).await;
         let connections = Connections {
-            gateway: Gateway::new(GatewayConfig::default(), group, clock.clone()),
+            leadership: Leadership::always(GatewayConfig::default(), group, clock.clone()),
+            relay: Arc::default(),
             mailbox,
             tls: None,
             now_ms: clock,

@@ -33,7 +33,9 @@ impl Catalog {
         if old.as_ref().map_or(put.is_change, |old| put.id < old.id) {
             return;
         }
-        self.planned_topics.remove(&put.name);
+        if self.planned_topics.get(&put.name).is_some_and(|planned| !planned.is_in_flight()) {
+            self.planned_topics.remove(&put.name);
+        }
         let (id, state, mut queues) = match &old {
             Some(old) => (old.id, Arc::clone(&old.state), old.queues.clone()),
             None => (put.id, Arc::new(Queues::new(put.id)), Vec::new()),
@@ -62,7 +64,9 @@ impl Catalog {
         if old_id.map_or(put.is_change, |old| put.id < old) {
             return;
         }
-        self.planned_groups.remove(&put.name);
+        if self.planned_groups.get(&put.name).is_some_and(|planned| !planned.is_in_flight()) {
+            self.planned_groups.remove(&put.name);
+        }
         let id = old_id.unwrap_or(put.id);
         let group = Arc::new(ConsumerGroup { id, spec: put.into_spec() });
         self.groups_by_id.insert(id, Arc::clone(&group));

@@ -1,4 +1,7 @@
-//! What a request would change: outcomes and the changes to be logged. Nothing is changed but the id counters.
+//! What a request would change: outcomes and the changes to be logged. Nothing is changed but the id counters and what
+//! is planned (`planned`).
+
+use std::sync::Arc;
 
 use store::QueueId;
 
@@ -26,10 +29,11 @@ impl Plan {
 }
 
 impl Catalog {
-    pub(crate) fn plan_topics(&mut self, specs: &[TopicSpec], adopt: Adopt) -> Plan {
+    /// `waiting` is let go once the changes are folded or will never be.
+    pub(crate) fn plan_topics(&mut self, specs: &[TopicSpec], adopt: Adopt, waiting: &Arc<()>) -> Plan {
         let mut plan = Plan::default();
         for spec in specs {
-            match self.plan_topic(spec, adopt) {
+            match self.plan_topic(spec, adopt, waiting) {
                 Ok((outcome, put)) => plan.add(outcome, put.map(What::TopicPut)),
                 Err(refused) => plan.add(refused, None),
             }
@@ -37,10 +41,16 @@ impl Catalog {
         plan
     }
 
-    pub(crate) fn plan_consumer_groups(&mut self, specs: &[ConsumerGroupSpec], adopt: Adopt) -> Plan {
+    /// As `plan_topics`.
+    pub(crate) fn plan_consumer_groups(
+        &mut self,
+        specs: &[ConsumerGroupSpec],
+        adopt: Adopt,
+        waiting: &Arc<()>,
+    ) -> Plan {
         let mut plan = Plan::default();
         for spec in specs {
-            match self.plan_consumer_group(spec, adopt) {
+            match self.plan_consumer_group(spec, adopt, waiting) {
                 Ok((outcome, put)) => plan.add(outcome, put.map(What::GroupPut)),
                 Err(refused) => plan.add(refused, None),
             }
@@ -48,34 +58,47 @@ impl Catalog {
         plan
     }
 
-    pub(crate) fn plan_topic_deletes(&self, names: &[String], owner: Option<&str>) -> Plan {
+    pub(crate) fn plan_topic_deletes(&mut self, names: &[String], owner: Option<&str>) -> Plan {
         let mut plan = Plan::default();
         for name in names {
-            let found = self.topic(name).map(|topic| (topic.id, topic.spec.owner.as_str()));
+            let found = self.latest_topic(name);
+            let found = found.as_ref().map(|topic| (topic.id, topic.spec.owner.as_str()));
             let (outcome, id) = plan_delete(name, found, owner);
+            if id.is_some() {
+                // Whoever creates it after this gets new ids.
+                self.planned_topics.remove(name);
+            }
             plan.add(outcome, id.map(What::TopicDelete));
         }
         plan
     }
 
-    pub(crate) fn plan_consumer_group_deletes(&self, names: &[String], owner: Option<&str>) -> Plan {
+    pub(crate) fn plan_consumer_group_deletes(&mut self, names: &[String], owner: Option<&str>) -> Plan {
         let mut plan = Plan::default();
         for name in names {
-            let found = self.consumer_group(name).map(|group| (group.id, group.spec.owner.as_str()));
+            let found = self.latest_group(name);
+            let found = found.as_ref().map(|group| (group.id, group.spec.owner.as_str()));
             let (outcome, id) = plan_delete(name, found, owner);
+            if id.is_some() {
+                self.planned_groups.remove(name);
+            }
             plan.add(outcome, id.map(What::GroupDelete));
         }
         plan
     }
 
-    /// The put that creates a topic, whoever asks first; the same ids as long as it is not folded.
-    pub(crate) fn plan_new_topic(&mut self, spec: &TopicSpec) -> TopicPut {
-        let (id, mut queues) = match self.planned_topics.get(&spec.name) {
-            Some((id, queues)) => (*id, queues.clone()),
+    /// The put that creates a topic, whoever asks first: as long as it is on its way it is the same one.
+    pub(crate) fn plan_new_topic(&mut self, spec: &TopicSpec, waiting: &Arc<()>) -> TopicPut {
+        if let Some(latest) = self.latest_topic(&spec.name) {
+            self.note_topic(&latest.spec, latest.id, &latest.queues, waiting);
+            return TopicPut::new(latest.id, &latest.spec, &latest.queues);
+        }
+        let (id, mut queues) = match self.planned_topics.remove(&spec.name) {
+            Some(planned) => (planned.id, planned.queues),
             None => (self.fresh_topic_id(), Vec::new()),
         };
         self.grow(&mut queues, spec.queues);
-        self.planned_topics.insert(spec.name.clone(), (id, queues.clone()));
+        self.note_topic(spec, id, &queues, waiting);
         TopicPut::new(id, spec, &queues[..spec.queues as usize])
     }
 
@@ -83,15 +106,15 @@ impl Catalog {
         &mut self,
         spec: &TopicSpec,
         adopt: Adopt,
+        waiting: &Arc<()>,
     ) -> Result<(ApplyOutcome, Option<TopicPut>), ApplyOutcome> {
         check_topic(spec).map_err(ApplyOutcome::Invalid)?;
-        let Some(old) = self.topic(&spec.name) else {
-            return Ok((ApplyOutcome::Created, Some(self.plan_new_topic(spec))));
+        let Some(old) = self.latest_topic(&spec.name) else {
+            return Ok((ApplyOutcome::Created, Some(self.plan_new_topic(spec, waiting))));
         };
-        if old.spec == *spec {
+        if old.spec == *spec && !old.is_in_flight {
             return Ok((ApplyOutcome::Unchanged, None));
         }
-        let old = std::sync::Arc::clone(old);
         let is_equal = old.spec == TopicSpec { owner: old.spec.owner.clone(), ..spec.clone() };
         check_owner("topic", &spec.name, [&old.spec.owner, &spec.owner], is_equal, adopt)?;
         if spec.queues < old.spec.queues {
@@ -101,34 +124,36 @@ impl Catalog {
                 spec.name
             )));
         }
-        let mut queues = old.queues.clone();
+        let mut queues = old.queues;
         self.grow(&mut queues, spec.queues);
-        let put = TopicPut { is_change: true, ..TopicPut::new(old.id, spec, &queues) };
-        Ok((ApplyOutcome::Changed, Some(put)))
+        self.note_topic(spec, old.id, &queues, waiting);
+        // Of what is in flight nobody knows whether it arrives: this one says it all again.
+        let put = TopicPut::new(old.id, spec, &queues[..spec.queues as usize]);
+        Ok((put_outcome(old.is_folded), Some(TopicPut { is_change: old.is_folded, ..put })))
     }
 
     fn plan_consumer_group(
         &mut self,
         spec: &ConsumerGroupSpec,
         adopt: Adopt,
+        waiting: &Arc<()>,
     ) -> Result<(ApplyOutcome, Option<GroupPut>), ApplyOutcome> {
         check_consumer_group(spec).map_err(ApplyOutcome::Invalid)?;
-        let Some(old) = self.consumer_group(&spec.name) else {
-            let id = match self.planned_groups.get(&spec.name) {
-                Some(id) => *id,
-                None => self.fresh_group_id(),
-            };
-            self.planned_groups.insert(spec.name.clone(), id);
+        let Some(old) = self.latest_group(&spec.name) else {
+            let planned = self.planned_groups.get(&spec.name).map(|planned| planned.id);
+            let id = planned.unwrap_or_else(|| self.fresh_group_id());
+            self.note_group(spec, id, waiting);
             return Ok((ApplyOutcome::Created, Some(GroupPut::new(id, spec))));
         };
-        if old.spec == *spec {
+        if old.spec == *spec && !old.is_in_flight {
             return Ok((ApplyOutcome::Unchanged, None));
         }
         let is_equal = old.spec == ConsumerGroupSpec { owner: old.spec.owner.clone(), ..spec.clone() };
         check_owner("consumer group", &spec.name, [&old.spec.owner, &spec.owner], is_equal, adopt)?;
+        self.note_group(spec, old.id, waiting);
         let mut put = GroupPut::new(old.id, spec);
-        put.is_change = true;
-        Ok((ApplyOutcome::Changed, Some(put)))
+        put.is_change = old.is_folded;
+        Ok((put_outcome(old.is_folded), Some(put)))
     }
 
     fn grow(&mut self, queues: &mut Vec<QueueId>, count: u32) {
@@ -136,6 +161,10 @@ impl Catalog {
             queues.push(self.fresh_queue_id());
         }
     }
+}
+
+fn put_outcome(was_there: bool) -> ApplyOutcome {
+    if was_there { ApplyOutcome::Changed } else { ApplyOutcome::Created }
 }
 
 fn check_owner(

@@ -24,19 +24,19 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn plan(catalog: &mut Catalog, op: &Op) -> Vec<Change> {
+fn plan(catalog: &mut Catalog, op: &Op, waiting: &Arc<()>) -> Vec<Change> {
     let name = |name: u8| format!("name-{name}");
     match *op {
         Op::PutTopic { name: n, queues } => {
             let spec = TopicSpec { name: name(n), queues, retention_ms: 0, owner: String::new() };
-            catalog.plan_topics(&[spec], Adopt::Always).changes
+            catalog.plan_topics(&[spec], Adopt::Always, waiting).changes
         }
         Op::DeleteTopic { name: n } => catalog.plan_topic_deletes(&[name(n)], None).changes,
         Op::PutGroup { name: n, max_attempts } => {
             let retry = RetryPolicy { max_attempts, backoff: Backoff::Custom(vec![1]) };
             let (consume_from, owner) = (ConsumeFrom::Earliest, String::new());
             let spec = ConsumerGroupSpec { name: name(n), retry, consume_from, owner };
-            catalog.plan_consumer_groups(&[spec], Adopt::Always).changes
+            catalog.plan_consumer_groups(&[spec], Adopt::Always, waiting).changes
         }
         Op::DeleteGroup { name: n } => catalog.plan_consumer_group_deletes(&[name(n)], None).changes,
         // A group that receives, and the topic that it receives from, are there.
@@ -75,12 +75,15 @@ proptest! {
     ) {
         let mut catalog = Catalog::default();
         let (mut log, mut folded) = (Vec::new(), 0);
+        let mut waiting = Arc::new(());
         for (op, is_folded) in &ops {
-            log.push(plan(&mut catalog, op));
+            log.push(plan(&mut catalog, op, &waiting));
             // Requests are planned while others are on their way.
             if *is_folded {
                 fold(&mut catalog, &log[folded..]);
                 folded = log.len();
+                waiting = Arc::new(());
+                catalog.forget_settled();
             }
         }
         fold(&mut catalog, &log[folded..]);

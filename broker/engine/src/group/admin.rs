@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use super::Group;
-use crate::catalog::{Adopt, ApplyOutcome, ConsumerGroupSpec, Plan, TopicSpec, drafts};
-use crate::inbox::{Busy, Ticket};
+use crate::catalog::{Adopt, ApplyOutcome, Catalog, ConsumerGroupSpec, Plan, TopicSpec, drafts};
+use crate::inbox::{SubmitError, Ticket};
 use crate::mailbox::Mailbox;
 
 /// One outcome per item, and a ticket if something has to be written.
@@ -20,12 +22,14 @@ impl Group {
         specs: &[TopicSpec],
         adopt: Adopt,
         mailbox: &Arc<Mailbox>,
-    ) -> Result<Applied, Busy> {
-        let mut plan = Plan::default();
-        for some in specs.chunks(PLANNED_MAX) {
-            plan.extend(self.state.catalog.write().plan_topics(some, adopt));
-        }
-        self.carry_out(plan, mailbox)
+    ) -> Result<Applied, SubmitError> {
+        self.change(mailbox, |catalog, waiting| {
+            let mut plan = Plan::default();
+            for some in specs.chunks(PLANNED_MAX) {
+                plan.extend(catalog.write().plan_topics(some, adopt, waiting));
+            }
+            plan
+        })
     }
 
     /// Deletes topics with their messages; with `owner`, only those of that owner.
@@ -34,9 +38,8 @@ impl Group {
         names: &[String],
         owner: Option<&str>,
         mailbox: &Arc<Mailbox>,
-    ) -> Result<Applied, Busy> {
-        let plan = self.state.catalog.read().plan_topic_deletes(names, owner);
-        self.carry_out(plan, mailbox)
+    ) -> Result<Applied, SubmitError> {
+        self.change(mailbox, |catalog, _| catalog.write().plan_topic_deletes(names, owner))
     }
 
     /// Creates or changes consumer groups.
@@ -45,12 +48,14 @@ impl Group {
         specs: &[ConsumerGroupSpec],
         adopt: Adopt,
         mailbox: &Arc<Mailbox>,
-    ) -> Result<Applied, Busy> {
-        let mut plan = Plan::default();
-        for some in specs.chunks(PLANNED_MAX) {
-            plan.extend(self.state.catalog.write().plan_consumer_groups(some, adopt));
-        }
-        self.carry_out(plan, mailbox)
+    ) -> Result<Applied, SubmitError> {
+        self.change(mailbox, |catalog, waiting| {
+            let mut plan = Plan::default();
+            for some in specs.chunks(PLANNED_MAX) {
+                plan.extend(catalog.write().plan_consumer_groups(some, adopt, waiting));
+            }
+            plan
+        })
     }
 
     /// Deletes consumer groups with their progress; with `owner`, only those of that owner.
@@ -59,16 +64,26 @@ impl Group {
         names: &[String],
         owner: Option<&str>,
         mailbox: &Arc<Mailbox>,
-    ) -> Result<Applied, Busy> {
-        let plan = self.state.catalog.read().plan_consumer_group_deletes(names, owner);
-        self.carry_out(plan, mailbox)
+    ) -> Result<Applied, SubmitError> {
+        self.change(mailbox, |catalog, _| catalog.write().plan_consumer_group_deletes(names, owner))
     }
 
-    fn carry_out(&self, plan: Plan, mailbox: &Arc<Mailbox>) -> Result<Applied, Busy> {
+    /// Plans and submits in one turn: records lie in the log in the order in which they were planned.
+    fn change(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        plan: impl FnOnce(&RwLock<Catalog>, &Arc<()>) -> Plan,
+    ) -> Result<Applied, SubmitError> {
+        let _turn = self.planning.lock();
+        // Before anything is planned: what does not lead does not know which ids are free.
+        self.inbox.admit()?;
+        self.state.catalog.write().forget_settled();
+        let waiting = Arc::new(());
+        let plan = plan(&self.state.catalog, &waiting);
         if plan.changes.is_empty() {
             return Ok((plan.outcomes, None));
         }
-        let ticket = self.inbox.submit(drafts(plan.changes), mailbox)?;
+        let ticket = self.inbox.submit_watched(drafts(plan.changes), mailbox, Some(waiting))?;
         Ok((plan.outcomes, Some(ticket)))
     }
 }

@@ -1,10 +1,10 @@
-//! Checkpoints: the folds as they are, so that a start replays little.
+//! Checkpoints: the folds as they are, so that a start replays little. They cover only what is agreed.
 
 use std::sync::atomic::Ordering;
 
 use prost::Message;
-use store::Position;
 use store::checkpoint::{self, Checkpoint};
+use store::log::EpochStart;
 
 use super::{CheckpointError, Group, RetainError};
 use crate::catalog::{Snapshot, subscribed};
@@ -13,6 +13,11 @@ use crate::catalog::{Snapshot, subscribed};
 pub(crate) const ENGINE_SECTION: u32 = 1;
 /// The queue index's section.
 pub(crate) const INDEX_SECTION: u32 = 2;
+
+/// Where the epochs of the log began.
+pub(crate) const EPOCHS_SECTION: u32 = 3;
+/// Everything below this position was agreed when the checkpoint was written, u64.
+pub(crate) const COMMITTED_SECTION: u32 = 4;
 
 /// A checkpoint is due when a start would have to replay this much.
 const REPLAY_BYTES_MAX: u64 = 256 << 20;
@@ -27,26 +32,44 @@ impl Group {
 
     /// Moves the index entries that are only in memory to the disk; `checkpoint` does so by itself once there are many.
     pub fn flush_index(&self) -> Result<(), CheckpointError> {
+        let is_closed = self.house.lock();
+        if *is_closed {
+            return Ok(());
+        }
         Ok(self.state.index.flush()?)
     }
 
     /// Forgets what the index knows of segments that were deleted; reads run files. Background thread.
     pub fn trim_index(&self) -> Result<(), RetainError> {
+        let is_closed = self.house.lock();
+        if *is_closed {
+            return Ok(());
+        }
         Ok(self.state.index.trim(self.reader.head())?)
     }
 
     /// Writes a checkpoint, so that the next start replays only what comes after it. Background thread; not twice at
-    /// a time.
+    /// a time. Nothing once the group is closed.
     pub fn checkpoint(&self) -> Result<(), CheckpointError> {
-        let covered = Position(self.published.load(Ordering::Acquire));
+        let is_closed = self.house.lock();
+        if *is_closed {
+            return Ok(());
+        }
+        let covered = self.published();
         if self.state.index.wants_flush() {
             self.state.index.flush()?;
         }
         let index = self.state.index.snapshot();
         let engine = self.snapshot().encode_to_vec();
+        let (epochs, committed) = (EpochStart::encode(&self.epochs()), self.published().0.to_le_bytes());
         // The sections may tell of records that came after `covered`: those must not be lost behind them.
         self.reader.sync()?;
-        let sections = vec![(ENGINE_SECTION, engine), (INDEX_SECTION, index)];
+        let sections = vec![
+            (ENGINE_SECTION, engine),
+            (INDEX_SECTION, index),
+            (EPOCHS_SECTION, epochs),
+            (COMMITTED_SECTION, committed.to_vec()),
+        ];
         let keep_from = checkpoint::write(&*self.disk, &Checkpoint { covered, sections })?;
         self.keep_from.store(keep_from.0, Ordering::Release);
         self.covered.store(covered.0, Ordering::Relaxed);
@@ -54,7 +77,7 @@ impl Group {
     }
 
     /// The catalog first: a topic or group that comes later is in the replay, with everything about it.
-    fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let (mut snapshot, topics) = {
             let catalog = self.state.catalog.read();
             (catalog.snapshot(), catalog.topics())

@@ -9,7 +9,7 @@ use store::{Position, QueueId};
 use super::types::undecodable;
 use super::{DeadLetterError, Group, Receive, Received};
 use crate::catalog::{Change, ConsumerGroup, DEAD_LETTER_PREFIX, Topic, TopicSpec, What, drafts};
-use crate::inbox::{Busy, Ticket};
+use crate::inbox::{SubmitError, Ticket};
 use crate::lease::{LeaseError, Receipt};
 use crate::mailbox::Mailbox;
 use crate::records::{Cell, Link, Linked, ack_drafts, copy_draft, linked};
@@ -165,30 +165,32 @@ impl Group {
     fn submit_letters(
         &self,
         group: &ConsumerGroup,
-        mut letters: Vec<Draft>,
+        letters: Vec<Draft>,
         done: &Cell,
         mailbox: &Arc<Mailbox>,
         waiting: Arc<()>,
-    ) -> Result<Ticket, Busy> {
-        let (queue, mut submission) = self.dead_letter_queue(group);
-        for letter in &mut letters {
-            letter.queue = queue;
-        }
-        submission.append(&mut letters);
-        submission.extend(ack_drafts(std::slice::from_ref(done)));
-        self.inbox.submit_watched(submission, mailbox, Some(waiting))
-    }
-
-    /// The queue of the group's dead letter topic, and the records that make the topic if there is none.
-    fn dead_letter_queue(&self, group: &ConsumerGroup) -> (QueueId, Vec<Draft>) {
+    ) -> Result<Ticket, SubmitError> {
         let name = format!("{DEAD_LETTER_PREFIX}{}", group.spec.name);
-        if let Some(topic) = self.state.catalog.read().topic(&name) {
-            return (topic.queues[0], Vec::new());
+        let known = self.state.catalog.read().topic(&name).map(|topic| topic.queues[0]);
+        if let Some(queue) = known {
+            return self.inbox.submit_watched(
+                with_ack(Vec::new(), letters, queue, done),
+                mailbox,
+                Some(waiting),
+            );
         }
+        let _turn = self.planning.lock();
+        self.inbox.admit()?;
         let spec = TopicSpec { name, queues: 1, retention_ms: 0, owner: String::new() };
-        // Whoever plans it at the same time gets the same ids.
-        let put = self.state.catalog.write().plan_new_topic(&spec);
+        let put = self.state.catalog.write().plan_new_topic(&spec, &waiting);
         let queue = QueueId(put.queues[0]);
-        (queue, drafts(vec![Change::from(What::TopicPut(put))]))
+        let makes_topic = drafts(vec![Change::from(What::TopicPut(put))]);
+        self.inbox.submit_watched(with_ack(makes_topic, letters, queue, done), mailbox, Some(waiting))
     }
+}
+
+fn with_ack(mut submission: Vec<Draft>, letters: Vec<Draft>, queue: QueueId, done: &Cell) -> Vec<Draft> {
+    submission.extend(letters.into_iter().map(|letter| Draft { queue, ..letter }));
+    submission.extend(ack_drafts(std::slice::from_ref(done)));
+    submission
 }

@@ -83,6 +83,9 @@ impl Group {
         receipt: &Receipt,
         act: impl FnOnce(&Arc<Queues>, &mut Deliveries, Offset) -> Result<T, LeaseError>,
     ) -> Result<T, LeaseError> {
+        if !self.is_leading() {
+            return Err(LeaseError::NotLeading);
+        }
         if receipt.epoch < self.epoch() && self.is_of_another(receipt) {
             return Err(LeaseError::NotDelivered(receipt.offset));
         }
@@ -93,6 +96,7 @@ impl Group {
             reading.deliveries(receipt.group, *queue).ok_or(LeaseError::UnknownGroup(receipt.group))?;
         act(queues, deliveries, tail)
     }
+
     /// Whether a later message has the offset now: with `flush: Async` a power cut may take messages whose receipts
     /// are about. One that cannot be read counts as another; it is delivered again at worst.
     fn is_of_another(&self, receipt: &Receipt) -> bool {

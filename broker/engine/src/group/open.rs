@@ -1,26 +1,27 @@
-//! Recovery: the newest checkpoint, then everything in the log that came after it. As long as the log has its beginning,
+//! Recovery: the newest checkpoint, then everything in the log that came after it and is known to be agreed. As long as the log has its beginning,
 //! it can do without.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use store::Position;
 use store::checkpoint::{self, Checkpoint, CheckpointError};
 use store::disk::Disk;
 use store::index::{Index, IndexError};
-use store::log::{Log, Replay};
+use store::log::{EpochStart, EpochsError, Log, Replay};
 
-use super::checkpoint::{ENGINE_SECTION, INDEX_SECTION};
+use super::checkpoint::{COMMITTED_SECTION, ENGINE_SECTION, EPOCHS_SECTION, INDEX_SECTION};
 use super::{Alarms, Group, GroupConfig, OpenError};
 use crate::catalog::{Catalog, Snapshot};
 use crate::inbox::Inbox;
 use crate::pending::Pending;
-use crate::state::{State, Unknown};
+use crate::state::State;
 use crate::writer::Writer;
 
 impl Group {
-    /// Recovers what `disk` holds and begins a new epoch. The writer belongs to one thread.
+    /// Recovers what `disk` holds, as a follower: what is known to be agreed is folded, nothing more; then `Writer` leads
+    /// or follows. The writer belongs to one thread.
     pub fn open(
         disk: Arc<dyn Disk>,
         config: GroupConfig,
@@ -31,23 +32,29 @@ impl Group {
             Err(CheckpointError::Damaged { .. }) => (None, true),
             loaded => (loaded?, false),
         };
+        if let Some(Checkpoint { covered, .. }) = checkpoint
+            && !Log::exists(&*disk)?
+        {
+            return Err(OpenError::NoLog { covered });
+        }
         let (state, covered) = restore(&disk, checkpoint.as_ref())?;
-        let log = replay(&disk, &config, &state, covered, now_ms)?;
+        let (epochs, committed) = agreed(checkpoint.as_ref())?;
+        let from = Replay { covered, tails: state.index.tails(), epochs };
+        let log = Log::open(Arc::clone(&disk), config.log, from, now_ms)?;
         if checkpoint.is_none() && log.head() > Position(0) {
             return Err(OpenError::NoCheckpoint { head: log.head() });
         }
         if is_damaged {
             checkpoint::forget(&*disk)?;
         }
-        state.index.trim(log.head())?;
-        state.publish_all();
+        let committed = committed.max(covered).max(log.known_committed()).min(log.written());
         let group = Arc::new(Self {
             inbox: Inbox::new(config.inbox_bytes_max),
             config,
             state,
             pending: Pending::default(),
             alarms: Alarms::default(),
-            published: AtomicU64::new(log.written().0),
+            published: AtomicU64::new(covered.0),
             now_ms: AtomicU64::new(now_ms),
             covered: AtomicU64::new(covered.0),
             keep_from: AtomicU64::new(0),
@@ -56,11 +63,33 @@ impl Group {
             reader: log.reader(),
             preparer: log.preparer(),
             log_id: log.id(),
-            epoch: log.epoch(),
+            epoch: AtomicU32::new(log.last_epoch().0),
+            is_leading: AtomicBool::new(false),
+            holds_pending: AtomicBool::new(false),
+            planning: Mutex::default(),
+            house: Mutex::default(),
         });
-        let writer = Writer::new(Arc::clone(&group), log);
+        group.inbox.shut();
+        let head = log.head();
+        let mut writer = Writer::new(Arc::clone(&group), log);
+        if covered < committed {
+            writer.replay(covered, committed)?;
+        }
+        group.state.index.trim(head)?;
+        group.state.publish_all();
         Ok((group, writer))
     }
+}
+
+/// Where the epochs began, and up to where everything was agreed, as far as the checkpoint knows.
+fn agreed(checkpoint: Option<&Checkpoint>) -> Result<(Vec<EpochStart>, Position), OpenError> {
+    let section = |tag| checkpoint.and_then(|checkpoint| checkpoint.section(tag));
+    let unknown = |why: EpochsError| OpenError::Format { what: "list of epochs", why: why.to_string() };
+    let epochs = section(EPOCHS_SECTION).map_or(Ok(Vec::new()), EpochStart::decode).map_err(unknown)?;
+    let committed =
+        section(COMMITTED_SECTION).and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+    let covered = checkpoint.map_or(Position(0), |checkpoint| checkpoint.covered);
+    Ok((epochs, covered.max(Position(committed.unwrap_or(0)))))
 }
 
 /// The folds as the checkpoint has them, and from where on the log has to be replayed.
@@ -83,26 +112,4 @@ fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<(Sta
         None => Catalog::default(),
     };
     Ok((State { catalog: RwLock::new(catalog), index }, covered))
-}
-
-fn replay(
-    disk: &Arc<dyn Disk>,
-    config: &GroupConfig,
-    state: &State,
-    covered: Position,
-    now_ms: u64,
-) -> Result<Log, OpenError> {
-    let mut unknown = None;
-    let mut arrivals = Vec::new();
-    let from = Replay { covered, tails: state.index.tails() };
-    let log = Log::open(Arc::clone(disk), config.log, from, now_ms, &mut |entry| {
-        arrivals.clear();
-        if unknown.is_none() {
-            unknown = state.fold(entry, &mut arrivals).err();
-        }
-    })?;
-    match unknown {
-        Some(Unknown { what, why }) => Err(OpenError::Format { what, why }),
-        None => Ok(log),
-    }
 }

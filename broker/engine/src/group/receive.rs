@@ -86,6 +86,10 @@ impl Group {
         let mut woken = Vec::new();
         loop {
             let mut reading = queues.lock();
+            // Under the lock: a waiter that is registered after the last ones were woken would wait for ever.
+            if !self.is_leading() {
+                return Err(ReceiveError::NotLeading);
+            }
             if !reading.grant(&ask, &mut grants) {
                 drop(reading);
                 self.subscribe(request)?;

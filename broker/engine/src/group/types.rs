@@ -7,9 +7,10 @@ use store::log::{LogConfig, Poisoned, ReadError, Record, Retention};
 use store::{Epoch, Offset, Position};
 
 use crate::catalog::{ConsumerGroup, Topic};
-use crate::inbox::Busy;
+use crate::inbox::SubmitError;
 use crate::lease::{LeaseError, Receipt};
 use crate::mailbox::Mailbox;
+use crate::writer::CommitError;
 
 /// How a group is kept.
 #[derive(Clone, Debug)]
@@ -64,6 +65,35 @@ pub enum OpenError {
         /// Where the log begins.
         head: Position,
     },
+    /// There is a checkpoint and no log: what is there is left over, see `Group::exists`.
+    #[error("there is a checkpoint up to {covered} and no log")]
+    NoLog {
+        /// What the checkpoint covers.
+        covered: Position,
+    },
+    /// What is agreed could not be folded.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why a disk was not wiped or planted; it may hold nothing now.
+#[derive(Debug, thiserror::Error)]
+pub enum PlantError {
+    /// The log could not be made.
+    #[error(transparent)]
+    Log(#[from] store::log::OpenError),
+    /// The queue index could not be made.
+    #[error(transparent)]
+    Index(#[from] store::index::IndexError),
+    /// The checkpoint could not be written.
+    #[error(transparent)]
+    Checkpoint(#[from] store::checkpoint::CheckpointError),
+    /// The log could not be removed.
+    #[error("removing the log: {source}")]
+    Io {
+        /// What the disk said.
+        source: io::Error,
+    },
 }
 
 /// Why no checkpoint was written; the old ones stay good.
@@ -100,6 +130,9 @@ pub enum ReceiveError {
     /// The consumer group was deleted.
     #[error("consumer group `{0}` does not exist")]
     UnknownGroup(String),
+    /// Another member leads.
+    #[error("this member does not lead")]
+    NotLeading,
     /// The queue index could not be read.
     #[error(transparent)]
     Index(#[from] store::index::IndexError),
@@ -111,9 +144,9 @@ pub enum DeadLetterError {
     /// The receipt is no good.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// The log is busy.
+    /// The log takes nothing now.
     #[error(transparent)]
-    Busy(#[from] Busy),
+    Submit(#[from] SubmitError),
     /// The message cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -127,7 +160,7 @@ pub enum DeadLetterError {
 pub struct LogState {
     /// Identity of the log.
     pub log_id: [u8; 16],
-    /// Term that began with this start.
+    /// Term of the newest leader that is known.
     pub epoch: Epoch,
     /// Oldest position kept.
     pub head: Position,
@@ -135,6 +168,10 @@ pub struct LogState {
     pub written: Position,
     /// End of what survives a power cut.
     pub durable: Position,
+    /// End of what is agreed, folded and visible.
+    pub committed: Position,
+    /// It serves clients.
+    pub is_leading: bool,
     /// The last sends were refused because the disk is full.
     pub disk_full: bool,
     /// Bytes that can still be allocated on the disk.

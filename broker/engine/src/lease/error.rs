@@ -39,4 +39,7 @@ pub enum LeaseError {
     /// The consumer group does not read this topic (any more).
     #[error("consumer group with id {0} is not known on this topic")]
     UnknownGroup(u32),
+    /// Another member leads; nothing changed.
+    #[error("this member does not lead")]
+    NotLeading,
 }

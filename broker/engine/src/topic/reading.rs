@@ -70,15 +70,26 @@ impl Reading {
         self.subscribe(group, || states.iter().map(restored).collect());
     }
 
-    /// Sets tails after a replay; deliveries never reach beyond them.
+    /// Sets tails after a start.
     pub(crate) fn set_tails(&mut self, tails: &[Offset]) {
         self.tails[..tails.len()].copy_from_slice(tails);
+    }
+
+    /// Deliveries never reach beyond the tails. A follower's may: a seed knows of messages that are still to come.
+    pub(crate) fn clamp_deliveries(&mut self) {
         for subscription in self.subscriptions.values_mut() {
-            for (deliveries, &tail) in subscription.deliveries.iter_mut().zip(tails) {
+            for (deliveries, &tail) in subscription.deliveries.iter_mut().zip(&self.tails) {
                 if deliveries.next() > tail {
                     *deliveries = Deliveries::restore(&deliveries.state(), tail);
                 }
             }
+        }
+    }
+
+    /// Takes everybody who waits: nothing will come here any more.
+    pub(crate) fn take_all_waiters(&mut self, woken: &mut Vec<Arc<Waiter>>) {
+        for subscription in self.subscriptions.values_mut() {
+            subscription.take_waiters(u64::MAX, woken);
         }
     }
 

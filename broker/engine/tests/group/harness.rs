@@ -96,7 +96,8 @@ impl Broker {
 
     pub(crate) fn open(disk: SimDisk, config: GroupConfig) -> Self {
         let now_ms = 1_000;
-        let (group, writer) = Group::open(Arc::new(disk.clone()), config.clone(), now_ms).unwrap();
+        let (group, mut writer) = Group::open(Arc::new(disk.clone()), config.clone(), now_ms).unwrap();
+        writer.lead_alone(now_ms).unwrap();
         Self { disk, config, group, writer, mailbox: Mailbox::new(), now_ms }
     }
 

@@ -12,7 +12,12 @@ use crate::harness::{config, topic_spec};
 #[test]
 fn a_new_folder_becomes_a_broker_and_stays_one() {
     let folder = std::env::temp_dir().join(format!("engine-real-disk-{}", std::process::id()));
-    let open = || Group::open(Arc::new(RealDisk::open(&folder).unwrap()), config(), 1_000).unwrap();
+    let open = || {
+        let disk = Arc::new(RealDisk::open(&folder).unwrap());
+        let (group, mut writer) = Group::open(disk, config(), 1_000).unwrap();
+        writer.lead_alone(1_000).unwrap();
+        (group, writer)
+    };
     {
         let (group, mut writer) = open();
         let specs = [topic_spec("orders", 4)];

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use engine::inbox::StoreError;
+use engine::inbox::{StoreError, SubmitError};
 use engine::writer::Step;
 use store::disk::sim::{Call, Failure};
 use store::log::ReadError;
@@ -21,7 +21,8 @@ fn a_full_inbox_says_busy_and_takes_more_once_written() {
     let busy = loop {
         match send(&broker) {
             Ok(_) => accepted += 1,
-            Err(busy) => break busy,
+            Err(SubmitError::Busy(busy)) => break busy,
+            Err(refused) => panic!("{refused}"),
         }
     };
     assert_eq!((accepted, busy.limit_bytes), (10, 1 << 20));

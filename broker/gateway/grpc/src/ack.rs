@@ -105,7 +105,7 @@ impl Gateway {
         let receipt = handle::read(&request.receipt_handle, group)?;
         let submitted = match self.group.dead_letter(&receipt, self.now_ms(), &call.mailbox) {
             Ok(ticket) => Ok(ticket),
-            Err(DeadLetterError::Busy(busy)) => Err(busy),
+            Err(DeadLetterError::Submit(refused)) => Err(refused),
             Err(DeadLetterError::Lease(error)) => return Err(handle::invalid(&error)),
             Err(error @ (DeadLetterError::Read(_) | DeadLetterError::Index(_))) => {
                 tracing::error!(%error, ?receipt, "message cannot be moved to the dead letters");

@@ -2,15 +2,17 @@
 //!
 //! Promise: one result per item, in the order of the request; an item that is refused leaves the others alone. What answers
 //! CREATED, CHANGED or DELETED is as safe as the log's `flush` says.
+//! A broker that does not lead relays what is about the group, and answers what is about itself (`GetBroker`).
 //! Not here: what a definition may be (`engine`), beyond names the client protocol could not use.
 
 mod convert;
 mod describe;
+mod leading;
 
 use std::sync::Arc;
 
 use engine::catalog::{Adopt, ApplyOutcome};
-use engine::inbox::{Busy, Ticket};
+use engine::inbox::{SubmitError, Ticket};
 use engine::mailbox::Mailbox;
 use tonic::{Request, Response, Status};
 use wire::admin::admin_server::{Admin, AdminServer};
@@ -18,6 +20,10 @@ use wire::admin::{self, Code};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::gateway::Gateway;
+use crate::leader::Leadership;
+use crate::relay::Relay;
+
+pub use leading::Leading;
 
 /// A bulk request: some 100,000 definitions.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
@@ -25,30 +31,37 @@ const REQUEST_BYTES_MAX: usize = 64 << 20;
 /// Answers administration calls; cheap to clone.
 #[derive(Clone)]
 pub struct AdminService {
-    gateway: Arc<Gateway>,
+    leadership: Arc<Leadership>,
     mailbox: Arc<Mailbox>,
     connections: Arc<dyn Fn() -> u64 + Send + Sync>,
     started_ms: u64,
 }
 
-type Applied = Result<(Vec<ApplyOutcome>, Option<Ticket>), Busy>;
+type Applied = Result<(Vec<ApplyOutcome>, Option<Ticket>), SubmitError>;
 
 impl AdminService {
-    /// A service beside `gateway`. `mailbox` belongs to the runtime that serves it; `connections` counts clients.
+    /// A service for the group that `leadership` is about. `mailbox` belongs to the runtime that serves it; `connections` counts clients.
     pub fn new(
-        gateway: Arc<Gateway>,
+        leadership: Arc<Leadership>,
         mailbox: Arc<Mailbox>,
         connections: Arc<dyn Fn() -> u64 + Send + Sync>,
     ) -> Self {
-        let started_ms = gateway.now_ms();
-        Self { gateway, mailbox, connections, started_ms }
+        let started_ms = leadership.now_ms();
+        Self { leadership, mailbox, connections, started_ms }
     }
 
-    /// The service for a tonic server.
-    pub fn server(self) -> AdminServer<Self> {
-        AdminServer::new(self)
+    /// The service for a tonic server; `relay` is the way to the leader when this broker is not.
+    pub fn server(self, relay: Arc<Relay>) -> Leading {
+        let leadership = Arc::clone(&self.leadership);
+        let served = AdminServer::new(self)
             .max_decoding_message_size(REQUEST_BYTES_MAX)
-            .max_encoding_message_size(REQUEST_BYTES_MAX)
+            .max_encoding_message_size(REQUEST_BYTES_MAX);
+        Leading::new(served, leadership, relay)
+    }
+
+    /// The gateway of this moment. Calls come here only when this broker led just now.
+    fn gateway(&self) -> Result<Arc<Gateway>, Status> {
+        self.leadership.gateway().ok_or_else(|| Status::unavailable(self.leadership.nobody().message))
     }
 
     /// Applies the items that were read and waits until they are stored.
@@ -80,7 +93,7 @@ impl AdminService {
 async fn settle(items: usize, applied: Applied) -> Vec<(Code, String)> {
     let (outcomes, ticket) = match applied {
         Ok(applied) => applied,
-        Err(busy) => return vec![(Code::Unavailable, busy.to_string()); items],
+        Err(refused) => return vec![(Code::Unavailable, refused.to_string()); items],
     };
     let failed = match ticket {
         Some(ticket) => ticket.await.err(),
@@ -117,7 +130,7 @@ impl Admin for AdminService {
             allow(Action::Administer, Resource::Topic(&topic.name))?;
             items.push((topic.name.clone(), convert::topic_spec(topic)));
         }
-        let group = &self.gateway.group;
+        let group = &self.gateway()?.group;
         Ok(self.apply(items, |specs| group.apply_topics(specs, adopt, &self.mailbox)).await)
     }
 
@@ -131,7 +144,7 @@ impl Admin for AdminService {
         }
         let owner = Some(request.owner.as_str()).filter(|owner| !owner.is_empty());
         let items = request.names.into_iter().map(|name| (name.clone(), Ok(name))).collect();
-        let group = &self.gateway.group;
+        let group = &self.gateway()?.group;
         Ok(self.apply(items, |names| group.delete_topics(names, owner, &self.mailbox)).await)
     }
 
@@ -140,7 +153,7 @@ impl Admin for AdminService {
         request: Request<admin::ListRequest>,
     ) -> Result<Response<admin::ListTopicsResponse>, Status> {
         allow(Action::Describe, Resource::Broker)?;
-        Ok(Response::new(self.topics(&request.into_inner())))
+        Ok(Response::new(describe::topics(&*self.gateway()?, &request.into_inner())))
     }
 
     async fn describe_topic(
@@ -149,7 +162,7 @@ impl Admin for AdminService {
     ) -> Result<Response<admin::DescribeTopicResponse>, Status> {
         let name = request.into_inner().name;
         allow(Action::Describe, Resource::Topic(&name))?;
-        Ok(Response::new(self.topic(name)))
+        Ok(Response::new(describe::topic(&*self.gateway()?, name)))
     }
 
     async fn apply_consumer_groups(
@@ -163,7 +176,7 @@ impl Admin for AdminService {
             allow(Action::Administer, Resource::ConsumerGroup(&group.name))?;
             items.push((group.name.clone(), convert::consumer_group_spec(group)));
         }
-        let group = &self.gateway.group;
+        let group = &self.gateway()?.group;
         Ok(self.apply(items, |specs| group.apply_consumer_groups(specs, adopt, &self.mailbox)).await)
     }
 
@@ -177,7 +190,7 @@ impl Admin for AdminService {
         }
         let owner = Some(request.owner.as_str()).filter(|owner| !owner.is_empty());
         let items = request.names.into_iter().map(|name| (name.clone(), Ok(name))).collect();
-        let group = &self.gateway.group;
+        let group = &self.gateway()?.group;
         Ok(self.apply(items, |names| group.delete_consumer_groups(names, owner, &self.mailbox)).await)
     }
 
@@ -186,7 +199,7 @@ impl Admin for AdminService {
         request: Request<admin::ListRequest>,
     ) -> Result<Response<admin::ListConsumerGroupsResponse>, Status> {
         allow(Action::Describe, Resource::Broker)?;
-        Ok(Response::new(self.consumer_groups(&request.into_inner())))
+        Ok(Response::new(describe::consumer_groups(&*self.gateway()?, &request.into_inner())))
     }
 
     async fn describe_consumer_group(
@@ -195,7 +208,7 @@ impl Admin for AdminService {
     ) -> Result<Response<admin::DescribeConsumerGroupResponse>, Status> {
         let name = request.into_inner().name;
         allow(Action::Describe, Resource::ConsumerGroup(&name))?;
-        Ok(Response::new(self.consumer_group(name)))
+        Ok(Response::new(describe::consumer_group(&*self.gateway()?, name)))
     }
 
     async fn get_broker(

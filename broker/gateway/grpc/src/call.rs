@@ -40,7 +40,7 @@ impl Call {
 
     /// When the client stops waiting (unix ms), from `grpc-timeout`.
     pub fn deadline_ms(&self) -> Option<u64> {
-        timeout_ms(self.header("grpc-timeout")).map(|ms| self.arrived_ms.saturating_add(ms))
+        timeout_of(&self.headers).map(|ms| self.arrived_ms.saturating_add(ms))
     }
 
     /// What is not text counts as absent.
@@ -84,6 +84,11 @@ impl GrpcError {
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { code: 14, message: message.into() }
     }
+}
+
+/// How long the caller waits, from `grpc-timeout`.
+pub(crate) fn timeout_of(headers: &HeaderMap) -> Option<u64> {
+    timeout_ms(headers.get("grpc-timeout")?.to_str().ok()?)
 }
 
 /// `grpc-timeout`: at most 8 digits and a unit, as the gRPC specification of HTTP/2 headers says.

@@ -27,6 +27,10 @@ pub struct Figures {
     pub held: u64,
     /// Clients that are known.
     pub clients: u64,
+    /// Calls that were relayed to the leader.
+    pub relayed: u64,
+    /// Calls that wait for a leader.
+    pub held_calls: u64,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +41,7 @@ pub(crate) struct Counters {
     received_bytes: AtomicU64,
     acked: AtomicU64,
     refused: AtomicU64,
+    relayed: AtomicU64,
 }
 
 impl Counters {
@@ -57,23 +62,35 @@ impl Counters {
     pub(crate) fn refused(&self, count: usize) {
         self.refused.fetch_add(count as u64, Ordering::Relaxed);
     }
+
+    pub(crate) fn relayed(&self) {
+        self.relayed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What has happened, without what is under way.
+    pub(crate) fn figures(&self) -> Figures {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures {
+            sent: read(&self.sent),
+            sent_bytes: read(&self.sent_bytes),
+            received: read(&self.received),
+            received_bytes: read(&self.received_bytes),
+            acked: read(&self.acked),
+            refused: read(&self.refused),
+            relayed: read(&self.relayed),
+            ..Figures::default()
+        }
+    }
 }
 
 impl Gateway {
     /// The figures now.
     pub fn figures(&self) -> Figures {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.counters;
         Figures {
-            sent: read(&counters.sent),
-            sent_bytes: read(&counters.sent_bytes),
-            received: read(&counters.received),
-            received_bytes: read(&counters.received_bytes),
-            acked: read(&counters.acked),
-            refused: read(&counters.refused),
             waiting_receives: self.pollers.load(Ordering::Relaxed) as u64,
             held: self.renewals.count() as u64,
             clients: self.sessions.count() as u64,
+            ..self.counters.figures()
         }
     }
 }

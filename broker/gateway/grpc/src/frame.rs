@@ -17,11 +17,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::Stream;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 
 use crate::call::GrpcError;
 use crate::handout::Handout;
+use crate::relay::{Outgoing, RelayedBody, boxed};
 
 /// A request may hold many messages of 4 MiB; Apache's proxy takes as much.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 130 << 20;
@@ -33,13 +34,32 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// The messages of a request body, one after another.
 pub(crate) struct Inbound {
-    body: Incoming,
+    body: Either<Incoming, Outgoing>,
     buffered: BytesMut,
 }
 
 impl Inbound {
     pub(crate) fn new(body: Incoming) -> Self {
-        Self { body, buffered: BytesMut::new() }
+        Self { body: Either::Left(body), buffered: BytesMut::new() }
+    }
+
+    /// The messages of a body that was to be relayed.
+    pub(crate) fn of(body: Outgoing) -> Self {
+        Self { body: Either::Right(body), buffered: BytesMut::new() }
+    }
+
+    /// The body as it came, with the message that was already taken from it. Nothing else may have been read.
+    pub(crate) fn into_body(self, taken: Option<&Bytes>) -> Outgoing {
+        match (taken, self.body) {
+            (None, Either::Left(incoming)) => boxed(incoming),
+            (None, Either::Right(outgoing)) => outgoing,
+            (Some(message), _) => {
+                let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
+                wire::frame::put_prefix(&mut framed, message.len());
+                framed.extend_from_slice(message);
+                boxed(Full::new(framed.freeze()))
+            }
+        }
     }
 
     /// The next message; `None` when the client has ended its side.
@@ -115,6 +135,8 @@ pub(crate) enum Reply {
     Whole(Bytes, Option<Handout>),
     /// Frames as they come, then the status.
     Stream(Frames),
+    /// What the leader answers, its status included.
+    Relayed(Box<RelayedBody>),
     /// Only the status is left.
     Trailers(Option<Handout>),
     /// Everything has been written.
@@ -145,6 +167,7 @@ impl Body for Reply {
                     Poll::Ready(Some(Ok(Frame::trailers(status(ended.and_then(Result::err).as_ref())))))
                 }
             },
+            Self::Relayed(body) => Pin::new(&mut **body).poll_frame(context),
             Self::Trailers(handout) => {
                 // Asked for only once the client has made room for all but the last chunk.
                 if let Some(handout) = handout.take() {
@@ -158,7 +181,11 @@ impl Body for Reply {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::End)
+        match self {
+            Self::End => true,
+            Self::Relayed(body) => body.is_end_stream(),
+            Self::Whole(..) | Self::Stream(_) | Self::Trailers(_) => false,
+        }
     }
 }
 

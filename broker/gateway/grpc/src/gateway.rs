@@ -1,4 +1,4 @@
-//! The gateway: what one broker group looks like to clients of `apache.rocketmq.v2`.
+//! The gateway: what one broker group looks like to clients of `apache.rocketmq.v2` while this broker leads it.
 //!
 //! ```text
 //!   send · receive · ack            raw bytes in, finished frames out
@@ -9,7 +9,7 @@
 //! Promise: each rule of the protocol that is broken has its code and a sentence that names value and limit, inside a gRPC
 //! reply that is OK; only bytes that are no request end a call as gRPC `INVALID_ARGUMENT`.
 //! Limit: NORMAL topics of one group; `authorize` lets everybody in.
-//! Not here: connections and frames (`serve`, `frame`), the meaning of leases (`engine`).
+//! Not here: connections and frames (`serve`, `frame`), the meaning of leases (`engine`), who leads (`leader`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use std::sync::atomic::AtomicUsize;
 
 use engine::catalog::{ConsumerGroup, Topic};
 use engine::group::Group;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use wire::v2::{self, Code};
 use wire::validate::{self, MessageLimits};
@@ -51,18 +52,24 @@ pub struct GatewayConfig {
     pub sessions_max: usize,
     /// What a message may be.
     pub limits: MessageLimits,
+    /// How long a call waits at most for a leader to be there.
+    pub hold_ms_max: u64,
+    /// Calls that may wait for a leader at the same time.
+    pub held_max: usize,
 }
 
-/// One broker group behind the client protocol.
+/// One broker group behind the client protocol, for as long as this broker leads it.
 pub struct Gateway {
-    pub(crate) config: GatewayConfig,
+    pub(crate) config: Arc<GatewayConfig>,
     pub(crate) group: Arc<Group>,
     now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub(crate) sessions: Sessions,
     pub(crate) renewals: Renewals,
     pub(crate) pollers: AtomicUsize,
     pub(crate) streams: AtomicU64,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
+    /// Cancelled when this broker no longer leads.
+    pub(crate) ended: CancellationToken,
 }
 
 impl Default for GatewayConfig {
@@ -77,6 +84,8 @@ impl Default for GatewayConfig {
             pollers_max: 100_000,
             sessions_max: 100_000,
             limits: MessageLimits::default(),
+            hold_ms_max: 10_000,
+            held_max: 10_000,
         }
     }
 }
@@ -88,11 +97,13 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// A gateway in front of `group`; `now_ms` is unix time in milliseconds and never goes back.
-    pub fn new(
-        config: GatewayConfig,
+    /// A gateway in front of `group`, until `ended`.
+    pub(crate) fn new(
+        config: Arc<GatewayConfig>,
         group: Arc<Group>,
         now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+        counters: Arc<Counters>,
+        ended: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
             sessions: Sessions::new(config.sessions_max),
@@ -102,7 +113,8 @@ impl Gateway {
             renewals: Renewals::new(),
             pollers: AtomicUsize::new(0),
             streams: AtomicU64::new(0),
-            counters: Counters::default(),
+            counters,
+            ended,
         })
     }
 

@@ -22,9 +22,18 @@ pub(crate) fn text_of(receipt: &Receipt) -> ReceiptText {
     .encode()
 }
 
-/// Whatever is wrong with a receipt has this code: it is the only one that ends a client's retries.
+/// Whatever is wrong with a receipt has one code: it is the only one that ends a client's retries. The receipt may be
+/// good elsewhere if this member does not lead.
 pub(crate) fn invalid(error: &LeaseError) -> Refusal {
-    Refusal::new(Code::InvalidReceiptHandle, error.to_string())
+    let code = match error {
+        LeaseError::NotLeading => Code::HaNotAvailable,
+        LeaseError::Expired
+        | LeaseError::Superseded
+        | LeaseError::NotDelivered(_)
+        | LeaseError::UnknownQueue(_)
+        | LeaseError::UnknownGroup(_) => Code::InvalidReceiptHandle,
+    };
+    Refusal::new(code, error.to_string())
 }
 
 impl Gateway {

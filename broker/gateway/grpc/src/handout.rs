@@ -9,7 +9,7 @@
 //! lease runs out.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use engine::group::Group;
 use engine::lease::Receipt;
@@ -19,14 +19,15 @@ use crate::renew::give_back;
 /// Leases whose messages are on their way to a client. Dropping it gives them back.
 #[must_use = "dropping a handout gives its messages back; call `delivered` once they are written"]
 pub struct Handout {
-    group: Arc<Group>,
+    /// Weak: a client that reads slowly must not keep a group open that this broker no longer leads.
+    group: Weak<Group>,
     clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     receipts: Vec<Receipt>,
 }
 
 impl Handout {
-    pub(crate) fn new(group: Arc<Group>, clock: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
-        Self { group, clock, receipts: Vec::new() }
+    pub(crate) fn new(group: &Arc<Group>, clock: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
+        Self { group: Arc::downgrade(group), clock, receipts: Vec::new() }
     }
 
     /// The reply was handed to the network: the messages are the client's now.
@@ -41,8 +42,10 @@ impl Handout {
 
 impl Drop for Handout {
     fn drop(&mut self) {
-        if !self.receipts.is_empty() {
-            give_back(&self.group, &self.receipts, (self.clock)());
+        if !self.receipts.is_empty()
+            && let Some(group) = self.group.upgrade()
+        {
+            give_back(&group, &self.receipts, (self.clock)());
         }
     }
 }

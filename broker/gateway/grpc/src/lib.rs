@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   connection (serve) -> frames (frame) -> Call + Method -> Gateway -> engine
+//!                                  \-> this broker does not lead: hold, relay or refuse (steer, relay)
 //! ```
 #![forbid(unsafe_code)]
 
@@ -10,15 +11,18 @@ pub mod admin;
 pub mod authorize;
 pub mod call;
 pub mod endpoints;
+mod exchange;
 pub mod figures;
 mod frame;
 pub mod gateway;
 mod handle;
 pub mod handout;
 mod heartbeat;
+pub mod leader;
 pub mod method;
 mod receive;
 pub mod refusal;
+pub mod relay;
 pub mod renew;
 mod reply;
 mod route;
@@ -26,5 +30,6 @@ mod send;
 pub mod serve;
 pub mod session;
 mod settings;
+mod steer;
 mod telemetry;
 mod unary;

@@ -39,7 +39,7 @@ impl Gateway {
         request: Bytes,
         out: &mut BytesMut,
     ) -> Result<Handout, GrpcError> {
-        let mut handout = Handout::new(self.group.clone(), self.clock());
+        let mut handout = Handout::new(&self.group, self.clock());
         match self.receive(call, request, &mut handout, out).await {
             Ok(()) => {}
             Err(failure) => {

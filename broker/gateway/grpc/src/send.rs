@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use engine::catalog::Topic;
-use engine::inbox::{Busy, StoreError, Ticket};
+use engine::inbox::{StoreError, SubmitError, Ticket};
 use store::QueueId;
 use store::log::{Draft, Encoding, Kind, Placed, crc32};
 use wire::stored::{self, Defaults, Scanned, System};
@@ -106,12 +106,19 @@ impl Gateway {
 }
 
 /// Waits for a submission and says what became of it.
-pub(crate) async fn stored(submitted: Result<Ticket, Busy>) -> Result<Vec<Placed>, Refusal> {
-    let ticket = submitted.map_err(|busy| Refusal::new(Code::TooManyRequests, busy.to_string()))?;
+pub(crate) async fn stored(submitted: Result<Ticket, SubmitError>) -> Result<Vec<Placed>, Refusal> {
+    let ticket = submitted.map_err(|error| {
+        let code = match error {
+            SubmitError::Busy(_) => Code::TooManyRequests,
+            SubmitError::NotLeading | SubmitError::Refused(_) => Code::HaNotAvailable,
+        };
+        Refusal::new(code, error.to_string())
+    })?;
     ticket.await.map_err(|error| {
         let code = match error {
             StoreError::DiskFull => Code::InternalServerError,
             StoreError::TooLarge { .. } => Code::PayloadTooLarge,
+            StoreError::NotLeading => Code::HaNotAvailable,
             StoreError::Unknown => Code::MasterPersistenceTimeout,
         };
         Refusal::new(code, error.to_string())
@@ -123,6 +130,11 @@ fn not_stored(messages: usize, refusal: Refusal) -> v2::SendMessageResponse {
     let status = refusal.status();
     let entry = v2::SendResultEntry { status: Some(status.clone()), ..Default::default() };
     v2::SendMessageResponse { status: Some(status), entries: vec![entry; messages] }
+}
+
+/// The reply to a request that nobody looked at any further.
+pub(crate) fn none_stored(request: &Bytes, refusal: Refusal) -> v2::SendMessageResponse {
+    not_stored(stored::split_messages(request).take(MESSAGES_MAX).count(), refusal)
 }
 
 fn draft(message: &Bytes, scanned: &Scanned<'_>, call: &Call, now_ms: u64, heads: &mut BytesMut) -> Draft {

@@ -6,6 +6,7 @@
 //! ```
 //!
 //! Promise: whatever arrives on the port ends in a gRPC status or a closed connection, and every wait has a limit.
+//! A call that this broker cannot serve because another one leads is steered there, before it is decoded.
 //! Not here: which connection goes to which runtime (`broker`), what a call does (`Gateway`).
 
 use std::convert::Infallible;
@@ -13,9 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use engine::mailbox::Mailbox;
-use futures::{Stream, StreamExt};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
@@ -27,10 +26,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::call::{Call, GrpcError};
-use crate::frame::{Inbound, Reply, status};
-use crate::gateway::Gateway;
+use crate::call::GrpcError;
+use crate::exchange::Exchange;
+use crate::frame::{Reply, status};
+use crate::leader::Leadership;
 use crate::method::Method;
+use crate::relay::Relay;
 
 /// The first byte of a TLS record that carries a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -51,8 +52,10 @@ const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// What every connection of a runtime shares.
 #[derive(Clone)]
 pub struct Connections {
-    /// Answers the calls.
-    pub gateway: Arc<Gateway>,
+    /// Who answers the calls.
+    pub leadership: Arc<Leadership>,
+    /// The way to the leader when this broker is not; one for each runtime.
+    pub relay: Arc<Relay>,
     /// Wakes tasks of this runtime.
     pub mailbox: Arc<Mailbox>,
     /// Serves clients that begin with a TLS handshake; without it they are closed.
@@ -84,7 +87,8 @@ impl Connections {
 
     async fn http2<IO: Read + Write + Unpin>(self, io: IO, remote: SocketAddr) {
         let stop = self.stop.clone();
-        let service = service_fn(move |request| answer(&self, request, remote));
+        let shared = Arc::new(self);
+        let service = service_fn(move |request| answer(&shared, request, remote));
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -113,17 +117,9 @@ impl Connections {
     }
 }
 
-/// One call under way.
-struct Exchange {
-    gateway: Arc<Gateway>,
-    call: Call,
-    inbound: Inbound,
-    stop: CancellationToken,
-}
-
 /// The task of a call is moved several times before it runs, so all but sends, which are many, wait in a box.
 fn answer(
-    connections: &Connections,
+    connections: &Arc<Connections>,
     request: Request<Incoming>,
     remote: SocketAddr,
 ) -> impl Future<Output = Result<Response<Reply>, Infallible>> + use<> {
@@ -131,95 +127,29 @@ fn answer(
     let is_grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     let method = Method::from_path(request.uri().path())
         .ok_or_else(|| GrpcError::unimplemented(format!("no method {}", request.uri().path())));
-    let mut exchange = Exchange::new(connections, request, remote);
+    let exchange = Exchange::new(connections, request, remote);
     async move {
         if !is_grpc {
             let mut response = Response::new(Reply::End);
             *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Ok(response);
         }
-        let reply = match method {
+        let answered = match method {
             Ok(Method::SendMessage) => exchange.send().await,
             Ok(method) => Box::pin(exchange.serve(method)).await,
             Err(unknown) => Err(unknown),
         };
-        let mut response = Response::new(Reply::End);
-        match reply {
-            Ok(body) => *response.body_mut() = body,
-            Err(error) => *response.headers_mut() = status(Some(&error)),
-        }
-        response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-        Ok(response)
+        Ok(answered.unwrap_or_else(|error| {
+            let mut response = response(Reply::End);
+            response.headers_mut().extend(status(Some(&error)));
+            response
+        }))
     }
 }
 
-impl Exchange {
-    fn new(connections: &Connections, request: Request<Incoming>, remote: SocketAddr) -> Self {
-        let (head, body) = request.into_parts();
-        let call = Call {
-            headers: head.headers,
-            authority: head.uri.into_parts().authority,
-            remote,
-            arrived_ms: (connections.now_ms)(),
-            mailbox: Arc::clone(&connections.mailbox),
-        };
-        Self {
-            gateway: Arc::clone(&connections.gateway),
-            call,
-            inbound: Inbound::new(body),
-            stop: connections.stop.clone(),
-        }
-    }
-
-    async fn send(&mut self) -> Result<Reply, GrpcError> {
-        let mut out = BytesMut::new();
-        self.gateway.send_message(&self.call, self.inbound.only().await?, &mut out).await?;
-        Ok(Reply::Whole(out.freeze(), None))
-    }
-
-    async fn serve(mut self, method: Method) -> Result<Reply, GrpcError> {
-        let mut out = BytesMut::new();
-        let mut handout = None;
-        match method {
-            Method::Telemetry => {
-                let frames = self.gateway.telemetry(self.call, self.inbound.into_stream());
-                return Ok(Reply::Stream(Box::pin(until(frames, self.stop))));
-            }
-            Method::ReceiveMessage => {
-                let request = self.inbound.only().await?;
-                tokio::select! {
-                    received = self.gateway.receive_message(&self.call, request, &mut out) => handout = Some(received?),
-                    () = self.stop.cancelled() => return Err(GrpcError::unavailable("the broker is stopping")),
-                }
-            }
-            Method::SendMessage => return self.send().await,
-            Method::AckMessage => {
-                self.gateway.ack_message(&self.call, self.inbound.only().await?, &mut out).await?;
-            }
-            Method::QueryRoute
-            | Method::Heartbeat
-            | Method::QueryAssignment
-            | Method::ForwardMessageToDeadLetterQueue
-            | Method::PullMessage
-            | Method::UpdateOffset
-            | Method::GetOffset
-            | Method::QueryOffset
-            | Method::EndTransaction
-            | Method::NotifyClientTermination
-            | Method::ChangeInvisibleDuration
-            | Method::RecallMessage
-            | Method::SyncLiteSubscription => {
-                self.gateway.unary(method, &self.call, self.inbound.only().await?, &mut out).await?;
-            }
-        }
-        Ok(Reply::Whole(out.freeze(), handout))
-    }
-}
-
-/// The stream, ended when `stop` is cancelled: an open telemetry stream must not hold up a stop.
-fn until<S: Stream + Send>(stream: S, stop: CancellationToken) -> impl Stream<Item = S::Item> + Send
-where
-    S::Item: Send,
-{
-    stream.take_until(stop.cancelled_owned())
+/// A reply of this broker.
+pub(crate) fn response(reply: Reply) -> Response<Reply> {
+    let mut response = Response::new(reply);
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    response
 }

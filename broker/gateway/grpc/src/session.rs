@@ -164,6 +164,13 @@ impl Sessions {
         Some(session)
     }
 
+    /// Ends every session.
+    pub(crate) fn end_all(&self) {
+        for shard in &self.shards {
+            shard.lock().drain().for_each(|(_, session)| session.end());
+        }
+    }
+
     /// Ends the sessions of clients that fell silent; tells how many.
     pub(crate) fn expire(&self, now_ms: u64) -> usize {
         let mut expired = 0;

@@ -7,14 +7,16 @@
 //!
 //! Promise: each settings frame is answered on its stream, which is also what a client waits for to start. A stream that
 //! ends takes nothing with it: the session lives on until it falls silent, and a later stream of the same client stays.
+//! When this broker no longer leads, the stream ends as gRPC `UNAVAILABLE`: clients open another, to the new leader.
 //! Settings that break a rule end the stream as gRPC `INVALID_ARGUMENT`: this is the one call where clients expect that.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
+use tokio_util::sync::CancellationToken;
 use wire::v2::{self, ClientType, Code, settings::PubSub, telemetry_command::Command};
 use wire::{frame, validate};
 
@@ -30,7 +32,9 @@ const TOPICS_MAX: usize = 1024;
 
 /// An open telemetry stream.
 struct OpenStream {
-    gateway: Arc<Gateway>,
+    /// Weak: a client that does not read must not keep a group open that this broker no longer leads.
+    gateway: Weak<Gateway>,
+    ended: CancellationToken,
     call: Call,
     number: u64,
     session: Option<Arc<Session>>,
@@ -56,11 +60,17 @@ impl Gateway {
         E: Send,
     {
         let number = self.streams.fetch_add(1, Ordering::Relaxed);
-        let open = OpenStream { gateway: Arc::clone(self), call, number, session: None };
+        let (gateway, ended) = (Arc::downgrade(self), self.ended.clone());
+        let open = OpenStream { gateway, ended, call, number, session: None };
         stream::unfold(Some((open, Box::pin(inbound))), |state| async move {
             let (mut open, mut inbound) = state?;
-            // Whether the client ended its side or was cut off: there is nobody left to answer.
-            while let Some(Ok(bytes)) = inbound.next().await {
+            loop {
+                let next = tokio::select! {
+                    next = inbound.next() => next,
+                    () = open.ended.cancelled() => return Some((Err(no_longer()), None)),
+                };
+                // Whether the client ended its side or was cut off: there is nobody left to answer.
+                let Some(Ok(bytes)) = next else { return None };
                 match open.answer(bytes) {
                     Answer::Nothing => {}
                     Answer::Frame(frame) => return Some((Ok(frame), Some((open, inbound)))),
@@ -68,7 +78,6 @@ impl Gateway {
                     Answer::Fail(error) => return Some((Err(error), None)),
                 }
             }
-            None
         })
     }
 }
@@ -82,12 +91,13 @@ impl OpenStream {
             Ok(command) => command.command,
             Err(error) => return Answer::Fail(GrpcError::invalid_argument(error.to_string())),
         };
+        let Some(gateway) = self.gateway.upgrade() else { return Answer::Fail(no_longer()) };
         if let Some(session) = &self.session {
-            session.seen(self.gateway.now_ms());
+            session.seen(gateway.now_ms());
         }
         // Results of commands that we never send, commands that only a server sends, and what is not known yet.
         let Some(Command::Settings(settings)) = command else { return Answer::Nothing };
-        match self.settle(settings) {
+        match self.settle(&gateway, settings) {
             Ok(settings) => Answer::Frame(framed(ok(), Some(settings))),
             Err(refusal) if refusal.code == Code::Unauthorized => {
                 Answer::Last(framed(refusal.status(), None))
@@ -96,7 +106,7 @@ impl OpenStream {
         }
     }
 
-    fn settle(&mut self, settings: v2::Settings) -> Result<v2::Settings, Refusal> {
+    fn settle(&mut self, gateway: &Gateway, settings: v2::Settings) -> Result<v2::Settings, Refusal> {
         let client_type = settings.client_type();
         let request_timeout_ms =
             settings.request_timeout.as_ref().and_then(|time| u64::try_from(millis(time)).ok());
@@ -109,16 +119,16 @@ impl OpenStream {
             }
             Some(PubSub::Publishing(publishing)) => {
                 let topics = producer_topics(publishing)?;
-                (None, topics, settings::for_producer(settings, self.gateway.config.limits.body_bytes_max))
+                (None, topics, settings::for_producer(settings, gateway.config.limits.body_bytes_max))
             }
             Some(PubSub::Subscription(subscription)) => {
                 let (group, topics) = subscribed(subscription)?;
                 refuse_lite(client_type, &group)?;
-                let retry = self.gateway.consumer_group(&group)?.spec.retry.clone();
+                let retry = gateway.consumer_group(&group)?.spec.retry.clone();
                 (Some(group), topics, settings::for_consumer(settings, &retry))
             }
         };
-        let session = self.gateway.sessions.touch(&self.call, self.gateway.now_ms())?;
+        let session = gateway.sessions.touch(&self.call, gateway.now_ms())?;
         session.learn(|profile| {
             profile.client_type = client_type;
             profile.group = group;
@@ -179,6 +189,10 @@ fn refuse_lite(client_type: ClientType, group: &str) -> Result<(), Refusal> {
         | ClientType::SimpleConsumer
         | ClientType::PullConsumer => Ok(()),
     }
+}
+
+fn no_longer() -> GrpcError {
+    GrpcError::unavailable("this broker no longer leads its group")
 }
 
 fn failure(refusal: &Refusal) -> GrpcError {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
-use wire::v2::{self, Code};
+use wire::v2::{self, Code, receive_message_response::Content};
 use wire::{frame, validate};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
@@ -10,6 +10,8 @@ use crate::call::{Call, GrpcError};
 use crate::gateway::{Gateway, name_of};
 use crate::method::Method;
 use crate::refusal::{Refusable, Refusal};
+use crate::reply;
+use crate::send::none_stored;
 
 impl Gateway {
     /// Answers any call but sends, receives, acks and telemetry; the whole reply is appended.
@@ -103,6 +105,49 @@ impl Gateway {
         });
         frame::put(out, &reply);
     }
+}
+
+/// The reply of this method that holds nothing but a refusal. `request` matters for sends: they have one entry per message.
+pub(crate) fn refused(
+    method: Method,
+    refusal: Refusal,
+    request: &Bytes,
+    now_ms: u64,
+    out: &mut BytesMut,
+) -> Result<(), GrpcError> {
+    let status = refusal.clone().status();
+    match method {
+        Method::Telemetry => return Err(GrpcError::unavailable(refusal.message)),
+        Method::SendMessage => {
+            frame::put(out, &none_stored(request, refusal));
+        }
+        Method::ReceiveMessage => {
+            let content = Some(Content::Status(status));
+            frame::put(out, &v2::ReceiveMessageResponse { content });
+            reply::put_delivery_timestamp(out, now_ms);
+        }
+        Method::AckMessage => put_status::<v2::AckMessageResponse>(status, out),
+        Method::QueryRoute => put_status::<v2::QueryRouteResponse>(status, out),
+        Method::QueryAssignment => put_status::<v2::QueryAssignmentResponse>(status, out),
+        Method::Heartbeat => put_status::<v2::HeartbeatResponse>(status, out),
+        Method::ForwardMessageToDeadLetterQueue => {
+            put_status::<v2::ForwardMessageToDeadLetterQueueResponse>(status, out);
+        }
+        Method::PullMessage => put_status::<v2::PullMessageResponse>(status, out),
+        Method::UpdateOffset => put_status::<v2::UpdateOffsetResponse>(status, out),
+        Method::GetOffset => put_status::<v2::GetOffsetResponse>(status, out),
+        Method::QueryOffset => put_status::<v2::QueryOffsetResponse>(status, out),
+        Method::EndTransaction => put_status::<v2::EndTransactionResponse>(status, out),
+        Method::NotifyClientTermination => put_status::<v2::NotifyClientTerminationResponse>(status, out),
+        Method::ChangeInvisibleDuration => put_status::<v2::ChangeInvisibleDurationResponse>(status, out),
+        Method::RecallMessage => put_status::<v2::RecallMessageResponse>(status, out),
+        Method::SyncLiteSubscription => put_status::<v2::SyncLiteSubscriptionResponse>(status, out),
+    }
+    Ok(())
+}
+
+fn put_status<R: Refusable>(status: v2::Status, out: &mut BytesMut) {
+    frame::put(out, &R::with_status(status));
 }
 
 const PULL: &str = "pulls by offset";

@@ -15,14 +15,19 @@ pub(crate) fn checkpoints_change_nothing(
     let (with, without) = (disk.fork(), disk.fork());
     with.set_capacity_bytes(None);
     without.set_capacity_bytes(None);
-    let open = |disk: &SimDisk| Group::open(Arc::new(disk.clone()), config.clone(), now_ms);
-    let (with, _writer) = open(&with).map_err(|error| format!("start from a checkpoint: {error}"))?;
+    let open = |disk: &SimDisk| {
+        let opened = Group::open(Arc::new(disk.clone()), config.clone(), now_ms);
+        let (group, mut writer) = opened.map_err(|error| error.to_string())?;
+        writer.lead_alone(now_ms).map_err(|error| error.to_string())?;
+        Ok::<_, String>(group)
+    };
+    let with = open(&with).map_err(|error| format!("start from a checkpoint: {error}"))?;
     if with.log_state().head.0 > 0 {
         // The beginning of the log was trimmed: only the checkpoint knows what it said.
         return Ok(());
     }
     checkpoint::forget(&without).map_err(|error| error.to_string())?;
-    let (without, _writer) = open(&without).map_err(|error| format!("start from the log alone: {error}"))?;
+    let without = open(&without).map_err(|error| format!("start from the log alone: {error}"))?;
     let (with, without) = (seen(&with), seen(&without));
     let differing = with.iter().zip(&without).find(|(with, without)| with != without);
     match differing {

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use store::QueueId;
+use store::{Epoch, QueueId};
 use store::disk::Disk;
 use store::disk::sim::SimDisk;
 use store::log::{Draft, Entry, Flush, Kind, Log, LogConfig, OpenError, ReadError, Replay, fuzz};
@@ -46,7 +46,12 @@ type Seen = (store::Position, u32, Kind);
 fn open(disk: &SimDisk) -> Result<(Log, Vec<Seen>), OpenError> {
     let mut entries = Vec::new();
     let mut fold = |entry: &Entry<'_>| entries.push((entry.position, entry.bytes, entry.kind));
-    let log = Log::open(Arc::new(disk.clone()), CONFIG, Replay::default(), 0, &mut fold)?;
+    let mut log = Log::open(Arc::new(disk.clone()), CONFIG, Replay::default(), 0)?;
+    log.reader().replay(log.head(), log.written(), &mut fold)?;
+    let epoch = Epoch(log.last_epoch().0 + 1);
+    let (draft, placed) = log.begin_epoch(epoch, 0)?;
+    log.sync()?;
+    entries.push((placed.position, placed.bytes, draft.kind));
     Ok((log, entries))
 }
 

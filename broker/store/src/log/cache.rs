@@ -47,6 +47,12 @@ impl Cache {
         Self { lowest_read: AtomicU64::new(u64::MAX), turn: Mutex::new(turn) }
     }
 
+    /// The log was cut and ends at `tail` now.
+    pub(crate) fn retreat(&self, tail: Position) {
+        let mut turn = self.turn.lock();
+        turn.released = turn.released.min(tail);
+    }
+
     pub(crate) fn note_read(&self, position: Position) {
         // Nearly always a read above one that is noted already: then nobody writes to the shared line.
         if position.0 < self.lowest_read.load(Ordering::Relaxed) {
@@ -93,7 +99,7 @@ mod tests {
     use crate::disk::Disk;
     use crate::disk::sim::SimDisk;
     use crate::log::{Draft, Flush, Kind, Log, LogConfig, Replay};
-    use crate::units::QueueId;
+    use crate::units::{Epoch, QueueId};
 
     const MIB: u64 = 1 << 20;
     const KEPT_BYTES: u64 = 2 * MIB;
@@ -101,7 +107,10 @@ mod tests {
     fn log(disk: &SimDisk) -> Log {
         let config = LogConfig { segment_bytes: 16 * MIB, flush: Flush::Async, new_id: Some([7; 16]) };
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-        Log::open(disk, config, Replay::default(), 1_000, &mut |_| {}).unwrap()
+        let mut log = Log::open(disk, config, Replay::default(), 1_000).unwrap();
+        log.begin_epoch(Epoch(1), 1_000).unwrap();
+        log.sync().unwrap();
+        log
     }
 
     /// Appends about that much; returns where the first and the last record lie.

@@ -2,13 +2,14 @@
 
 use std::io;
 
+use super::segment::DIR;
 use crate::units::Position;
 
 /// The log has ended: a write or sync failed, so nobody knows what the disk holds. Recovery finds out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("log has ended: {operation} of `{file}` failed: {reason}")]
 pub struct Poisoned {
-    /// `write`, `sync`, `create` or `look for room`.
+    /// `write`, `sync`, `create`, `truncate` or `look for room`.
     pub operation: &'static str,
     /// The file it happened to.
     pub file: String,
@@ -83,13 +84,22 @@ pub enum OpenError {
         /// The most.
         max_bytes: u64,
     },
-    /// There is no room for the record that begins the epoch.
+    /// There is no room for what the log begins with.
     #[error("disk is full: {needed_bytes} B must be free, {free_bytes} B are")]
     Full {
         /// What must be free for the log to open.
         needed_bytes: u64,
         /// What is free.
         free_bytes: u64,
+    },
+    /// There is a log already.
+    #[error("there is a log already")]
+    Exists,
+    /// No segment can start there.
+    #[error("no segment can start at {start}")]
+    Start {
+        /// Where one was to start.
+        start: Position,
     },
     /// The disk refused.
     #[error("`{file}`: {source}")]
@@ -170,4 +180,138 @@ pub enum PrepareError {
         /// What the disk said.
         source: io::Error,
     },
+}
+
+/// Why bytes of another copy were not appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RawError {
+    /// They do not begin where this log ends. Nothing was written.
+    #[error("bytes begin at {found}, the log ends at {expected}")]
+    Gap {
+        /// Where the log ends.
+        expected: Position,
+        /// Where they begin.
+        found: Position,
+    },
+    /// They are intact, but were written after another batch than the last one here: the logs have parted. Nothing
+    /// was written.
+    #[error("batch at {position} does not follow the one before")]
+    Mismatch {
+        /// Where they begin.
+        position: Position,
+    },
+    /// They do not verify. Nothing was written.
+    #[error("bytes for position {position} do not verify")]
+    Corrupt {
+        /// Position of the batch that does not verify.
+        position: Position,
+    },
+    /// They were written by a version that knows more. Nothing was written.
+    #[error("bytes for position {position} have a format that this version does not know ({what})")]
+    Unsupported {
+        /// Position of the batch.
+        position: Position,
+        /// What is not known.
+        what: String,
+    },
+    /// There is no room; `written` tells what was taken. The log goes on as soon as there is room.
+    #[error("disk is full: {needed_bytes} B must be free, {free_bytes} B are")]
+    Full {
+        /// What must be free for the log to go on.
+        needed_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+    },
+    /// The log has begun an epoch of its own. Nothing was written.
+    #[error("log has begun an epoch and takes nothing from another copy")]
+    Leading,
+    /// It is unknown what was written.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+}
+
+/// Why the log was not cut. Unless it has ended, nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TruncateError {
+    /// The log has begun an epoch of its own.
+    #[error("log has begun an epoch and keeps what it has")]
+    Leading,
+    /// That was removed by retention.
+    #[error("trimmed: the log begins at {head}")]
+    Trimmed {
+        /// Where the log begins.
+        head: Position,
+    },
+    /// What is agreed among the copies is not taken back.
+    #[error("cut at {to} is below what is agreed, {committed}")]
+    Committed {
+        /// Where the cut was to be.
+        to: Position,
+        /// Everything below is agreed.
+        committed: Position,
+    },
+    /// No batch ends there.
+    #[error("no batch ends at {to}, the log ends at {written}")]
+    Boundary {
+        /// Where the cut was to be.
+        to: Position,
+        /// Where the log ends.
+        written: Position,
+    },
+    /// The disk refused to be read.
+    #[error(transparent)]
+    Read(Box<OpenError>),
+    /// The cut may have begun; the next open completes it then.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+}
+
+/// Why something was not written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    Full { needed_bytes: u64, free_bytes: u64 },
+    Poisoned(Poisoned),
+}
+
+impl From<Poisoned> for WriteError {
+    fn from(poisoned: Poisoned) -> Self {
+        Self::Poisoned(poisoned)
+    }
+}
+
+impl From<WriteError> for AppendError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Full { needed_bytes, free_bytes } => Self::Full { needed_bytes, free_bytes },
+            WriteError::Poisoned(poisoned) => Self::Poisoned(poisoned),
+        }
+    }
+}
+
+impl From<AppendError> for OpenError {
+    /// For those who begin an epoch as a part of opening.
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Full { needed_bytes, free_bytes } => Self::Full { needed_bytes, free_bytes },
+            ended @ (AppendError::TooLarge { .. } | AppendError::Poisoned(_)) => {
+                Self::Io { file: DIR.to_owned(), source: io::Error::other(ended) }
+            }
+        }
+    }
+}
+
+impl From<Poisoned> for OpenError {
+    /// As from `AppendError`.
+    fn from(poisoned: Poisoned) -> Self {
+        Self::Io { file: poisoned.file.clone(), source: io::Error::other(poisoned) }
+    }
+}
+
+impl From<WriteError> for RawError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Full { needed_bytes, free_bytes } => Self::Full { needed_bytes, free_bytes },
+            WriteError::Poisoned(poisoned) => Self::Poisoned(poisoned),
+        }
+    }
 }

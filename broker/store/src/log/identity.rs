@@ -9,8 +9,8 @@ use super::{OpenError, crc32};
 use crate::disk::Disk;
 use crate::units::Position;
 
-const FILE: &str = "LOG-ID";
-const DRAFT_FILE: &str = "LOG-ID.new";
+pub(crate) const FILE: &str = "LOG-ID";
+pub(crate) const DRAFT_FILE: &str = "LOG-ID.new";
 const MAGIC: [u8; 4] = *b"mpid";
 const VERSION: u32 = 1;
 

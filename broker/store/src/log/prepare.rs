@@ -11,7 +11,7 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::segment::{DIR, PAGE_BYTES, Page, Segment, name_of, path};
 use super::shared::Shared;
@@ -32,6 +32,11 @@ impl Next {
     pub(crate) fn new(segment_bytes: u64, ready: Option<Arc<Segment>>) -> Self {
         Self { segment_bytes, ready: Mutex::new(ready) }
     }
+
+    /// Keeps `Preparer`s out, and holds what they made.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Arc<Segment>>> {
+        self.ready.lock()
+    }
 }
 
 impl Preparer {
@@ -47,26 +52,49 @@ impl Preparer {
             return Ok(false);
         }
         // Only now: the writer may have gone on to another segment before the lock was free.
-        *ready = Some(make_next(shared, now_ms)?);
+        *ready = Some(make_next(shared, shared.next.segment_bytes, now_ms)?);
         Ok(true)
     }
 }
 
-/// The writer needs the next segment now: makes it the active one.
-pub(crate) fn begin_next(shared: &Shared, now_ms: u64) -> Result<Arc<Segment>, PrepareError> {
+/// The writer needs the next segment, of this size, now: makes it the active one.
+pub(crate) fn begin_next(
+    shared: &Shared,
+    segment_bytes: u64,
+    now_ms: u64,
+) -> Result<Arc<Segment>, PrepareError> {
     let mut ready = shared.next.ready.lock();
     let segment = match ready.take() {
-        Some(segment) => segment,
-        None => make_next(shared, now_ms)?,
+        Some(segment) if segment.bytes == segment_bytes => segment,
+        // One of another size gives its name to the new one.
+        _ => make_next(shared, segment_bytes, now_ms)?,
     };
     // Under the lock: otherwise a `prepare` could still see the old one and make this segment a second time.
     shared.push(Arc::clone(&segment));
     Ok(segment)
 }
 
-fn make_next(shared: &Shared, now_ms: u64) -> Result<Arc<Segment>, PrepareError> {
+/// The active segment is empty: makes it anew with this size.
+pub(crate) fn resize_active(
+    shared: &Shared,
+    segment_bytes: u64,
+    now_ms: u64,
+) -> Result<Arc<Segment>, PrepareError> {
+    // One that was prepared lies behind the old end.
+    let mut ready = shared.next.ready.lock();
+    if let Some(next) = ready.take() {
+        let io_error = |source| PrepareError::Io { file: next.path(), source };
+        shared.disk.remove(&next.path()).and_then(|()| shared.disk.sync_dir(DIR)).map_err(io_error)?;
+    }
+    let page = Page { id: shared.id, start: shared.active().start, bytes: segment_bytes, created_ms: now_ms };
+    let segment = make(&*shared.disk, &page).map(Arc::new)?;
+    shared.replace_active(Arc::clone(&segment));
+    Ok(segment)
+}
+
+fn make_next(shared: &Shared, segment_bytes: u64, now_ms: u64) -> Result<Arc<Segment>, PrepareError> {
     let start = shared.active().end();
-    let page = Page { id: shared.id, start, bytes: shared.next.segment_bytes, created_ms: now_ms };
+    let page = Page { id: shared.id, start, bytes: segment_bytes, created_ms: now_ms };
     make(&*shared.disk, &page).map(Arc::new)
 }
 

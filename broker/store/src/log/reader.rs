@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::codec::{HEADER_BYTES, RecordHeader};
+use super::epochs::EpochStart;
 use super::error::{Poisoned, ReadError};
 use super::segment::Segment;
 use super::{Entry, LogReader, Record};
@@ -68,6 +69,11 @@ impl LogReader {
     /// End of the bytes that survive a power cut.
     pub fn durable(&self) -> Position {
         self.shared.durable()
+    }
+
+    /// As `Log::epochs`.
+    pub fn epochs(&self) -> Vec<EpochStart> {
+        self.shared.epochs.lock().list()
     }
 
     /// As `Log::sync`, from any thread; the writer may go on meanwhile.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   covered --[batch]--[batch]--[batch]--[torn....      [batch, durable = D]
-//!            fold      fold     fold      T                  the search beyond T
+//!                                         T                  the search beyond T
 //! ```
 //!
 //! From what the checkpoint covers, batches are taken as long as they verify: header, place, epoch, link to the one
@@ -14,21 +14,23 @@
 use std::sync::Arc;
 
 use super::codec::Seal;
+use super::epochs::Epochs;
 use super::error::{OpenError, PrepareError};
 use super::prepare::{self, DRAFT_FILE};
 use super::scan::{Found, Scanner, io_error};
 use super::segment::{
     DIR, Page, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Segment, is_segment_size, path, start_of,
 };
-use super::writer::{Chain, Tails, WINDOW_BYTES};
-use super::{Entry, LogConfig, Replay, identity};
+use super::tails::{Tails, raise_tails};
+use super::writer::{Chain, WINDOW_BYTES};
+use super::{LogConfig, Replay, identity, truncate, unproven};
 use crate::disk::Disk;
-use crate::units::{Offset, Position};
+use crate::units::Position;
 
 /// A log that may be written to.
 pub(crate) struct Recovered {
     pub(crate) id: [u8; 16],
-    /// At least one; the last one holds `tail`.
+    /// At least one; `tail` lies in the last one, or where it ends.
     pub(crate) segments: Vec<Arc<Segment>>,
     /// An empty segment that was made before the crash.
     pub(crate) next: Option<Arc<Segment>>,
@@ -36,6 +38,9 @@ pub(crate) struct Recovered {
     pub(crate) tail: Position,
     pub(crate) chain: Chain,
     pub(crate) tails: Tails,
+    pub(crate) epochs: Epochs,
+    /// Everything below is known to be agreed.
+    pub(crate) committed: Position,
 }
 
 /// A scan under way.
@@ -49,7 +54,11 @@ struct Recovery<'a> {
     chain: Chain,
     /// Everything below had been synced for certain.
     proven: Position,
+    /// Batches above prove nothing.
+    unproven: Option<Position>,
     tails: Tails,
+    epochs: Epochs,
+    committed: Position,
 }
 
 /// Opens what is there, or begins a new log.
@@ -58,7 +67,6 @@ pub(crate) fn recover(
     config: &LogConfig,
     from: Replay,
     now_ms: u64,
-    fold: &mut dyn FnMut(&Entry<'_>),
 ) -> Result<Recovered, OpenError> {
     let segment_bytes = config.segment_bytes;
     if !is_segment_size(segment_bytes) {
@@ -67,24 +75,25 @@ pub(crate) fn recover(
     }
     let disk = &**disk;
     let (id, mut segments) = open_files(disk, config, now_ms)?;
-    let page = |start| Page { id, start, bytes: segment_bytes, created_ms: now_ms };
     if segments.is_empty() {
         if from.covered > Position(0) {
             return Err(OpenError::Missing { position: from.covered });
         }
-        segments.push(make(disk, &page(Position(0)))?);
+        let start = Position(0);
+        segments.push(make(disk, &Page { id, start, bytes: segment_bytes, created_ms: now_ms })?);
     }
-    let mut recovery = Recovery::begin(disk, Seal::new(&id), segments, from)?;
-    recovery.scan(fold)?;
+    let unproven = unproven::read(disk, &id)?;
+    let mut recovery = Recovery::begin(disk, Seal::new(&id), segments, from, unproven)?;
+    recovery.scan()?;
     recovery.secure()?;
     let next = recovery.cut(segment_bytes)?;
-    if !recovery.segments[recovery.number].takes(recovery.at) {
-        let next = make(disk, &page(recovery.segments[recovery.number].end()))?;
-        recovery.at = next.first();
-        recovery.segments.push(next);
+    if unproven.is_some() {
+        unproven::forget(disk)?;
     }
-    let Recovery { segments, at, chain, tails, .. } = recovery;
-    Ok(Recovered { id, segments, next, tail: at, chain, tails })
+    let Recovery { segments, at: tail, mut chain, tails, epochs, committed, .. } = recovery;
+    // A log that begins behind its older epochs and is still empty.
+    chain.epoch = chain.epoch.max(epochs.last());
+    Ok(Recovered { id, segments, next, tail, chain, tails, epochs, committed })
 }
 
 /// Reads the identity and opens all segments; none if the log is new.
@@ -111,6 +120,10 @@ fn open_files(
         }
         None => return Err(identity::corrupt()),
     };
+    truncate::complete(disk, &id)?;
+    // Again: it may have removed some.
+    let names = disk.list(DIR).map_err(io_error)?;
+    let names: Vec<_> = names.iter().filter(|name| start_of(name).is_some()).collect();
     let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(names.len());
     for name in names {
         let segment = Segment::open(disk, &id, name)?;
@@ -124,7 +137,7 @@ fn open_files(
     Ok((id, segments))
 }
 
-fn make(disk: &dyn Disk, page: &Page) -> Result<Arc<Segment>, OpenError> {
+pub(crate) fn make(disk: &dyn Disk, page: &Page) -> Result<Arc<Segment>, OpenError> {
     prepare::make(disk, page).map(Arc::new).map_err(|error| match error {
         PrepareError::Full { needed_bytes, free_bytes } => OpenError::Full { needed_bytes, free_bytes },
         PrepareError::Io { file, source } => OpenError::Io { file, source },
@@ -138,14 +151,26 @@ impl<'a> Recovery<'a> {
         seal: Seal,
         segments: Vec<Arc<Segment>>,
         from: Replay,
+        unproven: Option<Position>,
     ) -> Result<Self, OpenError> {
         let covered = from.covered;
-        let tails = from.tails.into_iter().collect();
         let at = segments[0].first();
-        let mut begun =
-            Self { disk, seal, segments, number: 0, at, chain: Chain::default(), proven: at, tails };
-        if covered == Position(0) {
-            return Ok(begun); // no checkpoint: all that is left
+        let starts_at = segments[0].start;
+        let mut begun = Self {
+            disk,
+            seal,
+            segments,
+            number: 0,
+            at,
+            chain: Chain::default(),
+            proven: at,
+            unproven,
+            tails: from.tails.into_iter().collect(),
+            epochs: Epochs::new(from.epochs, at.max(covered)),
+            committed: covered,
+        };
+        if covered == Position(0) || covered == starts_at {
+            return Ok(begun); // no checkpoint, or nothing below: all that is left
         }
         let holds = |segment: &Arc<Segment>| segment.start < covered && covered <= segment.end();
         let Some(mut number) = begun.segments.iter().position(holds) else {
@@ -164,14 +189,17 @@ impl<'a> Recovery<'a> {
         begun.chain = scanner
             .chain_to(end)?
             .ok_or_else(|| OpenError::Corrupt { file: begun.segments[number].path(), position: covered })?;
+        // Unless the checkpoint knows better.
+        begun.epochs.note(begun.chain.epoch, begun.at);
         Ok(begun)
     }
 
-    /// Folds batches until the first that is not there.
-    fn scan(&mut self, fold: &mut dyn FnMut(&Entry<'_>)) -> Result<(), OpenError> {
+    /// Takes batches until the first that is not there.
+    fn scan(&mut self) -> Result<(), OpenError> {
         let mut scanner = Scanner::new(Arc::clone(&self.segments[self.number]), self.seal);
         let mut records = Vec::new();
         loop {
+            let before = (self.number, self.at);
             if !scanner.segment().takes(self.at) {
                 let Some(next) = self.segments.get(self.number + 1) else { return Ok(()) };
                 self.number += 1;
@@ -187,17 +215,18 @@ impl<'a> Recovery<'a> {
                     let file = self.segments[self.number].path();
                     return Err(OpenError::Corrupt { file, position: self.at });
                 }
-                Found::Rotten(_) | Found::Nothing => return Ok(()),
-            };
-            for record in &records {
-                if record.kind.takes_offset() {
-                    let tail = self.tails.entry(record.queue).or_default();
-                    *tail = (*tail).max(Offset(record.offset.0.saturating_add(record.count.max(1).into())));
+                Found::Rotten(_) | Found::Nothing => {
+                    // A segment without a batch is as good as none; all copies shall call their end the same.
+                    (self.number, self.at) = before;
+                    return Ok(());
                 }
-                fold(&record.entry_in(scanner.record(record)?));
-            }
+            };
+            raise_tails(&mut self.tails, &records);
+            self.epochs.note(header.epoch, header.start);
+            self.committed = self.committed.max(header.committed.min(header.start));
             self.chain = chain;
-            self.proven = self.proven.max(header.durable);
+            let proven = self.unproven.map_or(header.durable, |from| header.durable.min(from));
+            self.proven = self.proven.max(proven);
             self.at = header.end();
         }
     }
@@ -206,6 +235,9 @@ impl<'a> Recovery<'a> {
     fn is_proven(&self, to: Position) -> Result<bool, OpenError> {
         if to <= self.proven {
             return Ok(true);
+        }
+        if self.unproven.is_some_and(|from| from < to) {
+            return Ok(false);
         }
         let end = Position(to.0.saturating_add(WINDOW_BYTES));
         for segment in &self.segments[self.number..] {

@@ -22,6 +22,17 @@ pub(crate) struct Scanner {
     buffer: Vec<u8>,
     /// Place in the file of `buffer[0]`.
     buffer_at: u64,
+    /// Nothing is read from this place in the file on.
+    limit: u64,
+    bodies: Bodies,
+}
+
+/// Which bodies are held against their checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bodies {
+    All,
+    /// Those without which the state would be another one.
+    Control,
 }
 
 /// What lies at a position.
@@ -37,7 +48,14 @@ pub(crate) enum Found {
 
 impl Scanner {
     pub(crate) fn new(segment: Arc<Segment>, seal: Seal) -> Self {
-        Self { segment, seal, buffer: Vec::new(), buffer_at: 0 }
+        let limit = segment.bytes;
+        Self { segment, seal, buffer: Vec::new(), buffer_at: 0, limit, bodies: Bodies::All }
+    }
+
+    /// As `new`, but reads nothing from `to` on, and leaves the bodies of messages to whoever reads them.
+    pub(crate) fn until(segment: Arc<Segment>, seal: Seal, to: Position) -> Self {
+        let limit = segment.at(to.min(segment.end()));
+        Self { limit, bodies: Bodies::Control, ..Self::new(segment, seal) }
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {
@@ -63,14 +81,17 @@ impl Scanner {
             return nothing;
         }
         let chain_after = Chain { crc: Some(crc), epoch: header.epoch, written_ms: header.written_ms };
-        if self.is_pad(&header)? {
+        let record_at = Position(at.0 + HEADER_BYTES);
+        let segment_end = self.segment.end();
+        if is_pad(self.bytes(record_at, HEADER_BYTES)?, &header, segment_end, seal) {
             return Ok((Found::Whole(header), chain_after));
         }
         if u64::from(header.bytes) > BATCH_BYTES_MAX {
             return nothing;
         }
+        let bodies = self.bodies;
         let bytes = self.bytes(at, u64::from(header.bytes))?;
-        let found = match check_records(bytes, &header, seal, records) {
+        let found = match check_records(bytes, &header, seal, bodies, records) {
             Ok(true) => Found::Whole(header),
             Ok(false) => Found::Rotten(header),
             Err(DecodeError::Invalid) => return nothing,
@@ -150,24 +171,13 @@ impl Scanner {
         self.segment.file.sync().map_err(|source| io_error(&self.segment, source))
     }
 
-    fn is_pad(&mut self, header: &BatchHeader) -> Result<bool, OpenError> {
-        let position = Position(header.start.0 + HEADER_BYTES);
-        let seal = self.seal;
-        // One that needs more than these bytes has a head, so it is none.
-        let Ok(record) = RecordHeader::decode(self.bytes(position, HEADER_BYTES)?, position, seal) else {
-            return Ok(false);
-        };
-        let fills = position.0 + record.bytes() == header.end().0 && header.end() == self.segment.end();
-        Ok(record.kind == Kind::Pad && header.count == 1 && fills)
-    }
-
-    /// The bytes from `at` on; fewer than `bytes` only at the end of the file.
+    /// The bytes from `at` on; fewer than `bytes` only at the end of the file or at the limit.
     fn bytes(&mut self, at: Position, bytes: u64) -> Result<&[u8], OpenError> {
         let at = self.segment.at(at);
-        let bytes = bytes.min(self.segment.bytes.saturating_sub(at));
+        let bytes = bytes.min(self.limit.saturating_sub(at));
         let held = self.buffer_at <= at && at + bytes <= self.buffer_at + self.buffer.len() as u64;
         if !held {
-            let length = bytes.max(CHUNK_BYTES).min(self.segment.bytes.saturating_sub(at));
+            let length = bytes.max(CHUNK_BYTES).min(self.limit.saturating_sub(at));
             self.buffer.resize(length as usize, 0);
             self.buffer_at = at;
             let read = self.segment.file.read_at(&mut self.buffer, at);
@@ -195,8 +205,18 @@ fn headers(bytes: &[u8], from: Position, seal: Seal) -> impl Iterator<Item = (Ba
         .filter_map(move |at| BatchHeader::decode(&bytes[at..], Position(from.0 + at as u64), seal).ok())
 }
 
+/// Whether the batch, whose first record is `record`, fills the rest of a segment that ends at `segment_end`.
+pub(crate) fn is_pad(record: &[u8], header: &BatchHeader, segment_end: Position, seal: Seal) -> bool {
+    let position = Position(header.start.0 + HEADER_BYTES);
+    // One that needs more than these bytes has a head, so it is none.
+    let record = record.get(..HEADER_BYTES as usize).unwrap_or_default();
+    let Ok(record) = RecordHeader::decode(record, position, seal) else { return false };
+    let fills = position.0 + record.bytes() == header.end().0 && header.end() == segment_end;
+    record.kind == Kind::Pad && header.count == 1 && fills
+}
+
 /// Whether the batch can be the one after `chain` in a segment that ends at `segment_end`.
-fn follows(header: &BatchHeader, chain: &Chain, segment_end: Position) -> bool {
+pub(crate) fn follows(header: &BatchHeader, chain: &Chain, segment_end: Position) -> bool {
     let bytes = u64::from(header.bytes);
     header.end() <= segment_end
         && bytes >= PAD_BYTES_MIN
@@ -209,10 +229,11 @@ fn follows(header: &BatchHeader, chain: &Chain, segment_end: Position) -> bool {
 }
 
 /// Reads the records of a batch; false if the body of a message does not verify.
-fn check_records(
+pub(crate) fn check_records(
     batch: &[u8],
     header: &BatchHeader,
     seal: Seal,
+    bodies: Bodies,
     records: &mut Vec<RecordHeader>,
 ) -> Result<bool, DecodeError> {
     if batch.len() as u64 != u64::from(header.bytes) {
@@ -228,7 +249,8 @@ fn check_records(
         if record.kind == Kind::Pad || record.epoch != header.epoch {
             return Err(DecodeError::Invalid);
         }
-        if !record.verifies(bytes) {
+        let is_checked = bodies == Bodies::All || record.kind != Kind::Message;
+        if is_checked && !record.verifies(bytes) {
             // A control record is its body: without it the state would be another one.
             if record.kind != Kind::Message {
                 return Err(DecodeError::Invalid);

@@ -151,6 +151,11 @@ impl Segment {
     pub(crate) fn begin(&self, now_ms: u64) {
         self.first_ms.store(now_ms.max(1), Ordering::Relaxed);
     }
+
+    /// Notes that it has no batch any more.
+    pub(crate) fn empty(&self) {
+        self.first_ms.store(0, Ordering::Relaxed);
+    }
 }
 
 impl fmt::Debug for Segment {

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::cache::Cache;
 use super::codec::Seal;
+use super::epochs::Epochs;
 use super::error::Poisoned;
 use super::prepare::Next;
 use super::segment::Segment;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     /// The segment to come; its lock is held while it is made.
     pub(crate) next: Next,
     pub(crate) cache: Cache,
+    /// Taken for each epoch that begins, and by whoever asks.
+    pub(crate) epochs: Mutex<Epochs>,
     /// In log order, at least one; the last one is written to.
     segments: RwLock<Vec<Arc<Segment>>>,
     head: AtomicU64,
@@ -46,6 +49,7 @@ impl Shared {
         segments: Vec<Arc<Segment>>,
         tail: Position,
         next: Next,
+        epochs: Epochs,
     ) -> Self {
         let head = segments.first().map_or(0, |segment| segment.start.0);
         Self {
@@ -54,6 +58,7 @@ impl Shared {
             seal: Seal::new(&id),
             next,
             cache: Cache::new(tail),
+            epochs: Mutex::new(epochs),
             segments: RwLock::new(segments),
             head: AtomicU64::new(head),
             written: AtomicU64::new(tail.0),
@@ -115,6 +120,26 @@ impl Shared {
     /// The writer goes on in `segment`.
     pub(crate) fn push(&self, segment: Arc<Segment>) {
         self.segments.write().push(segment);
+    }
+
+    /// The active segment, still empty, was made anew.
+    pub(crate) fn replace_active(&self, segment: Arc<Segment>) {
+        let mut segments = self.segments.write();
+        segments.pop();
+        segments.push(segment);
+    }
+
+    /// The log ends at `tail` now; all below is synced. Returns the segment that is written to from now on.
+    pub(crate) fn retreat(&self, tail: Position) -> Arc<Segment> {
+        // A sync under way would put the durable end back to where it was.
+        let _turn = self.syncing.lock();
+        let mut segments = self.segments.write();
+        segments.retain(|segment| segment.start < tail);
+        self.durable.store(tail.0, Ordering::Release);
+        self.written.store(tail.0, Ordering::Release);
+        self.epochs.lock().cut(tail);
+        self.cache.retreat(tail);
+        Arc::clone(segments.last().expect("a cut never lies below the first segment"))
     }
 
     /// The oldest segment is gone.

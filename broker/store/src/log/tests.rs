@@ -1,12 +1,16 @@
 //! The promises of the log, kept or broken on a simulated disk.
 
 mod basics;
+mod copies;
 mod crash;
 mod faults;
+mod follow;
+mod follow_crash;
 mod model;
 mod real;
 mod retention;
 mod story;
+mod truncate;
 
 use std::sync::Arc;
 
@@ -73,8 +77,30 @@ fn open(disk: &SimDisk, flush: Flush) -> Result<(Log, Vec<Seen>), OpenError> {
 fn open_from(disk: &SimDisk, config: LogConfig, from: Replay) -> Result<(Log, Vec<Seen>), OpenError> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let mut seen = Vec::new();
-    let log = Log::open(disk, config, from, 1_000, &mut |entry| seen.push(Seen::from(entry)))?;
+    let log = lead(disk, config, from, &mut |entry| seen.push(Seen::from(entry)))?;
     Ok((log, seen))
+}
+
+/// Opens a log of a single copy: folds what is there and begins the next epoch.
+fn lead(
+    disk: Arc<dyn Disk>,
+    config: LogConfig,
+    from: Replay,
+    fold: &mut dyn FnMut(&Entry<'_>),
+) -> Result<Log, OpenError> {
+    let covered = from.covered;
+    let mut log = Log::open(disk, config, from, 1_000)?;
+    log.reader().replay(covered.max(log.head()), log.written(), fold)?;
+    let epoch = Epoch(log.last_epoch().0 + 1);
+    let (draft, placed) = log.begin_epoch(epoch, 1_000)?;
+    log.sync()?;
+    fold(&Entry::of(&draft, &placed, epoch));
+    Ok(log)
+}
+
+/// Where the folds stand once everything that is written is synced.
+fn checkpoint(log: &mut Log) -> Replay {
+    Replay { covered: log.sync().unwrap(), tails: log.tails(), epochs: log.epochs() }
 }
 
 /// The messages among what was seen.

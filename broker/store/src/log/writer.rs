@@ -1,19 +1,18 @@
 //! The writing end: drafts become one batch, one vectored write, and then the batch exists.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::codec::{BatchHeader, HEADER_BYTES, RecordHeader};
 use super::compose::Composer;
-use super::error::{AppendError, OpenError, Poisoned, PrepareError, RetainError};
+use super::epochs::EpochStart;
+use super::error::{AppendError, OpenError, Poisoned, PrepareError, RetainError, WriteError};
 use super::prepare::{Next, begin_next, is_full};
 use super::segment::{DIR, PAD_BYTES_MIN, PAGE_BYTES};
 use super::shared::Shared;
 use super::{
-    BATCH_BYTES_MAX, Draft, Entry, Kind, Log, LogConfig, LogReader, Placed, Preparer, Replay, Retention,
-    crc32, recover,
+    BATCH_BYTES_MAX, Draft, Kind, Log, LogConfig, LogReader, Placed, Preparer, Replay, Retention, Role,
+    Stamps, crc32, recover,
 };
 use crate::disk::Disk;
 use crate::units::{Epoch, Offset, Position, QueueId};
@@ -30,43 +29,37 @@ pub(crate) struct Chain {
     pub(crate) written_ms: u64,
 }
 
-/// The next offset of every queue.
-pub(crate) type Tails = HashMap<QueueId, Offset, BuildHasherDefault<QueueHasher>>;
-
-/// Spreads queue ids, which are small and dense, over a table; the same in every run.
-#[derive(Default)]
-pub(crate) struct QueueHasher(u64);
-
 impl Log {
-    /// Recovers the log and begins a new epoch.
+    /// Recovers the log: scans from `from.covered` and cuts a torn tail.
     ///
-    /// Scans from `from.covered`, calls `fold` for each record above it in order (the new `Epoch` record included),
-    /// and cuts a torn tail. Bytes that do not verify although they are known to have been synced are an error; a
-    /// message whose body alone is damaged is folded all the same, and reading it is the error.
+    /// Bytes that do not verify although they are known to have been synced are an error; a message whose body alone
+    /// is damaged stays, and reading it is the error. Folding what is there is `LogReader::replay`'s; the log takes
+    /// drafts after `begin_epoch`.
     pub fn open(
         disk: Arc<dyn Disk>,
         config: LogConfig,
         from: Replay,
         now_ms: u64,
-        fold: &mut dyn FnMut(&Entry<'_>),
     ) -> Result<Self, OpenError> {
-        let recovered = recover::recover(&disk, &config, from, now_ms, fold)?;
+        let recovered = recover::recover(&disk, &config, from, now_ms)?;
         let active = Arc::clone(recovered.segments.last().expect("recovery leaves a segment to write to"));
         let next = Next::new(config.segment_bytes, recovered.next);
-        let shared = Shared::new(disk, recovered.id, recovered.segments, recovered.tail, next);
-        let mut log = Self {
+        let shared =
+            Shared::new(disk, recovered.id, recovered.segments, recovered.tail, next, recovered.epochs);
+        Ok(Self {
             shared: Arc::new(shared),
             segment_bytes: config.segment_bytes,
             active,
             tail: recovered.tail,
             room_until: Position(0),
-            epoch: Epoch(recovered.chain.epoch.0 + 1),
+            role: Role::Follows,
+            stamps: Stamps::default(),
             chain: recovered.chain,
             tails: recovered.tails,
+            known_committed: recovered.committed,
+            unproven: None,
             composer: Composer::default(),
-        };
-        log.begin_epoch(now_ms, fold)?;
-        Ok(log)
+        })
     }
 
     /// Identity of the log.
@@ -74,9 +67,20 @@ impl Log {
         self.shared.id
     }
 
-    /// The epoch that this open began.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
+    /// The epoch of the last batch; 0 while there was none.
+    pub fn last_epoch(&self) -> Epoch {
+        self.chain.epoch
+    }
+
+    /// Where the epochs of the log began, oldest first; of very many only the newest. In a log whose older epochs
+    /// are not known, the first one may have begun earlier than it says.
+    pub fn epochs(&self) -> Vec<EpochStart> {
+        self.shared.epochs.lock().list()
+    }
+
+    /// Everything below is agreed among the copies, as far as batches here state it.
+    pub fn known_committed(&self) -> Position {
+        self.known_committed
     }
 
     /// Start of the oldest segment that is kept.
@@ -109,7 +113,26 @@ impl Log {
         Preparer { shared: Arc::clone(&self.shared) }
     }
 
-    /// Writes the drafts as one batch: all of them or, with an error, none.
+    /// What the headers of batches say from now on.
+    pub fn stamp(&mut self, stamps: Stamps) {
+        self.stamps = stamps;
+    }
+
+    /// Begins an epoch, which must be later than all before: writes the record that says so, for the caller to sync
+    /// and fold. Afterwards the log takes drafts, and nothing from another copy. After `Full` it may be tried again.
+    pub fn begin_epoch(&mut self, epoch: Epoch, now_ms: u64) -> Result<(Draft, Placed), AppendError> {
+        let last = self.last_epoch();
+        let is_later = epoch > last || self.role == Role::Begins(epoch);
+        assert!(is_later, "epoch {epoch} begins after epoch {last}");
+        self.role = Role::Begins(epoch);
+        self.trust()?;
+        let draft = Draft::control(Kind::Epoch, bytes::Bytes::new());
+        let placed = self.write(std::slice::from_ref(&draft), epoch, now_ms)?[0];
+        self.role = Role::Leads(epoch);
+        Ok((draft, placed))
+    }
+
+    /// Writes the drafts as one batch of the epoch that was begun: all of them or, with an error, none.
     ///
     /// After `Full` and `TooLarge` the log goes on. When room becomes scarce, batches with a `Message` are refused as
     /// `Full` while others (acks, meta, links) are still taken until the disk itself refuses.
@@ -118,10 +141,11 @@ impl Log {
             drafts.iter().all(|draft| !matches!(draft.kind, Kind::Epoch | Kind::Pad)),
             "only the log writes `Epoch` and `Pad`"
         );
+        let Role::Leads(epoch) = self.role else { panic!("drafts before an epoch was begun") };
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
-        self.write(drafts, now_ms)
+        self.write(drafts, epoch, now_ms)
     }
 
     /// Whether `bytes` can be appended without a new segment and without a sync before.
@@ -161,22 +185,7 @@ impl Log {
         Ok(self.head())
     }
 
-    fn begin_epoch(&mut self, now_ms: u64, fold: &mut dyn FnMut(&Entry<'_>)) -> Result<(), OpenError> {
-        let draft = Draft::control(Kind::Epoch, bytes::Bytes::new());
-        let file = self.active.path();
-        let placed = self.write(std::slice::from_ref(&draft), now_ms).map_err(|error| match error {
-            AppendError::Full { needed_bytes, free_bytes } => OpenError::Full { needed_bytes, free_bytes },
-            ended @ (AppendError::TooLarge { .. } | AppendError::Poisoned(_)) => {
-                OpenError::Io { file: file.clone(), source: std::io::Error::other(ended) }
-            }
-        })?;
-        // Before anything of this epoch is told to anyone: another start must not begin the same one.
-        self.sync().map_err(|error| OpenError::Io { file, source: std::io::Error::other(error) })?;
-        fold(&Entry::of(&draft, &placed[0], self.epoch));
-        Ok(())
-    }
-
-    fn write(&mut self, drafts: &[Draft], now_ms: u64) -> Result<Vec<Placed>, AppendError> {
+    fn write(&mut self, drafts: &[Draft], epoch: Epoch, now_ms: u64) -> Result<Vec<Placed>, AppendError> {
         self.shared.check()?;
         let bytes = batch_bytes(drafts);
         let limit_bytes = BATCH_BYTES_MAX.min(self.segment_bytes - PAGE_BYTES);
@@ -188,28 +197,25 @@ impl Log {
         }
         let now_ms = now_ms.max(self.chain.written_ms);
         if bytes > self.active.end().0 - self.tail.0 {
-            self.roll(now_ms)?;
+            self.roll(epoch, now_ms)?;
         }
         if self.tail.0 + bytes - self.durable().0 > WINDOW_BYTES {
             self.shared.sync()?;
         }
         let mut composer = std::mem::take(&mut self.composer);
-        let (placed, crc) = self.compose(&mut composer, drafts, bytes, now_ms);
+        let (placed, crc) = self.compose(&mut composer, drafts, bytes, epoch, now_ms);
         let written = self.hand_over(&composer.slices(drafts), bytes);
         self.composer = composer;
         if let Err(error) = written {
             self.take_back(drafts, &placed);
-            return Err(error);
+            return Err(error.into());
         }
-        if self.tail == self.active.first() {
-            self.active.begin(now_ms);
-        }
-        self.advance(bytes, crc, now_ms);
+        self.advance(bytes, Chain { crc: Some(crc), epoch, written_ms: now_ms });
         Ok(placed)
     }
 
     /// Refuses messages while there is too little room for what keeps the broker going.
-    fn keep_reserve(&mut self, bytes: u64) -> Result<(), AppendError> {
+    pub(crate) fn keep_reserve(&mut self, bytes: u64) -> Result<(), WriteError> {
         if self.tail.0 + bytes <= self.room_until.0 {
             return Ok(()); // looked not long ago
         }
@@ -220,7 +226,7 @@ impl Log {
             self.shared.poison("look for room", file, &error)
         })?;
         let Some(spare_bytes) = free_bytes.checked_sub(needed_bytes) else {
-            return Err(AppendError::Full { needed_bytes, free_bytes });
+            return Err(WriteError::Full { needed_bytes, free_bytes });
         };
         // Others use the disk too: look again before this log alone could have used up much of the reserve.
         self.room_until = Position(self.tail.0 + bytes + spare_bytes.min(reserve_bytes / 4));
@@ -228,44 +234,54 @@ impl Log {
     }
 
     /// Ends the active segment and goes on in the next.
-    fn roll(&mut self, now_ms: u64) -> Result<(), AppendError> {
-        self.pad(now_ms)?;
-        let next = begin_next(&self.shared, now_ms).map_err(|error| match error {
-            PrepareError::Full { needed_bytes, free_bytes } => AppendError::Full { needed_bytes, free_bytes },
-            PrepareError::Io { file, source } => self.shared.poison("create", file, &source).into(),
-        })?;
-        self.tail = next.first();
+    fn roll(&mut self, epoch: Epoch, now_ms: u64) -> Result<(), WriteError> {
+        self.pad(epoch, now_ms)?;
+        self.go_on(self.segment_bytes, now_ms)
+    }
+
+    /// Goes on in the next segment, which is to have `segment_bytes`.
+    pub(crate) fn go_on(&mut self, segment_bytes: u64, now_ms: u64) -> Result<(), WriteError> {
+        let next = begin_next(&self.shared, segment_bytes, now_ms);
+        self.active = next.map_err(|error| self.not_made(error))?;
+        self.tail = self.active.first();
         self.shared.advance(self.tail);
-        self.active = next;
         Ok(())
     }
 
+    /// What it means for the log that a segment could not be made.
+    pub(crate) fn not_made(&self, error: PrepareError) -> WriteError {
+        match error {
+            PrepareError::Full { needed_bytes, free_bytes } => WriteError::Full { needed_bytes, free_bytes },
+            PrepareError::Io { file, source } => self.shared.poison("create", file, &source).into(),
+        }
+    }
+
     /// Fills the rest of the active segment.
-    fn pad(&mut self, now_ms: u64) -> Result<(), AppendError> {
+    fn pad(&mut self, epoch: Epoch, now_ms: u64) -> Result<(), WriteError> {
         let left = self.active.end().0 - self.tail.0;
         if left < PAD_BYTES_MIN {
             return Ok(());
         }
-        let (header, crc) = self.batch_header(left, 1, now_ms).encode(self.shared.seal);
+        let (header, crc) = self.batch_header(left, 1, epoch, now_ms).encode(self.shared.seal);
         let mut buffer = Vec::with_capacity(PAD_BYTES_MIN as usize);
         buffer.extend_from_slice(&header);
         let position = Position(self.tail.0 + HEADER_BYTES);
         let record = Draft::control(Kind::Pad, bytes::Bytes::new());
         let body_bytes = (left - PAD_BYTES_MIN) as u32;
-        RecordHeader { body_bytes, ..record.header(position, Offset(0), now_ms, self.epoch) }.encode(
+        RecordHeader { body_bytes, ..record.header(position, Offset(0), now_ms, epoch) }.encode(
             self.shared.seal,
             &[],
             &mut buffer,
         );
         self.hand_over(&[IoSlice::new(&buffer)], PAD_BYTES_MIN)?;
-        self.advance(left, crc, now_ms);
+        self.advance(left, Chain { crc: Some(crc), epoch, written_ms: now_ms });
         Ok(())
     }
 
     /// Writes at the tail. Of what a full disk refused nothing remains.
-    fn hand_over(&self, slices: &[IoSlice<'_>], needed_bytes: u64) -> Result<(), AppendError> {
+    pub(crate) fn hand_over(&self, slices: &[IoSlice<'_>], needed_bytes: u64) -> Result<(), WriteError> {
         let (file, at) = (&self.active.file, self.active.at(self.tail));
-        let poison = |error| AppendError::from(self.shared.poison("write", self.active.path(), &error));
+        let poison = |error| WriteError::from(self.shared.poison("write", self.active.path(), &error));
         let Err(error) = file.write_at(slices, at) else { return Ok(()) };
         if !is_full(&error) {
             return Err(poison(error));
@@ -273,7 +289,7 @@ impl Log {
         // A part may be there; the room it took is better used by others.
         file.truncate(at).map_err(poison)?;
         let free_bytes = self.shared.disk.free_bytes().unwrap_or(0);
-        Err(AppendError::Full { needed_bytes, free_bytes })
+        Err(WriteError::Full { needed_bytes, free_bytes })
     }
 
     /// Lays the batch out in the composer's buffer and assigns positions, offsets and times.
@@ -282,16 +298,18 @@ impl Log {
         composer: &mut Composer,
         drafts: &[Draft],
         bytes: u64,
+        epoch: Epoch,
         now_ms: u64,
     ) -> (Vec<Placed>, u32) {
-        let (header, crc) = self.batch_header(bytes, drafts.len() as u32, now_ms).encode(self.shared.seal);
+        let header = self.batch_header(bytes, drafts.len() as u32, epoch, now_ms);
+        let (header, crc) = header.encode(self.shared.seal);
         composer.begin(&header);
         let mut placed = Vec::with_capacity(drafts.len());
         let mut position = Position(self.tail.0 + HEADER_BYTES);
         for (number, draft) in drafts.iter().enumerate() {
             debug_assert_eq!(draft.body_crc, crc32(&draft.body), "the draft's checksum is wrong");
             let offset = self.assign_offset(draft);
-            let header = draft.header(position, offset, now_ms, self.epoch);
+            let header = draft.header(position, offset, now_ms, epoch);
             composer.add(&header, self.shared.seal, draft, number);
             let bytes = header.bytes() as u32;
             placed.push(Placed { position, offset, bytes, stored_ms: now_ms });
@@ -301,15 +319,17 @@ impl Log {
         (placed, crc)
     }
 
-    fn batch_header(&self, bytes: u64, count: u32, now_ms: u64) -> BatchHeader {
-        let durable = self.durable();
+    fn batch_header(&self, bytes: u64, count: u32, epoch: Epoch, now_ms: u64) -> BatchHeader {
+        let durable = self.stamps.durable.unwrap_or(Position(u64::MAX)).min(self.durable());
+        // One copy: what is synced is agreed.
+        let committed = self.stamps.committed.map_or(durable, |committed| committed.min(self.tail));
         BatchHeader {
             start: self.tail,
             bytes: bytes as u32,
             count,
             durable,
-            committed: durable, // one copy: what is synced is agreed
-            epoch: self.epoch,
+            committed,
+            epoch,
             previous_crc: self.chain.crc.unwrap_or_default(),
             written_ms: now_ms,
         }
@@ -335,26 +355,17 @@ impl Log {
         }
     }
 
-    fn advance(&mut self, bytes: u64, crc: u32, now_ms: u64) {
-        self.tail.0 += bytes;
-        self.chain = Chain { crc: Some(crc), epoch: self.epoch, written_ms: now_ms };
-        self.shared.advance(self.tail);
-    }
-}
-
-impl Hasher for QueueHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(u32::from(byte));
+    /// Takes the batch that was just written into account.
+    pub(crate) fn advance(&mut self, bytes: u64, chain: Chain) {
+        if self.tail == self.active.first() {
+            self.active.begin(chain.written_ms);
         }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        if chain.epoch > self.chain.epoch {
+            self.shared.epochs.lock().note(chain.epoch, self.tail);
+        }
+        self.tail.0 += bytes;
+        self.chain = chain;
+        self.shared.advance(self.tail);
     }
 }
 

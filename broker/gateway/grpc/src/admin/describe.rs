@@ -3,97 +3,116 @@
 use wire::admin::{self, Code};
 
 use super::{AdminService, convert};
+use crate::gateway::Gateway;
+use crate::leader::Place;
 
 impl AdminService {
-    pub(super) fn topics(&self, request: &admin::ListRequest) -> admin::ListTopicsResponse {
-        let topics = self.gateway.group.topics();
-        let topics = topics.iter().filter(|topic| selects(request, &topic.spec.name));
-        admin::ListTopicsResponse { topics: topics.map(|topic| convert::topic(topic)).collect() }
-    }
-
-    pub(super) fn topic(&self, name: String) -> admin::DescribeTopicResponse {
-        let group = &self.gateway.group;
-        let Some(topic) = group.topic(&name) else {
-            let result = Some(not_found("topic", name));
-            return admin::DescribeTopicResponse { result, ..Default::default() };
-        };
-        let status = |(number, queue): (usize, &store::QueueId)| {
-            let (head, tail) = group.queue_range(*queue);
-            admin::QueueStatus { queue: number as u32, head: head.0, tail: tail.0 }
-        };
-        admin::DescribeTopicResponse {
-            result: Some(found(name)),
-            topic: Some(convert::topic(&topic)),
-            queues: topic.queues.iter().enumerate().map(status).collect(),
-        }
-    }
-
-    pub(super) fn consumer_groups(&self, request: &admin::ListRequest) -> admin::ListConsumerGroupsResponse {
-        let groups = self.gateway.group.consumer_groups();
-        let groups = groups.iter().filter(|group| selects(request, &group.spec.name));
-        admin::ListConsumerGroupsResponse {
-            groups: groups.map(|group| convert::consumer_group(group)).collect(),
-        }
-    }
-
-    pub(super) fn consumer_group(&self, name: String) -> admin::DescribeConsumerGroupResponse {
-        let group = &self.gateway.group;
-        let Some(consumer_group) = group.consumer_group(&name) else {
-            let result = Some(not_found("consumer group", name));
-            return admin::DescribeConsumerGroupResponse { result, ..Default::default() };
-        };
-        let progress = |progress: engine::group::Progress| admin::GroupProgress {
-            topic: progress.topic,
-            queue: progress.queue,
-            tail: progress.tail.0,
-            floor: progress.floor.0,
-            next: progress.next.0,
-            in_flight: progress.in_flight,
-            lag: progress.lag,
-        };
-        admin::DescribeConsumerGroupResponse {
-            group: Some(convert::consumer_group(&consumer_group)),
-            progress: group.progress(&consumer_group).into_iter().map(progress).collect(),
-            clients: self.clients(&name),
-            result: Some(found(name)),
-        }
-    }
-
+    /// About this very broker, whether it leads or not.
     pub(super) fn broker(&self) -> admin::GetBrokerResponse {
-        let (config, group) = (&self.gateway.config, &self.gateway.group);
-        let log = group.log_state();
-        admin::GetBrokerResponse {
+        let (config, place) = (self.leadership.config(), self.leadership.get());
+        let about = admin::GetBrokerResponse {
             cluster: config.cluster.clone(),
             group: config.group.clone(),
             version: config.version.clone(),
+            state: state(&place, false),
+            connections: (self.connections)(),
+            uptime_ms: self.leadership.now_ms().saturating_sub(self.started_ms),
+            flush: config.flush.clone(),
+            ..Default::default()
+        };
+        let Some(group) = self.leadership.local() else { return about };
+        let log = group.log_state();
+        admin::GetBrokerResponse {
             log_id: format!("{:032x}", u128::from_be_bytes(log.log_id)),
             epoch: log.epoch.0,
-            state: if log.disk_full { "disk-full" } else { "serving" }.to_owned(),
+            state: state(&place, log.disk_full),
             log_head: log.head.0,
             log_written: log.written.0,
             log_durable: log.durable.0,
             disk_free_bytes: log.free_bytes,
             topics: group.topics().len() as u64,
             consumer_groups: group.consumer_groups().len() as u64,
-            connections: (self.connections)(),
-            uptime_ms: self.gateway.now_ms().saturating_sub(self.started_ms),
-            flush: config.flush.clone(),
+            ..about
         }
     }
+}
 
-    fn clients(&self, group: &str) -> Vec<admin::GroupClient> {
-        let sessions = self.gateway.clients();
-        let members = sessions.iter().filter_map(|session| {
-            let profile = session.profile();
-            (profile.group.as_deref() == Some(group)).then(|| admin::GroupClient {
-                client_id: session.client_id.clone(),
-                language: profile.language,
-                version: profile.version,
-                remote: profile.remote.to_string(),
-            })
-        });
-        members.collect()
+fn state(place: &Place, disk_full: bool) -> String {
+    match place {
+        Place::Here(_) if disk_full => "disk-full".to_owned(),
+        Place::Here(_) => "serving".to_owned(),
+        Place::There(_) => "following".to_owned(),
+        Place::Nowhere(why) => why.to_string(),
     }
+}
+
+pub(super) fn topics(gateway: &Gateway, request: &admin::ListRequest) -> admin::ListTopicsResponse {
+    let topics = gateway.group.topics();
+    let topics = topics.iter().filter(|topic| selects(request, &topic.spec.name));
+    admin::ListTopicsResponse { topics: topics.map(|topic| convert::topic(topic)).collect() }
+}
+
+pub(super) fn topic(gateway: &Gateway, name: String) -> admin::DescribeTopicResponse {
+    let group = &gateway.group;
+    let Some(topic) = group.topic(&name) else {
+        let result = Some(not_found("topic", name));
+        return admin::DescribeTopicResponse { result, ..Default::default() };
+    };
+    let status = |(number, queue): (usize, &store::QueueId)| {
+        let (head, tail) = group.queue_range(*queue);
+        admin::QueueStatus { queue: number as u32, head: head.0, tail: tail.0 }
+    };
+    admin::DescribeTopicResponse {
+        result: Some(found(name)),
+        topic: Some(convert::topic(&topic)),
+        queues: topic.queues.iter().enumerate().map(status).collect(),
+    }
+}
+
+pub(super) fn consumer_groups(
+    gateway: &Gateway,
+    request: &admin::ListRequest,
+) -> admin::ListConsumerGroupsResponse {
+    let groups = gateway.group.consumer_groups();
+    let groups = groups.iter().filter(|group| selects(request, &group.spec.name));
+    admin::ListConsumerGroupsResponse { groups: groups.map(|group| convert::consumer_group(group)).collect() }
+}
+
+pub(super) fn consumer_group(gateway: &Gateway, name: String) -> admin::DescribeConsumerGroupResponse {
+    let group = &gateway.group;
+    let Some(consumer_group) = group.consumer_group(&name) else {
+        let result = Some(not_found("consumer group", name));
+        return admin::DescribeConsumerGroupResponse { result, ..Default::default() };
+    };
+    let progress = |progress: engine::group::Progress| admin::GroupProgress {
+        topic: progress.topic,
+        queue: progress.queue,
+        tail: progress.tail.0,
+        floor: progress.floor.0,
+        next: progress.next.0,
+        in_flight: progress.in_flight,
+        lag: progress.lag,
+    };
+    admin::DescribeConsumerGroupResponse {
+        group: Some(convert::consumer_group(&consumer_group)),
+        progress: group.progress(&consumer_group).into_iter().map(progress).collect(),
+        clients: clients(gateway, &name),
+        result: Some(found(name)),
+    }
+}
+
+fn clients(gateway: &Gateway, group: &str) -> Vec<admin::GroupClient> {
+    let sessions = gateway.clients();
+    let members = sessions.iter().filter_map(|session| {
+        let profile = session.profile();
+        (profile.group.as_deref() == Some(group)).then(|| admin::GroupClient {
+            client_id: session.client_id.clone(),
+            language: profile.language,
+            version: profile.version,
+            remote: profile.remote.to_string(),
+        })
+    });
+    members.collect()
 }
 
 /// Both ways of narrowing a list hold; one that is not used lets everything through.

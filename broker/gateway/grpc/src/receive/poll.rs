@@ -65,6 +65,8 @@ impl Gateway {
             }
             tokio::select! {
                 () = waiter.woken() => {}
+                // As if nothing had come: the client asks again, and is answered by the new leader.
+                () = self.ended.cancelled() => return Ok(Vec::new()),
                 () = tokio::time::sleep(Duration::from_millis(again_ms - now_ms)) => {}
             }
         }
@@ -121,6 +123,7 @@ fn refused(error: &ReceiveError) -> Refusal {
     let code = match error {
         ReceiveError::UnknownGroup(_) => Code::ConsumerGroupNotFound,
         ReceiveError::UnknownTopic(_) => Code::TopicNotFound,
+        ReceiveError::NotLeading => Code::HaNotAvailable,
         ReceiveError::Index(_) => {
             error!(%error, "receive cannot read the index");
             Code::InternalServerError

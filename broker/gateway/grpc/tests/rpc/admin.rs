@@ -10,7 +10,7 @@ use wire::v2::ClientType;
 use crate::broker::{Broker, message, simple};
 
 fn service(broker: &Broker) -> AdminService {
-    AdminService::new(Arc::clone(&broker.gateway), Arc::clone(&broker.mailbox), Arc::new(|| 5))
+    AdminService::new(Arc::clone(&broker.leadership), Arc::clone(&broker.mailbox), Arc::new(|| 5))
 }
 
 async fn done<R>(broker: &Broker, call: impl Future<Output = Result<Response<R>, Status>>) -> R {

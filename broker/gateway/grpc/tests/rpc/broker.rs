@@ -14,6 +14,7 @@ use engine::writer::{Step, Writer};
 use gateway_grpc::call::{Call, GrpcError};
 use gateway_grpc::gateway::{Gateway, GatewayConfig};
 use gateway_grpc::handout::Handout;
+use gateway_grpc::leader::Leadership;
 use gateway_grpc::method::Method;
 use parking_lot::Mutex;
 use prost::Message;
@@ -26,6 +27,7 @@ pub(crate) const START_MS: u64 = 1_763_000_000_000;
 
 /// A gateway, its group and the log's writer.
 pub(crate) struct Broker {
+    pub(crate) leadership: Arc<Leadership>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) group: Arc<Group>,
     pub(crate) disk: SimDisk,
@@ -59,10 +61,19 @@ impl Broker {
             batch_bytes_max: 4 << 20,
             cached_bytes: 0,
         };
-        let (group, writer) = Group::open(Arc::new(disk.clone()), group_config, clock()).unwrap();
-        let gateway = Gateway::new(config, Arc::clone(&group), Arc::clone(&clock));
-        let broker =
-            Self { gateway, group, disk, mailbox: Mailbox::new(), writer: Mutex::new(writer), clock };
+        let (group, mut writer) = Group::open(Arc::new(disk.clone()), group_config, clock()).unwrap();
+        writer.lead_alone(clock()).unwrap();
+        let leadership = Leadership::always(config, Arc::clone(&group), Arc::clone(&clock));
+        let gateway = leadership.gateway().unwrap();
+        let broker = Self {
+            leadership,
+            gateway,
+            group,
+            disk,
+            mailbox: Mailbox::new(),
+            writer: Mutex::new(writer),
+            clock,
+        };
         broker.topic("orders", 4).await;
         broker.consumer_group("billing", 3).await;
         broker

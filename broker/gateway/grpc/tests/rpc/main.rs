@@ -9,10 +9,13 @@
 mod ack;
 mod admin;
 mod broker;
+mod handover;
 mod limits;
+mod member;
 mod network;
 mod noise;
 mod receive;
+mod relay;
 mod renew;
 mod route;
 mod send;

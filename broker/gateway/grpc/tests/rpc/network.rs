@@ -35,7 +35,8 @@ impl Server {
         let stop = CancellationToken::new();
         let clock = Arc::clone(&broker);
         let connections = Connections {
-            gateway: Arc::clone(&broker.gateway),
+            leadership: Arc::clone(&broker.leadership),
+            relay: Arc::default(),
             mailbox: Arc::clone(&broker.mailbox),
             tls: None,
             now_ms: Arc::new(move || clock.now_ms()),
@@ -80,7 +81,11 @@ impl Drop for Server {
     }
 }
 
-fn request(address: std::net::SocketAddr, method: &str, body: &impl Message) -> Request<Full<Bytes>> {
+pub(crate) fn request(
+    address: std::net::SocketAddr,
+    method: &str,
+    body: &impl Message,
+) -> Request<Full<Bytes>> {
     let mut framed = BytesMut::new();
     wire::frame::put(&mut framed, body);
     Request::post(format!("http://{address}/apache.rocketmq.v2.MessagingService/{method}"))
@@ -95,7 +100,7 @@ fn request(address: std::net::SocketAddr, method: &str, body: &impl Message) -> 
 }
 
 /// The frames of a reply, and its gRPC status.
-async fn whole(response: http::Response<Incoming>) -> (Bytes, String) {
+pub(crate) async fn whole(response: http::Response<Incoming>) -> (Bytes, String) {
     let in_headers = response.headers().get("grpc-status").cloned();
     let body = response.into_body().collect().await.unwrap();
     let status =

@@ -28,7 +28,7 @@ impl Telemetry {
         self.send.send(command.encode_to_vec().into()).unwrap();
     }
 
-    async fn next(&mut self) -> Option<Result<v2::TelemetryCommand, GrpcError>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<v2::TelemetryCommand, GrpcError>> {
         self.receive.next().await.map(|frame| frame.map(|frame| only(&frame)))
     }
 

@@ -280,11 +280,11 @@ fn a_missing_segment_or_foreign_bytes_are_refused() {
 fn a_checkpoint_that_covers_more_than_there_is_is_refused() {
     let disk = SimDisk::new(1);
     let (log, _) = filled(&disk, 3);
-    let beyond = Replay { covered: Position(log.written().0 + 64), tails: Vec::new() };
+    let beyond = Replay { covered: Position(log.written().0 + 64), ..Replay::default() };
     drop(log);
     let refused = open_from(&disk, config(Flush::Sync), beyond).err();
     assert!(matches!(refused, Some(OpenError::Corrupt { .. })), "{refused:?}");
-    let far = Replay { covered: Position(1 << 40), tails: Vec::new() };
+    let far = Replay { covered: Position(1 << 40), ..Replay::default() };
     let refused = open_from(&disk, config(Flush::Sync), far).err();
     assert!(matches!(refused, Some(OpenError::Missing { .. })), "{refused:?}");
 }

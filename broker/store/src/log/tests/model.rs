@@ -46,7 +46,7 @@ impl Pair {
             Action::Sync => {
                 let covered = self.log.sync().unwrap();
                 prop_assert_eq!(covered, self.log.written());
-                self.replay = Replay { covered, tails: self.log.tails() };
+                self.replay = Replay { covered, tails: self.log.tails(), epochs: self.log.epochs() };
             }
             Action::Prepare => {
                 self.log.preparer().prepare(1_000).unwrap();
@@ -107,7 +107,7 @@ impl Pair {
             self.log = log;
         } else {
             // Without a checkpoint a queue whose records are all gone starts anew; that is the checkpoint's to keep.
-            let replay = Replay { covered: Position(0), tails };
+            let replay = Replay { tails, ..Replay::default() };
             drop(log);
             self.log = open_from(&self.disk, config_of(segment_bytes), replay).unwrap().0;
         }

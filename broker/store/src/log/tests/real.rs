@@ -8,7 +8,7 @@ use crate::disk::real::RealDisk;
 fn open_real(folder: &tempfile::TempDir, flush: Flush, fold: &mut dyn FnMut(&Entry<'_>)) -> Log {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(folder.path()).unwrap());
     let config = LogConfig { segment_bytes: 1 << 20, ..config(flush) };
-    Log::open(disk, config, Replay::default(), 1_000, fold).unwrap()
+    lead(disk, config, Replay::default(), fold).unwrap()
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_log_on_a_real_disk_comes_back_with_readers_syncs_and_preparation_beside_the
 fn no_more_than_a_recovery_can_look_through_waits_for_a_sync() {
     let folder = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(folder.path()).unwrap());
-    let mut log = Log::open(disk, LogConfig::default(), Replay::default(), 1_000, &mut |_| {}).unwrap();
+    let mut log = lead(disk, LogConfig::default(), Replay::default(), &mut |_| {}).unwrap();
     let begun = log.durable();
     let draft = message(1, vec![1; 4 << 20]);
     while log.durable() == begun {

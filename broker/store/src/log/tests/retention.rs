@@ -121,8 +121,8 @@ fn the_last_batch_stays_though_its_segment_is_full_covered_and_old() {
     assert_eq!(log.retain(FOREVER_MS, all, covered).unwrap(), Position(0));
     drop(log);
     // Or else nothing would tell the next start which epoch it was.
-    let (log, _) = open_from(&disk, config(Flush::Sync), Replay { covered, tails: Vec::new() }).unwrap();
-    assert_eq!(log.epoch(), Epoch(2));
+    let (log, _) = open_from(&disk, config(Flush::Sync), Replay { covered, ..Replay::default() }).unwrap();
+    assert_eq!(log.last_epoch(), Epoch(2));
 }
 
 fn meta() -> Draft {

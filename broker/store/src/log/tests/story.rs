@@ -65,7 +65,7 @@ impl Known {
     /// Opens the log and goes through the steps until one fails; says whether all went well.
     pub(super) fn live(&mut self, disk: &SimDisk, flush: Flush, script: &[Step]) -> bool {
         let Ok((mut log, _)) = open_from(disk, config(flush), self.replay.clone()) else { return false };
-        self.epoch = log.epoch();
+        self.epoch = log.last_epoch();
         let preparer = log.preparer();
         for step in script {
             self.now_ms += 10;
@@ -73,7 +73,7 @@ impl Known {
                 Step::Append(drafts) => self.append(&mut log, drafts),
                 Step::Sync => log.sync().is_ok_and(|durable| self.synced(durable)),
                 Step::Checkpoint => log.sync().is_ok_and(|durable| {
-                    self.replay = Replay { covered: durable, tails: log.tails() };
+                    self.replay = Replay { covered: durable, tails: log.tails(), epochs: log.epochs() };
                     self.synced(durable)
                 }),
                 Step::Retain => {
@@ -123,7 +123,7 @@ impl Known {
     /// Everything found was appended, in order and byte for byte; everything synced is found.
     fn check_prefix(&mut self, disk: &SimDisk, flush: Flush, why: &str) -> Vec<Seen> {
         let (log, seen) = open(disk, flush).unwrap_or_else(|error| panic!("{why}: {error}"));
-        assert!(log.epoch() > self.epoch, "{why}: epoch fell");
+        assert!(log.last_epoch() > self.epoch, "{why}: epoch fell");
         assert!(log.written() >= self.durable, "{why}: {} is not durable {}", log.written(), self.durable);
         let seen: Vec<_> = seen.into_iter().filter(|seen| seen.kind != Kind::Epoch).collect();
         let all: Vec<_> = self.batches.iter().filter(|batch| batch[0].0.position >= log.head()).collect();
@@ -149,7 +149,7 @@ impl Known {
                 check_content(&log, seen, draft, why);
             }
         }
-        self.epoch = log.epoch();
+        self.epoch = log.last_epoch();
         seen
     }
 

@@ -7,12 +7,12 @@
 //!
 //! A log that cannot be written or synced ends the process: recovery at the next start is the tested path.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use engine::group::Group;
 use engine::pen::Pen;
 use engine::writer::{Step, Writer};
@@ -36,7 +36,7 @@ const CHECKPOINT_EVERY_MS: u64 = 30_000;
 const EXIT_POISONED: i32 = 70;
 
 /// The threads, running.
-pub(crate) struct LogThreads {
+pub struct LogThreads {
     group: Arc<Group>,
     pen: Arc<Pen>,
     stopping: Arc<Stopping>,
@@ -63,7 +63,8 @@ impl Stopping {
 }
 
 impl LogThreads {
-    pub(crate) fn start(group: Arc<Group>, writer: Writer, clock: Arc<Clock>) -> Result<Self> {
+    /// Starts both for an open group.
+    pub fn start(group: Arc<Group>, writer: Writer, clock: Arc<Clock>) -> io::Result<Self> {
         let stopping = Arc::new(Stopping::default());
         let pen = Arc::new(Pen::new(Arc::clone(&group), writer));
         let write = {
@@ -75,34 +76,42 @@ impl LogThreads {
             let (group, stopping) = (Arc::clone(&group), Arc::clone(&stopping));
             move || keep_house(&group, &clock, &stopping)
         };
-        let writer = std::thread::Builder::new().name("log".to_owned()).spawn(write).context("log thread")?;
-        let housekeeper = std::thread::Builder::new()
-            .name("house".to_owned())
-            .spawn(keep_house)
-            .context("background thread")?;
+        let writer = std::thread::Builder::new().name("log".to_owned()).spawn(write)?;
+        let housekeeper = std::thread::Builder::new().name("house".to_owned()).spawn(keep_house)?;
         Ok(Self { group, pen, stopping, writer, housekeeper })
     }
 
-    /// What a runtime does when its tasks have had their turn: it writes what they submitted.
-    pub(crate) fn at_turn_end(&self, clock: Arc<Clock>) -> impl Fn() + Clone + Send + use<> {
-        let pen = Arc::clone(&self.pen);
-        move || {
-            if let Err(poisoned) = pen.write_here(|| clock.now_ms()) {
-                end(&poisoned);
-            }
-        }
+    /// Who writes to the log.
+    pub fn pen(&self) -> &Arc<Pen> {
+        &self.pen
+    }
+
+    /// The group that they work for.
+    pub fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
+    /// Ends them without a last word, after `Pen::close`: the group will be opened again.
+    pub fn abandon(self) {
+        self.join();
     }
 
     /// Writes what still waits, syncs, leaves a checkpoint; call it after the last client has gone.
-    pub(crate) fn stop(self) {
+    pub fn stop(self) {
+        let group = Arc::clone(&self.group);
+        if self.join() {
+            finish(&group);
+        }
+    }
+
+    /// True if both ended in order.
+    fn join(self) -> bool {
         self.stopping.flag.store(true, Ordering::Release);
         self.group.nudge();
         *self.stopping.told.lock() = true;
         self.stopping.tell.notify_all();
         let ended = (self.writer.join(), self.housekeeper.join());
-        if let (Ok(()), Ok(())) = ended {
-            finish(&self.group);
-        }
+        matches!(ended, (Ok(()), Ok(())))
     }
 }
 
@@ -148,12 +157,12 @@ fn keep_house(group: &Group, clock: &Clock, stopping: &Stopping) {
         }
         if now_ms >= checkpoint_at_ms || group.wants_checkpoint() {
             checkpoint_at_ms = now_ms + CHECKPOINT_EVERY_MS;
-            let written = Some(group.log_state().written);
-            if written == covered {
+            let committed = Some(group.log_state().committed);
+            if committed == covered {
                 continue;
             }
             match group.checkpoint() {
-                Ok(()) => covered = written,
+                Ok(()) => covered = committed,
                 Err(problem) => error!(%problem, "no checkpoint was written, the next start replays more"),
             }
         }
@@ -180,7 +189,8 @@ fn finish(group: &Group) {
     }
 }
 
-fn end(poisoned: &dyn std::error::Error) -> ! {
+/// Ends the process: nobody knows what is on the disk.
+pub(crate) fn end(poisoned: &dyn std::error::Error) -> ! {
     error!(%poisoned, "the log has ended, the broker stops");
     std::process::exit(EXIT_POISONED)
 }

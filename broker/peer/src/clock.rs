@@ -5,12 +5,13 @@ use std::time::SystemTime;
 
 /// Unix time in milliseconds that never goes back, whatever is done to the machine's clock.
 #[derive(Debug, Default)]
-pub(crate) struct Clock {
+pub struct Clock {
     latest_ms: AtomicU64,
 }
 
 impl Clock {
-    pub(crate) fn now_ms(&self) -> u64 {
+    /// The time now.
+    pub fn now_ms(&self) -> u64 {
         #[allow(clippy::disallowed_methods, reason = "the program hands time to everything else from here")]
         let now = SystemTime::now();
         let now_ms = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);

@@ -1,0 +1,107 @@
+//! The admin API of a broker that may not lead: calls about the group go to the leader, undecoded.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use http::uri::{Parts, Scheme};
+use http::{Request, Response, Uri};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::NamedService;
+use wire::admin::admin_server::AdminServer;
+
+use super::AdminService;
+use crate::call;
+use crate::leader::{LeaderAddress, Leadership};
+use crate::relay::{self, Outgoing, Relay};
+use crate::steer::{Steered, Steering};
+
+/// Answered by the broker that is asked.
+const ABOUT_THIS_BROKER: &str = "/millpond.admin.v1.Admin/GetBroker";
+
+/// The admin API, answered by whoever leads.
+#[derive(Clone)]
+pub struct Leading {
+    served: AdminServer<AdminService>,
+    leadership: Arc<Leadership>,
+    relay: Arc<Relay>,
+}
+
+impl Leading {
+    pub(super) fn new(
+        served: AdminServer<AdminService>,
+        leadership: Arc<Leadership>,
+        relay: Arc<Relay>,
+    ) -> Self {
+        Self { served, leadership, relay }
+    }
+
+    async fn steer(mut self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+        let arrived_ms = self.leadership.now_ms();
+        let timeout_ms = call::timeout_of(request.headers());
+        let steering = Steering {
+            leadership: &self.leadership,
+            relay: &self.relay,
+            address: admin_address,
+            remote: None,
+            is_forwarded: relay::is_forwarded(request.headers()),
+            arrived_ms,
+            deadline_ms: timeout_ms.map(|ms| arrived_ms.saturating_add(ms)),
+            stop_head: None,
+            stop_body: None,
+        };
+        match steering.run(outgoing(request)).await {
+            Steered::Here(_, request) => self.served.call(request.map(Body::new)).await,
+            Steered::Relayed(response) => Ok(response.map(Body::new)),
+            Steered::Lost(error) => Ok(Status::unavailable(error.message).into_http()),
+            Steered::Refused(refusal, _) => Ok(Status::unavailable(refusal.message).into_http()),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Leading {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.served, context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if self.leadership.is_here() || request.uri().path() == ABOUT_THIS_BROKER {
+            return self.served.call(request);
+        }
+        Box::pin(self.clone().steer(request))
+    }
+}
+
+impl NamedService for Leading {
+    const NAME: &'static str = <AdminServer<AdminService> as NamedService>::NAME;
+}
+
+impl fmt::Debug for Leading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leading").field("leadership", &self.leadership).finish_non_exhaustive()
+    }
+}
+
+fn admin_address(leader: &LeaderAddress) -> &str {
+    &leader.admin
+}
+
+/// The call as a client of the leader writes it.
+fn outgoing(request: Request<Body>) -> Request<Outgoing> {
+    let (mut head, body) = request.into_parts();
+    let told = head.uri.into_parts();
+    let mut parts = Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = told.authority;
+    parts.path_and_query = told.path_and_query;
+    head.uri = Uri::from_parts(parts).unwrap_or_default();
+    Request::from_parts(head, relay::boxed(body))
+}

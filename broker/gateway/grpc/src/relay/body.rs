@@ -1,0 +1,71 @@
+//! What comes back from the leader, handed on frame by frame.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+
+use crate::call::GrpcError;
+use crate::frame::status;
+use crate::relay::link::{Link, lost};
+
+/// The body of a relayed reply. Whatever happens to the leader, it ends in a gRPC status.
+pub(crate) struct RelayedBody {
+    incoming: Incoming,
+    /// Nothing more has to be said: the status was among the headers, or has been written.
+    told: bool,
+    given_up: BoxFuture<'static, GrpcError>,
+    /// Counts as one call until it is gone.
+    _link: Link,
+}
+
+impl RelayedBody {
+    pub(crate) fn new(
+        incoming: Incoming,
+        told: bool,
+        given_up: BoxFuture<'static, GrpcError>,
+        link: Link,
+    ) -> Self {
+        Self { incoming, told, given_up, _link: link }
+    }
+
+    fn end(&mut self, error: &GrpcError) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if std::mem::replace(&mut self.told, true) {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(Ok(Frame::trailers(status(Some(error))))))
+    }
+}
+
+impl Body for RelayedBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.told {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(error) = self.given_up.as_mut().poll(context) {
+            return self.end(&error);
+        }
+        match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
+            Some(Ok(frame)) => {
+                self.told = frame.is_trailers();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => self.end(&lost(&error)),
+            None => self.end(&lost(&"no status came")),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.told
+    }
+}

@@ -1,0 +1,91 @@
+//! Carrying out what the protocol decided.
+
+use engine::inbox;
+use replica::event::{Effect, Message, Refusal};
+use store::{Epoch, Position};
+use tracing::{error, info};
+
+use super::Driver;
+use crate::codec::{Body, Frame};
+use crate::mesh::Ship;
+
+impl Driver {
+    pub(super) fn carry_out(&mut self, effect: Effect, body: &mut Option<Body>) {
+        match effect {
+            Effect::Persist(vow) => self.persist(vow),
+            Effect::Send { to, message } => {
+                if let Some(outbox) = self.links.get(&to) {
+                    outbox.send(message.into());
+                }
+            }
+            Effect::Broadcast(message) => {
+                for outbox in self.links.values() {
+                    outbox.send(message.clone().into());
+                }
+            }
+            Effect::Cas { base, record } => self.arbitration.propose(base, *record),
+            Effect::Read => self.arbitration.read(),
+            Effect::Lead(epoch) => self.lead(epoch),
+            Effect::Serve(epoch) => info!(%epoch, "everything before is agreed"),
+            Effect::StepDown => self.step_down(),
+            Effect::Append => self.append(body.take()),
+            Effect::Plant => self.plant(body.take()),
+            Effect::Truncate(to) => self.truncate(to),
+            Effect::Commit(to) => self.commit(to),
+            Effect::Stream { to, session, from } => self.stream(to, session, from),
+            Effect::Seed { to, session } => self.seed(to, session),
+            Effect::Halt(member) => {
+                self.ships = self.ships.saturating_sub(1);
+                self.freight.is_busy(self.ships > 0);
+                if let Some(outbox) = self.links.get(&member) {
+                    outbox.halt();
+                }
+            }
+            Effect::Solo(is_solo) => self.solo(is_solo),
+            Effect::Refuse(refusal) => self.refuse(refusal),
+            Effect::Fault(fault) => {
+                error!(?fault, "this copy cannot go on without a person");
+                self.status.write().fault = Some(fault);
+            }
+        }
+    }
+
+    fn stream(&mut self, to: crds::group_record::MemberId, session: u64, at: Position) {
+        let epoch = self.leads();
+        if let (Some(outbox), Some(epoch)) = (self.links.get(&to), epoch) {
+            outbox.stream(Ship { epoch, session, at });
+            self.ships += 1;
+            self.freight.is_busy(true);
+        }
+    }
+
+    fn seed(&mut self, to: crds::group_record::MemberId, session: u64) {
+        let (Some(epoch), Some(copy), Some(outbox)) = (self.leads(), &self.copy, self.links.get(&to)) else {
+            return;
+        };
+        match self.seed_of(copy) {
+            Ok(seed) => {
+                info!(%to, start = seed.start, bytes = seed.state.len(), "a member begins anew");
+                let message = Message::Seed { epoch, session };
+                outbox.send(Frame::Message { message, body: Body::Seed(seed) });
+            }
+            Err(error) => error!(%to, %error, "no seed for a new member"),
+        }
+    }
+
+    fn refuse(&mut self, refusal: Option<Refusal>) {
+        self.refusal = refusal;
+        let Some(copy) = &self.copy else { return };
+        info!(?refusal, "writes are refused, or taken again");
+        copy.group().refuse(refusal.map(|refusal| match refusal {
+            Refusal::HandingOver => inbox::Refusal::HandingOver,
+            Refusal::TooFewCopies { in_sync, min_in_sync } => {
+                inbox::Refusal::TooFewCopies { in_sync, min: min_in_sync }
+            }
+        }));
+    }
+
+    pub(super) fn leads(&self) -> Option<Epoch> {
+        self.member.leader().map(|leader| leader.epoch)
+    }
+}

@@ -1,0 +1,155 @@
+//! The copy of the log that this broker keeps: the only one, or one of several.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use crds::broker_config::{BrokerConfig, FlushMode, MemberAddress, ReplicationConfig};
+use engine::group::GroupConfig;
+use gateway_grpc::leader::{Absence, LeaderAddress, Leadership, Place};
+use parking_lot::RwLock;
+use peer::clock::Clock;
+use peer::copy::{Copy, PenSlot, Shelf};
+use peer::running::{Peer, Setup};
+use peer::standing::{Standing, Status};
+use store::disk::real::RealDisk;
+use store::log::{Flush, LogConfig, Retention};
+use tokio::sync::watch;
+
+/// The name of the machine; in Kubernetes, of the pod.
+const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
+/// Another one after every start of the machine.
+const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A copy that is open, with whatever keeps it.
+pub(crate) enum Kept {
+    Alone(Copy),
+    Replicated(Peer),
+}
+
+impl Kept {
+    /// Opens the copy, and finds the others.
+    pub(crate) fn open(config: &BrokerConfig, clock: &Arc<Clock>, slot: &PenSlot) -> Result<Self> {
+        let data = config.data.display();
+        let disk = RealDisk::open(&config.data).with_context(|| format!("data folder {data}"))?;
+        let shelf = Shelf {
+            disk: Arc::new(disk),
+            config: group_config(config),
+            clock: Arc::clone(clock),
+            slot: slot.clone(),
+        };
+        match &config.replication {
+            Some(replication) => {
+                let setup = setup(config, replication, shelf)?;
+                Ok(Self::Replicated(Peer::start(setup).with_context(|| format!("member in {data}"))?))
+            }
+            None => {
+                let copy = shelf.open().with_context(|| format!("opening the log in {data}"))?;
+                copy.pen().lead_alone(clock.now_ms()).context("beginning a new epoch of the log")?;
+                Ok(Self::Alone(copy))
+            }
+        }
+    }
+
+    /// How the member is, if there are others.
+    pub(crate) fn status(&self) -> Option<Arc<RwLock<Status>>> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Replicated(peer) => Some(Arc::clone(&peer.status)),
+        }
+    }
+
+    /// Tells the gateway where clients are served, from now on.
+    pub(crate) fn announce(&self, config: &BrokerConfig, leadership: &Arc<Leadership>) {
+        match (self, &config.replication) {
+            (Self::Replicated(peer), Some(replication)) => {
+                let (members, status) = (replication.members.clone(), Arc::clone(&peer.status));
+                let standing = peer.standing.clone();
+                tokio::spawn(announce(standing, status, members, Arc::clone(leadership)));
+            }
+            (Self::Alone(copy), _) => leadership.set(Place::Here(Arc::clone(copy.group()))),
+            (Self::Replicated(_), None) => {}
+        }
+    }
+
+    /// Lets another member lead, if there is one.
+    pub(crate) async fn retire(&self) {
+        match self {
+            Self::Alone(_) => {}
+            Self::Replicated(peer) => peer.handle().retire().await,
+        }
+    }
+
+    /// Closes the log in order.
+    pub(crate) fn stop(self) {
+        match self {
+            Self::Alone(copy) => copy.stop(),
+            Self::Replicated(peer) => peer.stop(),
+        }
+    }
+}
+
+async fn announce(
+    mut standing: watch::Receiver<Standing>,
+    status: Arc<RwLock<Status>>,
+    members: Vec<MemberAddress>,
+    leadership: Arc<Leadership>,
+) {
+    loop {
+        let place = match &*standing.borrow_and_update() {
+            Standing::Leading(group) => Place::Here(Arc::clone(group)),
+            Standing::Following(ordinal) => match members.get(*ordinal as usize) {
+                Some(MemberAddress { client, admin, .. }) => {
+                    let (client, admin) = (client.clone(), admin.clone());
+                    Place::There(Arc::new(LeaderAddress { member: *ordinal, client, admin }))
+                }
+                None => Place::Nowhere(Absence::Electing),
+            },
+            Standing::Leaderless => Place::Nowhere(Absence::Electing),
+        };
+        leadership.set(place);
+        let log = status.read().log.as_ref().and_then(std::sync::Weak::upgrade);
+        if let Some(log) = log {
+            leadership.keep(&log);
+        }
+        if standing.changed().await.is_err() {
+            return leadership.set(Place::Nowhere(Absence::Electing));
+        }
+    }
+}
+
+fn setup(config: &BrokerConfig, replication: &ReplicationConfig, shelf: Shelf) -> Result<Setup> {
+    let read = |file: &str| std::fs::read_to_string(file).with_context(|| file.to_owned());
+    let ordinal = replication.ordinal_on(read(HOST_NAME_FILE)?.trim())?;
+    let boot_id = read(BOOT_ID_FILE)?;
+    let digits: String = boot_id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    let boot = u64::from_str_radix(&digits, 16).with_context(|| format!("boot id {boot_id}"))?.max(1);
+    Ok(Setup {
+        group: format!("{}/{}", config.cluster, config.group),
+        ordinal,
+        replication: replication.clone(),
+        shelf,
+        boot,
+        entropy: [draw(), draw()],
+    })
+}
+
+fn group_config(config: &BrokerConfig) -> GroupConfig {
+    let flush = match config.log.flush {
+        FlushMode::Sync => Flush::Sync,
+        FlushMode::Async => Flush::Async,
+    };
+    let mut new_id = [0; 16];
+    new_id[..8].copy_from_slice(&draw().to_le_bytes());
+    new_id[8..].copy_from_slice(&draw().to_le_bytes());
+    GroupConfig {
+        log: LogConfig { segment_bytes: config.log.segment_bytes, flush, new_id: Some(new_id) },
+        retention: Retention { max_age_ms: config.log.retention_ms, max_bytes: config.log.retention_bytes },
+        ..GroupConfig::default()
+    }
+}
+
+/// A random number; the standard library's hasher keys are the entropy.
+fn draw() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
