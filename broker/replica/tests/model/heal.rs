@@ -17,7 +17,8 @@ impl World {
             if self.wrong.is_some() {
                 break;
             }
-            if self.unhealed().is_none() {
+            // Whoever has what was lost with good reason waits for a person.
+            if self.is_excused || self.unhealed().is_none() {
                 return Ok(());
             }
             self.heal_once(config);
