@@ -334,7 +334,7 @@ impl Member {
     fn received(&mut self, from: MemberId, message: Message, out: &mut Vec<Effect>) {
         match message {
             Message::Beat(beat) => self.heard_of(from, beat, out),
-            Message::Hello(hello) => self.hello(from, hello, out),
+            Message::Hello(hello) => self.hello(from, &hello, out),
             Message::Align { epoch, session, to } => self.align(from, epoch, session, to, out),
             Message::Seed { epoch, session } => self.seed(from, epoch, session, out),
             Message::Append { epoch, session, from: at, committed } => {

@@ -92,7 +92,7 @@ impl Member {
         }
     }
 
-    pub(super) fn hello(&mut self, from: MemberId, hello: Hello, out: &mut Vec<Effect>) {
+    pub(super) fn hello(&mut self, from: MemberId, hello: &Hello, out: &mut Vec<Effect>) {
         let Role::Leader(leader) = &mut self.role else { return };
         if leader.epoch != hello.epoch || leader.began.is_none() {
             return;

@@ -16,7 +16,7 @@ impl Member {
         }
         self.wish_shrink(leader, &seen.record)
             .or_else(|| self.wish_leave(leader, &seen.record, seen.request.copies))
-            .or_else(|| self.wish_join(leader, &seen.record, seen.request.copies))
+            .or_else(|| wish_join(leader, &seen.record, seen.request.copies))
             .or_else(|| self.wish_expand(leader, &seen.record))
             .or_else(|| self.wish_min(&seen.record))
     }
@@ -55,15 +55,6 @@ impl Member {
         Some((GroupRecord { members, in_sync, min_in_sync, ..record.clone() }, Cause::Reconfigured))
     }
 
-    fn wish_join(&self, leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
-        let is_free = |ordinal| record.members.iter().all(|member| member.ordinal != ordinal);
-        let joins = |member: &&MemberId| member.ordinal < copies && is_free(member.ordinal);
-        let member = *leader.copies.keys().find(joins)?;
-        let mut record = record.clone();
-        record.members.insert(member);
-        Some((record, Cause::Reconfigured))
-    }
-
     /// R3: whoever joins the set has everything that was or could have been committed.
     fn wish_expand(&self, leader: &Leader, record: &GroupRecord) -> Option<(GroupRecord, Cause)> {
         let needed = if self.settings.rules.expand_from_start {
@@ -96,6 +87,15 @@ impl Member {
     fn wished_min(&self) -> u32 {
         self.seen.as_ref().map_or(1, |seen| seen.request.min_in_sync.max(1))
     }
+}
+
+fn wish_join(leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
+    let is_free = |ordinal| record.members.iter().all(|member| member.ordinal != ordinal);
+    let joins = |member: &&MemberId| member.ordinal < copies && is_free(member.ordinal);
+    let member = *leader.copies.keys().find(joins)?;
+    let mut record = record.clone();
+    record.members.insert(member);
+    Some((record, Cause::Reconfigured))
 }
 
 impl Leader {

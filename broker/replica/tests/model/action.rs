@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crds::group_record::{Cause, MemberId, Seen, Version};
-use replica::event::{Event, Message};
+use crds::group_record::{MemberId, Version};
+use replica::event::Message;
 use replica::member::{Member, Role};
 
-use crate::world::{Config, Disk, Engine, Entry, Parcel, Process, World, at};
+use crate::world::{Config, Parcel, Process, World};
 
 /// One step. Members are named by their ordinal, sets of them by bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,7 +106,7 @@ impl World {
         if self.nodes[node].has_news() {
             out.push(Action::Told(node));
         }
-        self.campaigns(config, node, member, out);
+        campaigns(config, node, member, out);
         if engine.is_serving && !engine.is_refusing && self.spent.writes < config.writes {
             out.push(Action::Write(node));
         }
@@ -124,19 +124,6 @@ impl World {
             let others = (0..1 << self.nodes.len()).filter(|set| set & (1 << node) == 0 && *set != now);
             out.extend(others.map(|set| Action::Stall(node, set)));
         }
-    }
-
-    fn campaigns(&self, config: &Config, node: usize, member: &Member, out: &mut Vec<Action>) {
-        let Some(record) = member.seen().map(|seen| &seen.record) else { return };
-        let is_possible = matches!(member.role(), Role::Follower(_)) && member.is_eligible();
-        let may = member.vow().promised.0 < config.epochs && record.epoch < config.epochs;
-        if !is_possible || !may || record.revision >= config.changes {
-            return;
-        }
-        let all = bits(&record.in_sync) | 1 << node;
-        let without = all & !record.leader.map_or(0, |leader| 1 << leader.ordinal) | 1 << node;
-        let sets = BTreeSet::from([all, without, 1 << node]);
-        out.extend(sets.into_iter().map(|set| Action::Campaign(node, set)));
     }
 
     fn actions_between(
@@ -175,7 +162,9 @@ impl World {
             out.push(Action::Beat(node, other));
         }
     }
+}
 
+<<<<<<< HEAD
     /// The state after `action`.
     pub fn apply(&mut self, config: &Config, action: Action) {
         match action {
@@ -416,11 +405,23 @@ impl World {
         let found = disk.log.is_some().then(|| disk.state(disk.committed));
         let member = Member::new(state.id, config.settings.clone(), disk.vow.clone(), found, nonce);
         state.process = Some(Process { member, engine: Engine::default(), stalled: BTreeSet::new() });
+=======
+fn campaigns(config: &Config, node: usize, member: &Member, out: &mut Vec<Action>) {
+    let Some(record) = member.seen().map(|seen| &seen.record) else { return };
+    let is_possible = matches!(member.role(), Role::Follower(_)) && member.is_eligible();
+    let may = member.vow().promised.0 < config.epochs && record.epoch < config.epochs;
+    if !is_possible || !may || record.revision >= config.changes {
+        return;
+>>>>>>> 55f0b28a462334e6aecdcf88e3d2c10fdcacf6bd
     }
+    let all = bits(&record.in_sync) | 1 << node;
+    let without = all & !record.leader.map_or(0, |leader| 1 << leader.ordinal) | 1 << node;
+    let sets = BTreeSet::from([all, without, 1 << node]);
+    out.extend(sets.into_iter().map(|set| Action::Campaign(node, set)));
 }
 
 /// Leaves out of a beat what nobody reads within the bounds: states that differ in it are the same.
-fn trimmed(config: &Config, message: Message) -> Message {
+pub fn trimmed(config: &Config, message: Message) -> Message {
     let Message::Beat(mut beat) = message else { return message };
     beat.hears = None;
     if config.powers == 0 {

@@ -17,7 +17,8 @@ impl World {
             if self.wrong.is_some() {
                 break;
             }
-            if self.unhealed().is_none() {
+            // Whoever has what was lost with good reason waits for a person.
+            if self.is_excused || self.unhealed().is_none() {
                 return Ok(());
             }
             self.heal_once(config);
@@ -67,7 +68,7 @@ impl World {
                     && member.seen().is_some_and(|seen| seen.version == self.seen.version)
             };
             if self.nodes[node].member().is_some_and(may) {
-                let event = Event::Campaign { alive: up.clone(), cause: Cause::LeaderLost };
+                let event = Event::Campaign { alive: up, cause: Cause::LeaderLost };
                 return self.tell(config, node, event);
             }
         }

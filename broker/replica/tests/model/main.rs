@@ -4,7 +4,7 @@
 //!   config.rs   what is checked, within which bounds      action.rs     what can happen next
 //!   world.rs    members, disks, record, links             carry.rs      effects, as driver and engine carry them out
 //!   check.rs    the checker                               invariant.rs  what must hold after every step
-//!   heal.rs     a run without faults, from anywhere
+//!   heal.rs     a run without faults, from anywhere       step.rs       what becomes of an action
 //! ```
 //!
 //! Promise: within the bounds nothing acknowledged is lost, and each rule is needed: without it the checker finds a way
@@ -20,5 +20,6 @@ mod heal;
 mod holds;
 mod invariant;
 mod needed;
+mod step;
 mod walk;
 mod world;

@@ -30,33 +30,37 @@ fn config(seed: u64) -> Config {
         epochs: 200,
         changes: 200,
         crashes: 200,
-        powers: if seed % 3 == 0 { 200 } else { 0 },
+        powers: if seed.is_multiple_of(3) { 200 } else { 0 },
         breaks: 200,
-        wipes: if seed % 5 == 0 { 2 } else { 0 },
+        wipes: if seed.is_multiple_of(5) { 2 } else { 0 },
         hand_overs: 200,
         trims: 20,
         requests: vec![request(3, 2), request(2, 1), request(3, 1), request(3, 2)],
         capacity: 3,
         stalls: true,
-        is_slow: seed % 2 == 0,
+        is_slow: seed.is_multiple_of(2),
         remembers: seed % 4 < 2,
         all_beat: true,
         late_acks: seed % 7 < 3,
         ..Config::default()
     };
-    config.settings.flush_sync = seed % 9 == 0;
+    config.settings.flush_sync = seed.is_multiple_of(9);
     config
 }
 
 /// Faults and elections are rarer than work, or nothing would ever be committed.
 fn weight(action: Action) -> usize {
     match action {
-        Action::Crash(_) | Action::PowerLoss(..) | Action::Wipe(_) | Action::Break(..) | Action::Request => 1,
+        Action::HandOverExpired(_)
+        | Action::Crash(_)
+        | Action::PowerLoss(..)
+        | Action::Wipe(_)
+        | Action::Break(..)
+        | Action::Request => 1,
         Action::Campaign(..) | Action::Stall(..) | Action::HandOver(_) | Action::Trim(_) => 2,
-        Action::HandOverExpired(_) => 1,
-        Action::Write(_) | Action::Restart(_) | Action::Sync(_) | Action::SawOlder(_) => 12,
-        Action::Told(_) | Action::Answer(_) | Action::Saw(_) | Action::Land(_) => 20,
-        Action::Ship(..) | Action::Deliver(..) | Action::Beat(..) => 30,
+        Action::Write(_) | Action::Sync(_) | Action::SawOlder(_) => 30,
+        Action::Told(_) | Action::Answer(_) | Action::Saw(_) | Action::Land(_) => 60,
+        Action::Ship(..) | Action::Deliver(..) | Action::Beat(..) | Action::Restart(_) => 90,
     }
 }
 

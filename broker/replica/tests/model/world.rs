@@ -14,6 +14,10 @@ use crate::action::Action;
 
 /// What is checked, and within which bounds.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fault or a reduction that can be chosen by itself"
+)]
 pub struct Config {
     pub name: &'static str,
     pub members: u32,
@@ -281,13 +285,13 @@ impl World {
         hasher.finish()
     }
 
-    /// No volume of a member that is in sync is left: only a person can help.
+    /// Volumes of members in sync are gone, and whoever else was in sync may have lost its tail: a person has to decide.
     pub fn is_beyond_help(&self) -> bool {
-        let record = &self.seen.record;
-        let names = self.flying.iter().map(|flying| &flying.record).chain([record]);
-        names
-            .map(|record| &record.in_sync)
-            .any(|set| !set.is_empty() && set.iter().all(|id| self.node_of(*id).is_none()))
+        let named = self.flying.iter().map(|flying| &flying.record).chain([&self.seen.record]);
+        named.map(|record| &record.in_sync).any(|set| {
+            let is_gone = set.iter().any(|id| self.node_of(*id).is_none());
+            is_gone && set.iter().all(|id| self.node_of(*id).is_none_or(Node::is_dirty))
+        })
     }
 
     pub fn fail(&mut self, what: String) {
