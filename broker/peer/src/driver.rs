@@ -189,6 +189,7 @@ impl Driver {
             Input::Command(Command::Retire(answer)) => {
                 self.retiring = Some((self.now_ms() + RETIRE_MAX_MS, answer));
                 self.is_retired = true;
+                self.process(Event::Leave, Body::None);
                 self.hand_over(None);
             }
             Input::Command(Command::Stop) => self.is_stopped = true,

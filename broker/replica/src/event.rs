@@ -92,6 +92,8 @@ pub enum Event {
     HandOver(Option<u32>),
     /// The hand-over took too long.
     HandOverExpired,
+    /// This member is about to stop: nobody should wait for it.
+    Leave,
     /// It is time to tell the others that one is there.
     Beat,
 }
@@ -283,6 +285,8 @@ pub struct Beat {
     pub leads: Option<Epoch>,
     /// The leader that the sender hears.
     pub hears: Option<MemberId>,
+    /// It is about to stop.
+    pub is_leaving: bool,
     /// The end of its log may be lost.
     pub is_dirty: bool,
     /// The epoch that wrote last in its log.

@@ -94,6 +94,8 @@ pub struct Member {
     /// The last sign of life of each of the others.
     heard: BTreeMap<MemberId, Beat>,
     role: Role,
+    /// It is about to stop.
+    is_leaving: bool,
     /// Source of nonces; two members, or two starts of one, begin with different ones.
     nonce: u64,
 }
@@ -230,6 +232,7 @@ impl Member {
             seen: None,
             heard: BTreeMap::new(),
             role: Role::Follower(None),
+            is_leaving: false,
             nonce,
         }
     }
@@ -257,6 +260,10 @@ impl Member {
             Event::Gone(member) => self.gone(member, out),
             Event::HandOver(to) => self.hand_over(to, out),
             Event::HandOverExpired => self.stop_handing(out),
+            Event::Leave => {
+                self.is_leaving = true;
+                out.push(Effect::Broadcast(Message::Beat(self.beat())));
+            }
             Event::Beat => out.push(Effect::Broadcast(Message::Beat(self.beat()))),
         }
         effects
@@ -324,6 +331,7 @@ impl Member {
             promised: self.vow.promised,
             leads: self.leader().and_then(|leader| leader.began.map(|_| leader.epoch)),
             hears: self.following().map(|following| following.leader),
+            is_leaving: self.is_leaving,
             is_dirty: self.vow.is_dirty,
             last_epoch: self.last_epoch(),
             written: self.written(),

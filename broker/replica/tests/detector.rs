@@ -44,6 +44,7 @@ fn beat(leads: Option<u32>, hears: Option<u32>) -> Beat {
         promised: Epoch(3),
         leads: leads.map(Epoch),
         hears: hears.map(id),
+        is_leaving: false,
         is_dirty: false,
         last_epoch: Epoch(3),
         written: Position(100),

@@ -101,7 +101,13 @@ impl Driver {
     pub(super) fn retire(&mut self) {
         let Some((until_ms, _)) = &self.retiring else { return };
         let has_heirs = self.member.leader().is_some_and(|leader| leader.copies().next().is_some());
-        let waits = (has_heirs || self.reopening.is_some()) && self.now_ms() < *until_ms;
+        // Whoever leads now would wait for this copy once it is gone: first it must not count any more.
+        let counts = self.member.leader().is_none()
+            && self.member.seen().is_some_and(|seen| {
+                let (record, own) = (&seen.record, self.member.id());
+                record.in_sync.contains(&own) && record.in_sync.len() > record.min_in_sync.max(1) as usize
+            });
+        let waits = (has_heirs || counts || self.reopening.is_some()) && self.now_ms() < *until_ms;
         if !waits && let Some((_, answer)) = self.retiring.take() {
             // Whoever asked may be gone by now.
             let _ = answer.send(());

@@ -10,7 +10,11 @@ use crate::history::{EpochStart, History};
 impl Member {
     pub(super) fn heard_of(&mut self, from: MemberId, beat: Beat, out: &mut Vec<Effect>) {
         let (leads, committed) = (beat.leads, beat.committed);
+        let is_leaving = beat.is_leaving;
         self.heard.insert(from, beat);
+        if is_leaving {
+            self.propose_wish(out);
+        }
         let Some(epoch) = leads else { return };
         if self.refuses(from, epoch, out) {
             return;

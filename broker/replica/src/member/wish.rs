@@ -29,10 +29,16 @@ impl Member {
             is_change.then(|| (GroupRecord { in_sync, ..record.clone() }, Cause::Shrunk))
         };
         without(&leader.outdated).or_else(|| {
-            let left = record.in_sync.difference(&leader.stalled).count();
+            let missing: BTreeSet<_> = leader.stalled.union(&self.leaving()).copied().collect();
+            let left = record.in_sync.difference(&missing).count();
             // Fewer could not commit either, and whoever leaves the set can no longer lead.
-            (left >= record.min_in_sync as usize).then(|| without(&leader.stalled))?
+            (left >= record.min_in_sync as usize).then(|| without(&missing))?
         })
+    }
+
+    /// Members that are about to stop.
+    fn leaving(&self) -> BTreeSet<MemberId> {
+        self.heard.iter().filter(|(_, beat)| beat.is_leaving).map(|(&member, _)| member).collect()
     }
 
     /// Members that shall keep no copy any more, and those whose volume was replaced.
@@ -68,8 +74,10 @@ impl Member {
             let held = if self.settings.flush_sync { copy.durable } else { copy.written };
             copy.is_aligned && held >= needed && end - held.0.min(end) <= self.settings.lag_bytes_max
         };
+        let leaving = self.leaving();
+        let is_missing = |member: &MemberId| leader.stalled.contains(member) || leaving.contains(member);
         let learners = record.members.difference(&record.in_sync);
-        let mut ready = learners.filter(|member| !leader.stalled.contains(member) && has_caught_up(member));
+        let mut ready = learners.filter(|member| !is_missing(member) && has_caught_up(member));
         let member = *ready.next()?;
         let mut record = record.clone();
         record.in_sync.insert(member);
