@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::broker_config::FlushMode;
-use crds::group_record::{MemberId, Seen};
+use crds::group_record::{Cause, MemberId, Seen};
 use parking_lot::RwLock;
 use replica::detector::Detector;
 use replica::event::{Event, Refusal};
@@ -78,6 +78,8 @@ pub(crate) struct Driver {
     /// Shipments under way.
     ships: u32,
     serves_since: Option<Transition>,
+    /// Why it was elected last.
+    elected_for: Cause,
     /// When a leader was heard of last.
     led_ms: u64,
     /// When the arbiter, or somebody who reached it, said last who leads.
@@ -145,6 +147,7 @@ impl Driver {
             durable: Position(0),
             ships: 0,
             serves_since: None,
+            elected_for: Cause::Started,
             led_ms,
             ruled_ms: led_ms,
             doubted_ms: 0,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crds::group_record::Cause;
 use engine::group::{Planting, Seed};
 use engine::writer::{CommitError, FollowError};
 use replica::event::{Event, Message, Vow};
@@ -42,6 +43,7 @@ impl Driver {
         self.freight.load(Some(copy.group().log_reader()));
         self.freight.commit(copy.group().published());
         self.last_epoch = epoch;
+        self.elected_for = self.member.seen().map_or(Cause::Started, |seen| seen.record.cause);
         let ended = copy.end();
         self.events.push_back(Event::Began { start, written: ended.written, durable: ended.durable });
     }

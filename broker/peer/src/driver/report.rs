@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crds::group_record::{Cause, MemberId};
+use crds::group_record::MemberId;
 use replica::member::Role;
 use tracing::info;
 
@@ -30,7 +30,7 @@ impl Driver {
         };
         if matches!(standing, Standing::Leading(_)) {
             if self.serves_since.is_none() {
-                let cause = self.member.seen().map_or(Cause::Started, |seen| seen.record.cause);
+                let cause = self.elected_for;
                 let gap_ms = now_ms - self.led_ms;
                 info!(?cause, gap_ms, "leading");
                 self.serves_since = Some(Transition { cause, at_ms: now_ms, gap_ms });
