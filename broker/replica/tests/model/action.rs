@@ -71,7 +71,7 @@ impl World {
     }
 
     fn actions_of_dead(&self, config: &Config, node: usize, out: &mut Vec<Action>) {
-        if (node as u32) < self.seen.request.copies {
+        if self.is_kept(node) {
             out.push(Action::Restart(node));
         }
         if self.spent.wipes < config.wipes && self.nodes[node].starts > 0 {
