@@ -178,7 +178,7 @@ impl Writer {
         let outcomes = self.append(now_ms)?;
         // Nobody waits for what rides along; the background's sync covers it.
         let is_awaited = !self.submissions.is_empty();
-        let must_sync = is_awaited && self.group.config.log.flush == Flush::Sync;
+        let must_sync = is_awaited && self.group.flush() == Flush::Sync;
         if self.role.is_solo() {
             if must_sync {
                 self.log.sync()?;

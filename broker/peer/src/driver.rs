@@ -18,11 +18,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crds::broker_config::FlushMode;
 use crds::group_record::{MemberId, Seen};
 use parking_lot::RwLock;
 use replica::detector::Detector;
 use replica::event::{Event, Refusal};
 use replica::member::{Member, Role};
+use store::log::Flush;
 use store::{Epoch, Position};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
@@ -58,7 +60,9 @@ pub(crate) struct Driver {
     pub(crate) detector: Detector,
     pub(crate) shelf: Shelf,
     pub(crate) file: MemberFile,
-    pub(crate) flush_sync: bool,
+    /// When a send is answered; none: by the number of copies that are asked for.
+    pub(crate) flush: Option<FlushMode>,
+    flush_sync: bool,
     pub(crate) copy: Option<Copy>,
     pub(crate) freight: Arc<Freight>,
     pub(crate) arbitration: Arbitration,
@@ -105,6 +109,7 @@ pub(crate) struct Inputs {
 pub(crate) struct Parts {
     pub(crate) member: Member,
     pub(crate) detector: Detector,
+    pub(crate) flush: Option<FlushMode>,
     pub(crate) shelf: Shelf,
     pub(crate) file: MemberFile,
     pub(crate) copy: Option<Copy>,
@@ -116,13 +121,15 @@ pub(crate) struct Parts {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { member, detector, shelf, file, copy, freight, arbitration, standing, status } = parts;
+        let Parts { member, detector, flush, shelf, file, copy, freight, arbitration, standing, status } =
+            parts;
         let last_epoch = copy.as_ref().map_or(Epoch(0), |copy| copy.group().epoch());
         let led_ms = shelf.clock.now_ms();
         Self {
             member,
             detector,
-            flush_sync: shelf.config.log.flush == store::log::Flush::Sync,
+            flush,
+            flush_sync: flush.unwrap_or_default() == FlushMode::Sync,
             shelf,
             file,
             copy,
@@ -186,6 +193,7 @@ impl Driver {
             }
             Input::Command(Command::Stop) => self.is_stopped = true,
         }
+        self.settle_flush();
         self.stand();
         self.retire();
     }
@@ -282,6 +290,17 @@ impl Driver {
         if self.member.leader().is_some() {
             self.detector.handing(self.now_ms());
             self.process(Event::HandOver(to), Body::None);
+        }
+    }
+
+    /// One copy has to be on the disk before a send is answered; several of them need not, unless somebody says so.
+    fn settle_flush(&mut self) {
+        let copies = self.member.seen().map_or(1, |seen| seen.request.copies);
+        let flush = self.flush.unwrap_or_else(|| FlushMode::of_copies(copies));
+        self.flush_sync = flush == FlushMode::Sync;
+        self.member.set_flush_sync(self.flush_sync);
+        if let Some(copy) = &self.copy {
+            copy.group().set_flush(if self.flush_sync { Flush::Sync } else { Flush::Async });
         }
     }
 

@@ -277,6 +277,11 @@ impl Member {
         &self.vow
     }
 
+    /// Only what a power cut leaves counts as held, or whatever is written; takes effect with the next event.
+    pub fn set_flush_sync(&mut self, flush_sync: bool) {
+        self.settings.flush_sync = flush_sync;
+    }
+
     /// The record as it was read last.
     pub fn seen(&self) -> Option<&Seen> {
         self.seen.as_ref()
