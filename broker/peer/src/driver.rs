@@ -22,7 +22,7 @@ use crds::broker_config::FlushMode;
 use crds::group_record::{Cause, MemberId, Seen};
 use parking_lot::RwLock;
 use replica::detector::Detector;
-use replica::event::{Event, Refusal};
+use replica::event::{Event, Fault, Refusal};
 use replica::member::{Member, Role};
 use store::log::Flush;
 use store::{Epoch, Position};
@@ -73,6 +73,7 @@ pub(crate) struct Driver {
     reopening: Option<oneshot::Receiver<Result<Copy, CopyError>>>,
     events: VecDeque<Event>,
     refusal: Option<Refusal>,
+    fault: Option<Fault>,
     last_epoch: Epoch,
     durable: Position,
     /// Shipments under way.
@@ -143,6 +144,7 @@ impl Driver {
             reopening: None,
             events: VecDeque::new(),
             refusal: None,
+            fault: None,
             last_epoch,
             durable: Position(0),
             ships: 0,
@@ -310,6 +312,10 @@ impl Driver {
 
     /// Lets the protocol take notice, and everything that follows from it.
     fn process(&mut self, event: Event, body: Body) {
+        if matches!(event, Event::Saw(_)) && !matches!(self.member.role(), Role::Faulty(_)) {
+            // Said again if it is still so.
+            self.fault = None;
+        }
         let mut body = Some(body);
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {

@@ -81,6 +81,7 @@ impl Driver {
         status.written = member.written();
         status.committed = member.committed();
         status.refusal = self.refusal;
+        status.fault.clone_from(&self.fault);
         status.log = self.copy.as_ref().map(|copy| Arc::downgrade(copy.group()));
         status.transition = self.serves_since.or(status.transition);
         let is_counted = status.record.in_sync.contains(&member.id());

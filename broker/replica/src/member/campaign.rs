@@ -21,10 +21,8 @@ impl Member {
         let known = self.record().map_or(self.vow.revision, |record| record.revision.max(self.vow.revision));
         let found = seen.record.revision;
         if found < known || Epoch(seen.record.epoch) < self.last_epoch() && known > 0 {
-            // A leader goes on in its epoch: what it commits is safe, and nobody new can lead.
-            if self.leader().is_none() {
-                self.fail(Fault::RecordRegressed { known, found }, out);
-            }
+            // Not believed; a leader goes on in its epoch, and nobody new can lead before there is a later one.
+            out.push(Effect::Fault(Fault::RecordRegressed { known, found }));
             return;
         }
         self.seen = Some(seen);
