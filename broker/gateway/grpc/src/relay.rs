@@ -12,8 +12,8 @@
 //! | `x-millpond-not-leading: 1` | of a reply: nothing was done, the call may go to another member |
 //!
 //! Promise: nothing is decoded; the leader sees the address that the client dialled (`:authority`) and the client's own.
-//! A call that did not leave is handed back, and told apart is one that came back undone; one that left and got lost ends
-//! as gRPC `UNAVAILABLE`.
+//! A call that did not leave is handed back, one that came back undone is told as such; one that left and got lost ends as
+//! gRPC `UNAVAILABLE`.
 //! Limit: the port takes these headers from anybody. A client that makes them up gets another address into logs and
 //! `born_host`, which it may state by itself anyway, and has its own calls refused where they would have been relayed.
 //! Not here: whether a call is relayed, and what happens to those that cannot be (`steer`).
