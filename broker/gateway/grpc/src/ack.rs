@@ -1,7 +1,8 @@
 //! `AckMessage`, `ChangeInvisibleDuration` and `ForwardMessageToDeadLetterQueue`: what consumers do with their receipts.
 //!
 //! Promise: each answers `INVALID_RECEIPT_HANDLE` for whatever no longer stands (unreadable, run out, superseded, group or
-//! topic deleted), because any other code makes push consumers try again for ever.
+//! topic deleted), because any other code makes push consumers try again for ever. Where this broker does not lead any
+//! more, the call as a whole is left to the next leader.
 
 use bytes::{Bytes, BytesMut};
 use engine::group::DeadLetterError;
@@ -10,7 +11,7 @@ use wire::v2::{self, Code};
 use wire::{frame, validate};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
-use crate::call::{Call, GrpcError};
+use crate::call::{Call, Unanswered};
 use crate::gateway::{Gateway, name_of};
 use crate::handle;
 use crate::refusal::{Failure, Refusable, Refusal, ok};
@@ -25,12 +26,13 @@ impl Gateway {
         call: &Call,
         request: Bytes,
         out: &mut BytesMut,
-    ) -> Result<(), GrpcError> {
+    ) -> Result<(), Unanswered> {
         let reply = match self.ack(call, request) {
             Ok(reply) => reply,
             Err(failure) => {
+                let refusal = failure.refusal()?;
                 self.counters.refused(1);
-                v2::AckMessageResponse::with_status(failure.refusal()?.status())
+                v2::AckMessageResponse::with_status(refusal.status())
             }
         };
         frame::put(out, &reply);
@@ -47,22 +49,28 @@ impl Gateway {
         let group = self.group_of_receipts(request.group.as_ref());
         let now_ms = self.now_ms();
         let entry = |entry: v2::AckMessageEntry| {
-            let done =
-                group.clone().and_then(|group| self.ack_one(call, &entry.receipt_handle, group, now_ms));
-            v2::AckMessageResultEntry {
+            let group = group.clone().map_err(Failure::from);
+            let done = group.and_then(|group| self.ack_one(call, &entry.receipt_handle, group, now_ms));
+            let status = match done {
+                Ok(()) => ok(),
+                Err(Failure::Refused(refusal)) => refusal.status(),
+                // Entries before this one may be lost with the leadership: the next leader gets them all.
+                Err(failure @ (Failure::NotLeading(_) | Failure::Malformed(_))) => return Err(failure),
+            };
+            Ok(v2::AckMessageResultEntry {
                 message_id: entry.message_id,
                 receipt_handle: entry.receipt_handle,
-                status: Some(done.map_or_else(Refusal::status, |()| ok())),
-            }
+                status: Some(status),
+            })
         };
-        let entries: Vec<_> = request.entries.into_iter().map(entry).collect();
+        let entries = request.entries.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         let done = entries.iter().filter(|entry| is_ok(entry)).count();
         self.counters.acked(done);
         self.counters.refused(entries.len() - done);
         Ok(v2::AckMessageResponse { status: Some(common(&entries)), entries })
     }
 
-    fn ack_one(&self, call: &Call, text: &str, group: u32, now_ms: u64) -> Result<(), Refusal> {
+    fn ack_one(&self, call: &Call, text: &str, group: u32, now_ms: u64) -> Result<(), Failure> {
         let receipt = handle::read(text, group)?;
         self.group.ack(&receipt, now_ms, &call.mailbox).map_err(|error| handle::invalid(&error))?;
         self.renewals.let_go(&receipt);
@@ -74,7 +82,7 @@ impl Gateway {
         &self,
         call: &Call,
         request: &v2::ChangeInvisibleDurationRequest,
-    ) -> Result<v2::ChangeInvisibleDurationResponse, Refusal> {
+    ) -> Result<v2::ChangeInvisibleDurationResponse, Failure> {
         call.identified()?;
         allow(request.group.as_ref(), request.topic.as_ref())?;
         let invisible_ms =
@@ -98,7 +106,7 @@ impl Gateway {
         &self,
         call: &Call,
         request: v2::ForwardMessageToDeadLetterQueueRequest,
-    ) -> Result<v2::ForwardMessageToDeadLetterQueueResponse, Refusal> {
+    ) -> Result<v2::ForwardMessageToDeadLetterQueueResponse, Failure> {
         call.identified()?;
         allow(request.group.as_ref(), request.topic.as_ref())?;
         let group = self.group_of_receipts(request.group.as_ref())?;
@@ -109,7 +117,7 @@ impl Gateway {
             Err(DeadLetterError::Lease(error)) => return Err(handle::invalid(&error)),
             Err(error @ (DeadLetterError::Read(_) | DeadLetterError::Index(_))) => {
                 tracing::error!(%error, ?receipt, "message cannot be moved to the dead letters");
-                return Err(Refusal::new(Code::InternalServerError, error.to_string()));
+                return Err(Refusal::new(Code::InternalServerError, error.to_string()).into());
             }
         };
         stored(submitted).await?;

@@ -1,4 +1,4 @@
-//! What a handler knows about one call besides its message, and how a call fails as gRPC.
+//! What a handler knows about one call besides its message, and how a call fails as gRPC or is served by nobody yet.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,6 +57,18 @@ pub struct GrpcError {
     pub code: u32,
     /// Text for `grpc-message`.
     pub message: String,
+}
+
+/// Why a handler has no reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// This broker does not lead any more, or hands over, as the text says. Nothing was done: the call may be served
+    /// by whoever leads next.
+    #[error("{0}")]
+    NotLeading(String),
+    /// The call fails as gRPC.
+    #[error(transparent)]
+    Failed(#[from] GrpcError),
 }
 
 impl GrpcError {

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //!   leads? ─yes─▶ read the message ─▶ still leads? ─yes─▶ Gateway ─▶ reply
-//!     └─no──────────────┴───────────────────no──▶ steer ─▶ Gateway, the leader's reply, or a refusal
+//!     │                                    │                 │ nothing done, another member will lead
+//!     └─no─────────────────────────────────┴─no──────────────┴─▶ steer ─▶ Gateway, the leader's reply, or a refusal
 //! ```
 //!
-//! Promise: a call uses one gateway from its first decision on; a client that is slow to send keeps none.
+//! Promise: each try uses one gateway from its first decision on; a client that is slow to send keeps none.
+//! Cost: a call that is relayed keeps its message until the reply begins, telemetry excepted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,26 +16,41 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
+use http_body_util::Empty;
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{Call, GrpcError};
-use crate::frame::{Inbound, Reply};
+use crate::call::{Call, GrpcError, Unanswered};
+use crate::frame::{Framed, Inbound, Reply, status};
 use crate::gateway::Gateway;
 use crate::leader::LeaderAddress;
 use crate::method::Method;
-use crate::refusal::Refusal;
-use crate::relay::{self, Outgoing};
+use crate::relay::{self, Outgoing, RelayedBody, Sent, boxed};
 use crate::serve::{Connections, response};
-use crate::steer::{Steered, Steering};
+use crate::steer::{Steering, Stranded, Terms, Way};
 use crate::unary::refused;
 
 /// One call of a connection.
 pub(crate) struct Exchange {
+    asked: Asked,
+    inbound: Inbound,
+}
+
+/// A call without its message.
+struct Asked {
     connections: Arc<Connections>,
     call: Call,
     path: Option<PathAndQuery>,
-    inbound: Inbound,
+}
+
+/// How far a call came before it is steered.
+enum Begun {
+    /// Its message was not read.
+    Unread,
+    /// This broker did not lead any more when it was read.
+    Read(Framed),
+    /// It was served in vain: nothing was done.
+    Undone(Framed),
 }
 
 type Answered = Result<Response<Reply>, GrpcError>;
@@ -53,81 +70,186 @@ impl Exchange {
             arrived_ms: (connections.now_ms)(),
             mailbox: Arc::clone(&connections.mailbox),
         };
-        let connections = Arc::clone(connections);
-        Self { connections, call, path: uri.path_and_query, inbound: Inbound::new(body) }
+        let asked = Asked { connections: Arc::clone(connections), call, path: uri.path_and_query };
+        Self { asked, inbound: Inbound::new(body) }
     }
 
     /// Serves a send.
     pub(crate) async fn send(mut self) -> Answered {
-        if !self.connections.leadership.is_here() {
-            return Box::pin(self.steer(Method::SendMessage, None)).await;
+        if !self.asked.connections.leadership.is_here() {
+            return Box::pin(self.steer(Method::SendMessage, Begun::Unread)).await;
         }
-        let request = self.inbound.only().await?;
-        let Some(gateway) = self.connections.leadership.gateway() else {
-            return Box::pin(self.steer(Method::SendMessage, Some(request))).await;
+        let framed = self.inbound.only().await?;
+        let Some(gateway) = self.asked.connections.leadership.gateway() else {
+            return Box::pin(self.steer(Method::SendMessage, Begun::Read(framed))).await;
         };
-        Ok(response(send(&gateway, &self.call, request).await?))
+        match send(&gateway, &self.asked.call, framed.message()).await {
+            Ok(reply) => Ok(response(reply)),
+            Err(Unanswered::Failed(error)) => Err(error),
+            Err(Unanswered::NotLeading(_)) => {
+                drop(gateway);
+                Box::pin(self.steer(Method::SendMessage, Begun::Undone(framed))).await
+            }
+        }
     }
 
     /// Serves any other call.
     pub(crate) async fn serve(mut self, method: Method) -> Answered {
-        if !self.connections.leadership.is_here() {
-            return self.steer(method, None).await;
-        }
         if method == Method::Telemetry {
-            let Some(gateway) = self.connections.leadership.gateway() else {
-                return self.steer(method, None).await;
+            return self.telemetry().await;
+        }
+        if !self.asked.connections.leadership.is_here() {
+            return self.steer(method, Begun::Unread).await;
+        }
+        let framed = self.inbound.only().await?;
+        let Some(gateway) = self.asked.connections.leadership.gateway() else {
+            return self.steer(method, Begun::Read(framed)).await;
+        };
+        match serve_here(&self.asked.connections, &gateway, method, &self.asked.call, framed.message()).await
+        {
+            Ok(reply) => Ok(response(reply)),
+            Err(Unanswered::Failed(error)) => Err(error),
+            Err(Unanswered::NotLeading(_)) => {
+                drop(gateway);
+                self.steer(method, Begun::Undone(framed)).await
+            }
+        }
+    }
+
+    /// Serves a call elsewhere, or here after all, and again as long as nothing is done. Its message is read once there is
+    /// somebody to serve it, and kept.
+    async fn steer(mut self, method: Method, begun: Begun) -> Answered {
+        let mut steering = self.asked.steering(method);
+        let mut kept = match begun {
+            Begun::Unread => None,
+            Begun::Read(framed) => Some(framed),
+            Begun::Undone(framed) => {
+                steering.undone();
+                Some(framed)
+            }
+        };
+        loop {
+            let way = match steering.way().await {
+                Ok(way) => way,
+                Err(stranded) => return self.told(method, stranded, kept).await,
             };
-            return Ok(response(self.telemetry(&gateway)));
+            let Some(framed) = &kept else {
+                // A client that is slow to send keeps no gateway.
+                drop(way);
+                kept = Some(self.inbound.only().await?);
+                continue;
+            };
+            match self.asked.tried(&steering, method, way, framed).await? {
+                Some(response) => return Ok(response),
+                None => steering.undone(),
+            }
         }
-        let request = self.inbound.only().await?;
-        let Some(gateway) = self.connections.leadership.gateway() else {
-            return self.steer(method, Some(request)).await;
-        };
-        Ok(response(serve_here(&self.connections, &gateway, method, &self.call, request).await?))
     }
 
-    /// Serves a call elsewhere, or here after all; `taken` is the message that was already read.
-    async fn steer(self, method: Method, taken: Option<Bytes>) -> Answered {
-        let Self { connections, call, path, inbound } = self;
-        let mut request = Request::new(inbound.into_body(taken.as_ref()));
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = uri(call.authority.clone(), path.clone(), &connections.leadership.config().host);
-        request.headers_mut().clone_from(&call.headers);
-        let is_forwarded = relay::is_forwarded(&call.headers);
-        let lasts = matches!(method, Method::Telemetry | Method::ReceiveMessage | Method::PullMessage);
-        let steering = Steering {
-            leadership: &connections.leadership,
-            relay: &connections.relay,
-            address: client_address,
-            remote: Some(call.remote),
-            is_forwarded,
-            arrived_ms: call.arrived_ms,
-            deadline_ms: call.deadline_ms(),
-            stop_head: lasts.then(|| connections.stop.clone()),
-            stop_body: (method == Method::Telemetry).then(|| connections.stop.clone()),
-        };
-        match steering.run(request).await {
-            Steered::Relayed(relayed) => Ok(relayed.map(|body| Reply::Relayed(Box::new(body)))),
-            Steered::Lost(error) => Err(error),
-            Steered::Refused(refusal, request) => {
-                refuse(&connections, method, refusal, request.into_body()).await.map(response)
-            }
-            Steered::Here(gateway, request) => {
-                let mut inbound = Inbound::of(request.into_body());
-                if method == Method::Telemetry {
-                    return Ok(response(Self { connections, call, path, inbound }.telemetry(&gateway)));
+    /// What comes over a stream is not kept, so that it is relayed once at most; clients open another one.
+    async fn telemetry(mut self) -> Answered {
+        let mut steering = self.asked.steering(Method::Telemetry);
+        loop {
+            let road = match steering.way().await {
+                Ok(Way::Here(gateway)) => {
+                    let frames = gateway.telemetry(self.asked.call, self.inbound.into_stream());
+                    return Ok(response(Reply::Stream(Box::pin(until(
+                        frames,
+                        self.asked.connections.stop.clone(),
+                    )))));
                 }
-                let request = inbound.only().await?;
-                Ok(response(serve_here(&connections, &gateway, method, &call, request).await?))
+                Ok(Way::There(road)) => road,
+                Err(stranded) => return self.told(Method::Telemetry, stranded, None).await,
+            };
+            let inbound = std::mem::replace(&mut self.inbound, Inbound::of(boxed(Empty::new())));
+            match steering.send(road, self.asked.outgoing(inbound.into_body())).await {
+                Sent::Reply(relayed) => return Ok(handed_on(relayed)),
+                Sent::Lost(error) => return Err(error),
+                Sent::Undone => return Err(relay::not_leading()),
+                Sent::Unsent(request) => self.inbound = Inbound::of(request.into_body()),
             }
+            steering.undone();
         }
     }
 
-    fn telemetry(self, gateway: &Arc<Gateway>) -> Reply {
-        let frames = gateway.telemetry(self.call, self.inbound.into_stream());
-        Reply::Stream(Box::pin(until(frames, self.connections.stop.clone())))
+    /// A refusal has the shape that any other one of this method has; a stream ends, so that the client opens another.
+    async fn told(mut self, method: Method, stranded: Stranded, kept: Option<Framed>) -> Answered {
+        let refusal = match stranded {
+            Stranded::Refused(refusal) => refusal,
+            Stranded::NotLeading => {
+                let mut undone = response(Reply::End);
+                undone.headers_mut().extend(status(Some(&relay::not_leading())));
+                relay::mark_undone(undone.headers_mut());
+                return Ok(undone);
+            }
+        };
+        let leadership = &self.asked.connections.leadership;
+        leadership.counters().refused(1);
+        // The reply to a send has an entry for each message.
+        let request = match kept {
+            Some(framed) => framed.message(),
+            None if method == Method::SendMessage => self.inbound.only().await?.message(),
+            None => Bytes::new(),
+        };
+        let mut out = BytesMut::new();
+        refused(method, refusal, &request, leadership.now_ms(), &mut out)?;
+        Ok(response(Reply::Whole(out.freeze(), None)))
     }
+}
+
+impl Asked {
+    fn steering(&self, method: Method) -> Steering {
+        let Connections { leadership, relay, stop, .. } = &*self.connections;
+        let lasts = matches!(method, Method::Telemetry | Method::ReceiveMessage | Method::PullMessage);
+        let terms = Terms {
+            address: client_address,
+            is_forwarded: relay::is_forwarded(&self.call.headers),
+            arrived_ms: self.call.arrived_ms,
+            deadline_ms: self.call.deadline_ms(),
+            stop_head: lasts.then(|| stop.clone()),
+            stop_body: (method == Method::Telemetry).then(|| stop.clone()),
+        };
+        Steering::new(leadership, relay, terms)
+    }
+
+    /// Nothing if nothing was done.
+    async fn tried(
+        &self,
+        steering: &Steering,
+        method: Method,
+        way: Way,
+        framed: &Framed,
+    ) -> Result<Option<Response<Reply>>, GrpcError> {
+        match way {
+            Way::Here(gateway) => {
+                match serve_here(&self.connections, &gateway, method, &self.call, framed.message()).await {
+                    Ok(reply) => Ok(Some(response(reply))),
+                    Err(Unanswered::Failed(error)) => Err(error),
+                    Err(Unanswered::NotLeading(_)) => Ok(None),
+                }
+            }
+            Way::There(road) => match steering.send(road, self.outgoing(framed.body())).await {
+                Sent::Reply(relayed) => Ok(Some(handed_on(relayed))),
+                Sent::Lost(error) => Err(error),
+                Sent::Undone | Sent::Unsent(_) => Ok(None),
+            },
+        }
+    }
+
+    /// The call as it goes to the leader.
+    fn outgoing(&self, body: Outgoing) -> Request<Outgoing> {
+        let own = &self.connections.leadership.config().host;
+        let mut request = Request::new(body);
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = uri(self.call.authority.clone(), self.path.clone(), own);
+        request.headers_mut().clone_from(&self.call.headers);
+        relay::mark(request.headers_mut(), Some(self.call.remote));
+        request
+    }
+}
+
+fn handed_on(relayed: Response<RelayedBody>) -> Response<Reply> {
+    relayed.map(|body| Reply::Relayed(Box::new(body)))
 }
 
 /// Serves any call but telemetry.
@@ -137,16 +259,16 @@ async fn serve_here(
     method: Method,
     call: &Call,
     request: Bytes,
-) -> Result<Reply, GrpcError> {
+) -> Result<Reply, Unanswered> {
     let mut out = BytesMut::new();
     let mut handout = None;
     match method {
-        Method::Telemetry => return Err(GrpcError::internal("telemetry has a way of its own")),
+        Method::Telemetry => return Err(GrpcError::internal("telemetry has a way of its own").into()),
         Method::ReceiveMessage => {
             tokio::select! {
                 received = gateway.receive_message(call, request, &mut out) => handout = Some(received?),
                 () = connections.stop.cancelled() => {
-                    return Err(GrpcError::unavailable("the broker is stopping"));
+                    return Err(GrpcError::unavailable("the broker is stopping").into());
                 }
             }
         }
@@ -171,25 +293,9 @@ async fn serve_here(
     Ok(Reply::Whole(out.freeze(), handout))
 }
 
-async fn send(gateway: &Gateway, call: &Call, request: Bytes) -> Result<Reply, GrpcError> {
+async fn send(gateway: &Gateway, call: &Call, request: Bytes) -> Result<Reply, Unanswered> {
     let mut out = BytesMut::new();
     gateway.send_message(call, request, &mut out).await?;
-    Ok(Reply::Whole(out.freeze(), None))
-}
-
-/// In the shape that any other refusal of this method has; a stream ends, so that the client opens another.
-async fn refuse(
-    connections: &Connections,
-    method: Method,
-    refusal: Refusal,
-    body: Outgoing,
-) -> Result<Reply, GrpcError> {
-    let leadership = &connections.leadership;
-    leadership.counters().refused(1);
-    // The reply to a send has an entry for each message.
-    let request = if method == Method::SendMessage { Inbound::of(body).only().await? } else { Bytes::new() };
-    let mut out = BytesMut::new();
-    refused(method, refusal, &request, leadership.now_ms(), &mut out)?;
     Ok(Reply::Whole(out.freeze(), None))
 }
 

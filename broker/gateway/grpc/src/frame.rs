@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
@@ -48,28 +48,21 @@ impl Inbound {
         Self { body: Either::Right(body), buffered: BytesMut::new() }
     }
 
-    /// The body as it came, with the message that was already taken from it. Nothing else may have been read.
-    pub(crate) fn into_body(self, taken: Option<&Bytes>) -> Outgoing {
-        match (taken, self.body) {
-            (None, Either::Left(incoming)) => boxed(incoming),
-            (None, Either::Right(outgoing)) => outgoing,
-            (Some(message), _) => {
-                let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
-                wire::frame::put_prefix(&mut framed, message.len());
-                framed.extend_from_slice(message);
-                boxed(Full::new(framed.freeze()))
-            }
+    /// The body as it came. Nothing may have been read.
+    pub(crate) fn into_body(self) -> Outgoing {
+        match self.body {
+            Either::Left(incoming) => boxed(incoming),
+            Either::Right(outgoing) => outgoing,
         }
     }
 
     /// The next message; `None` when the client has ended its side.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, GrpcError> {
+    async fn next(&mut self) -> Result<Option<Framed>, GrpcError> {
         loop {
             if let Some(length) = message_length(&self.buffered)?
                 && self.buffered.len() >= PREFIX_BYTES + length
             {
-                self.buffered.advance(PREFIX_BYTES);
-                return Ok(Some(self.buffered.split_to(length).freeze()));
+                return Ok(Some(Framed(self.buffered.split_to(PREFIX_BYTES + length).freeze())));
             }
             let data = match self.body.frame().await {
                 Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
@@ -83,7 +76,7 @@ impl Inbound {
                 && let Some(length) = message_length(&data)?
             {
                 if data.len() == PREFIX_BYTES + length {
-                    return Ok(Some(data.slice(PREFIX_BYTES..)));
+                    return Ok(Some(Framed(data)));
                 }
                 self.buffered.reserve(PREFIX_BYTES + length.min(1 << 20));
             }
@@ -92,7 +85,7 @@ impl Inbound {
     }
 
     /// The only message of a unary request.
-    pub(crate) async fn only(&mut self) -> Result<Bytes, GrpcError> {
+    pub(crate) async fn only(&mut self) -> Result<Framed, GrpcError> {
         self.next().await?.ok_or_else(|| GrpcError::invalid_argument("request holds no message"))
     }
 
@@ -101,11 +94,27 @@ impl Inbound {
         futures::stream::unfold(Some(self), |inbound| async {
             let mut inbound = inbound?;
             match inbound.next().await {
-                Ok(Some(message)) => Some((Ok(message), Some(inbound))),
+                Ok(Some(framed)) => Some((Ok(framed.message()), Some(inbound))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }
         })
+    }
+}
+
+/// A message as it came, behind its prefix; clones share it.
+#[derive(Clone)]
+pub(crate) struct Framed(Bytes);
+
+impl Framed {
+    /// The message without its prefix.
+    pub(crate) fn message(&self) -> Bytes {
+        self.0.slice(PREFIX_BYTES..)
+    }
+
+    /// The body of a request that holds nothing else.
+    pub(crate) fn body(&self) -> Outgoing {
+        boxed(Full::new(self.0.clone()))
     }
 }
 

@@ -6,7 +6,7 @@ use wire::receipt::{self, ReceiptText};
 use wire::v2::{self, Code};
 
 use crate::gateway::{Gateway, name_of};
-use crate::refusal::Refusal;
+use crate::refusal::{Failure, Refusal};
 
 /// The handle that a client gets.
 pub(crate) fn text_of(receipt: &Receipt) -> ReceiptText {
@@ -24,16 +24,16 @@ pub(crate) fn text_of(receipt: &Receipt) -> ReceiptText {
 
 /// Whatever is wrong with a receipt has one code: it is the only one that ends a client's retries. The receipt may be
 /// good elsewhere if this member does not lead.
-pub(crate) fn invalid(error: &LeaseError) -> Refusal {
+pub(crate) fn invalid(error: &LeaseError) -> Failure {
     let code = match error {
-        LeaseError::NotLeading => Code::HaNotAvailable,
+        LeaseError::NotLeading => return Failure::NotLeading(error.to_string()),
         LeaseError::Expired
         | LeaseError::Superseded
         | LeaseError::NotDelivered(_)
         | LeaseError::UnknownQueue(_)
         | LeaseError::UnknownGroup(_) => Code::InvalidReceiptHandle,
     };
-    Refusal::new(code, error.to_string())
+    Refusal::new(code, error.to_string()).into()
 }
 
 impl Gateway {

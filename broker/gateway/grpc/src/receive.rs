@@ -19,7 +19,7 @@ use wire::frame;
 use wire::stored::{DeadLetter, DeliveryParts, Head, encode_delivery};
 use wire::v2::{self, Code, receive_message_response::Content};
 
-use crate::call::{Call, GrpcError};
+use crate::call::{Call, Unanswered};
 use crate::gateway::Gateway;
 use crate::handle;
 use crate::handout::Handout;
@@ -38,7 +38,7 @@ impl Gateway {
         call: &Call,
         request: Bytes,
         out: &mut BytesMut,
-    ) -> Result<Handout, GrpcError> {
+    ) -> Result<Handout, Unanswered> {
         let mut handout = Handout::new(&self.group, self.clock());
         match self.receive(call, request, &mut handout, out).await {
             Ok(()) => {}

@@ -8,7 +8,7 @@ use wire::Malformed;
 use wire::v2::{self, Code};
 use wire::validate::Violation;
 
-use crate::call::GrpcError;
+use crate::call::{GrpcError, Unanswered};
 
 /// A request that is answered with another code than OK; what `message` names comes with its limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,9 @@ pub(crate) enum Failure {
     /// Told as gRPC status: the bytes are no request.
     #[error("request does not decode: {0}")]
     Malformed(String),
+    /// Nothing was done, and another member will lead: not told to clients, see [`Unanswered`].
+    #[error("{0}")]
+    NotLeading(String),
 }
 
 /// A reply that can carry a refusal.
@@ -79,11 +82,12 @@ impl From<Malformed> for Failure {
 }
 
 impl Failure {
-    /// The refusal, or the gRPC status that ends the call.
-    pub(crate) fn refusal(self) -> Result<Refusal, GrpcError> {
+    /// The refusal, or why there is no reply.
+    pub(crate) fn refusal(self) -> Result<Refusal, Unanswered> {
         match self {
             Self::Refused(refusal) => Ok(refusal),
-            Self::Malformed(_) => Err(GrpcError::invalid_argument(self.to_string())),
+            Self::Malformed(_) => Err(GrpcError::invalid_argument(self.to_string()).into()),
+            Self::NotLeading(why) => Err(Unanswered::NotLeading(why)),
         }
     }
 }

@@ -7,11 +7,13 @@
 //!
 //! | header | meaning |
 //! |---|---|
-//! | `x-millpond-forwarded: 1` | came from a member: never relayed again |
+//! | `x-millpond-forwarded: 1` | came from a member: never relayed again, and sent back if this broker does not lead |
 //! | `x-millpond-remote: address:port` | the client's own address; counts only beside the header above |
+//! | `x-millpond-not-leading: 1` | of a reply: nothing was done, the call may go to another member |
 //!
 //! Promise: nothing is decoded; the leader sees the address that the client dialled (`:authority`) and the client's own.
-//! A call that did not leave is handed back; one that left and got lost ends as gRPC `UNAVAILABLE`.
+//! A call that did not leave is handed back, one that came back undone is told as such; one that left and got lost ends as
+//! gRPC `UNAVAILABLE`.
 //! Limit: the port takes these headers from anybody. A client that makes them up gets another address into logs and
 //! `born_host`, which it may state by itself anyway, and has its own calls refused where they would have been relayed.
 //! Not here: whether a call is relayed, and what happens to those that cannot be (`steer`).
@@ -33,9 +35,11 @@ use tokio_util::sync::CancellationToken;
 use crate::call::GrpcError;
 
 pub(crate) use body::RelayedBody;
-pub(crate) use link::{Link, Unsent};
+pub(crate) use link::Link;
+use link::Unsent;
 
 const FORWARDED: HeaderName = HeaderName::from_static("x-millpond-forwarded");
+const NOT_LEADING: HeaderName = HeaderName::from_static("x-millpond-not-leading");
 const REMOTE: HeaderName = HeaderName::from_static("x-millpond-remote");
 /// A former leader that lives ends its calls by itself; one that does not is given so long.
 const GRACE: Duration = Duration::from_secs(2);
@@ -55,6 +59,18 @@ pub(crate) struct Until {
     pub(crate) ended: CancellationToken,
     /// This broker stops, and the call could otherwise last.
     pub(crate) stop: Option<CancellationToken>,
+}
+
+/// What became of a call that was relayed.
+pub(crate) enum Sent {
+    /// The leader answers.
+    Reply(Response<RelayedBody>),
+    /// It reached a member that does not lead, or stopped to; nothing was done.
+    Undone,
+    /// It did not leave.
+    Unsent(Request<Outgoing>),
+    /// It left, and what became of it is not known.
+    Lost(GrpcError),
 }
 
 impl Relay {
@@ -97,21 +113,32 @@ impl Until {
 }
 
 /// The leader's reply as it comes. `head` is until when its headers are waited for, `body` the same for what follows.
-pub(crate) async fn send(
-    link: Link,
-    request: Request<Outgoing>,
-    head: Until,
-    body: Until,
-) -> Result<Result<Response<RelayedBody>, GrpcError>, Unsent> {
-    let sent = link.send(request);
-    tokio::select! {
-        sent = sent => Ok(sent?.map(|response| {
+pub(crate) async fn send(link: Link, request: Request<Outgoing>, head: Until, body: Until) -> Sent {
+    let sent = tokio::select! {
+        sent = link.send(request) => sent,
+        error = head.reached() => return Sent::Lost(error),
+    };
+    match sent {
+        Ok(Ok(response)) if response.headers().contains_key(NOT_LEADING) => Sent::Undone,
+        Ok(Ok(response)) => {
             let (parts, incoming) = response.into_parts();
             let told = parts.headers.contains_key("grpc-status");
-            Response::from_parts(parts, RelayedBody::new(incoming, told, Box::pin(body.reached()), link))
-        })),
-        error = head.reached() => Ok(Err(error)),
+            let body = RelayedBody::new(incoming, told, Box::pin(body.reached()), link);
+            Sent::Reply(Response::from_parts(parts, body))
+        }
+        Ok(Err(error)) => Sent::Lost(error),
+        Err(Unsent(request)) => Sent::Unsent(request),
     }
+}
+
+/// Tells the member that relayed a call that nothing was done. To be sent without a body.
+pub(crate) fn mark_undone(headers: &mut HeaderMap) {
+    headers.insert(NOT_LEADING, HeaderValue::from_static("1"));
+}
+
+/// The status beside that mark; clients see it of streams, which cannot be sent again.
+pub(crate) fn not_leading() -> GrpcError {
+    GrpcError::unavailable("this broker does not lead its group")
 }
 
 /// Whether a call came from another member.

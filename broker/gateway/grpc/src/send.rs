@@ -13,13 +13,15 @@
 //! | too much waits for the log; not stored | `TOO_MANY_REQUESTS`: clients retry with a growing delay |
 //! | the disk is full; not stored | `INTERNAL_SERVER_ERROR` |
 //! | larger than the log's batches; not stored | `PAYLOAD_TOO_LARGE` |
-//! | the log ended while it waited; stored or not | `MASTER_PERSISTENCE_TIMEOUT` |
+//! | too few copies are in sync; not stored | `HA_NOT_AVAILABLE` |
+//! | the log or the leadership ended after it was written; stored or not | `MASTER_PERSISTENCE_TIMEOUT` |
+//! | leadership ended or is handed over before; not stored | none: the call is steered to the next leader |
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use engine::catalog::Topic;
-use engine::inbox::{StoreError, SubmitError, Ticket};
+use engine::inbox::{self, StoreError, SubmitError, Ticket};
 use store::QueueId;
 use store::log::{Draft, Encoding, Kind, Placed, crc32};
 use wire::stored::{self, Defaults, Scanned, System};
@@ -27,7 +29,7 @@ use wire::v2::{self, Code, MessageType};
 use wire::{frame, tag, validate};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
-use crate::call::{Call, GrpcError};
+use crate::call::{Call, Unanswered};
 use crate::gateway::Gateway;
 use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
@@ -49,12 +51,13 @@ impl Gateway {
         call: &Call,
         request: Bytes,
         out: &mut BytesMut,
-    ) -> Result<(), GrpcError> {
+    ) -> Result<(), Unanswered> {
         let Prepared { topic, drafts, ids } = match self.prepare(call, &request) {
             Ok(prepared) => prepared,
             Err(failure) => {
+                let refusal = failure.refusal()?;
                 self.counters.refused(1);
-                frame::put(out, &v2::SendMessageResponse::with_status(failure.refusal()?.status()));
+                frame::put(out, &v2::SendMessageResponse::with_status(refusal.status()));
                 return Ok(());
             }
         };
@@ -63,7 +66,8 @@ impl Gateway {
                 self.counters.sent(placed.len(), request.len());
                 reply::put_stored(out, &ids, &placed);
             }
-            Err(refusal) => {
+            Err(failure) => {
+                let refusal = failure.refusal()?;
                 self.counters.refused(1);
                 frame::put(out, &not_stored(ids.len(), refusal));
             }
@@ -106,22 +110,25 @@ impl Gateway {
 }
 
 /// Waits for a submission and says what became of it.
-pub(crate) async fn stored(submitted: Result<Ticket, SubmitError>) -> Result<Vec<Placed>, Refusal> {
+pub(crate) async fn stored(submitted: Result<Ticket, SubmitError>) -> Result<Vec<Placed>, Failure> {
     let ticket = submitted.map_err(|error| {
         let code = match error {
             SubmitError::Busy(_) => Code::TooManyRequests,
-            SubmitError::NotLeading | SubmitError::Refused(_) => Code::HaNotAvailable,
+            SubmitError::Refused(inbox::Refusal::TooFewCopies { .. }) => Code::HaNotAvailable,
+            SubmitError::NotLeading | SubmitError::Refused(inbox::Refusal::HandingOver) => {
+                return Failure::NotLeading(error.to_string());
+            }
         };
-        Refusal::new(code, error.to_string())
+        Refusal::new(code, error.to_string()).into()
     })?;
     ticket.await.map_err(|error| {
         let code = match error {
             StoreError::DiskFull => Code::InternalServerError,
             StoreError::TooLarge { .. } => Code::PayloadTooLarge,
-            StoreError::NotLeading => Code::HaNotAvailable,
             StoreError::Unknown => Code::MasterPersistenceTimeout,
+            StoreError::NotLeading => return Failure::NotLeading(error.to_string()),
         };
-        Refusal::new(code, error.to_string())
+        Refusal::new(code, error.to_string()).into()
     })
 }
 

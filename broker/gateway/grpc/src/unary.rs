@@ -6,10 +6,10 @@ use wire::v2::{self, Code, receive_message_response::Content};
 use wire::{frame, validate};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
-use crate::call::{Call, GrpcError};
+use crate::call::{Call, GrpcError, Unanswered};
 use crate::gateway::{Gateway, name_of};
 use crate::method::Method;
-use crate::refusal::{Refusable, Refusal};
+use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
 use crate::send::none_stored;
 
@@ -21,7 +21,7 @@ impl Gateway {
         call: &Call,
         request: Bytes,
         out: &mut BytesMut,
-    ) -> Result<(), GrpcError> {
+    ) -> Result<(), Unanswered> {
         match method {
             Method::QueryRoute => self.answer(request, out, |request| self.query_route(call, &request)),
             Method::QueryAssignment => {
@@ -32,12 +32,12 @@ impl Gateway {
                 self.answer(request, out, |request| self.terminate(call, &request))
             }
             Method::ChangeInvisibleDuration => {
-                self.answer(request, out, |request| self.change_invisible(call, &request))
+                let request = decode(request)?;
+                self.put(out, self.change_invisible(call, &request))
             }
             Method::ForwardMessageToDeadLetterQueue => {
                 let request = decode(request)?;
-                self.put(out, self.forward_to_dead_letters(call, request).await);
-                Ok(())
+                self.put(out, self.forward_to_dead_letters(call, request).await)
             }
             Method::EndTransaction => self.answer(request, out, |request| end_transaction(call, &request)),
             Method::RecallMessage => self.answer(request, out, |request| self.recall(call, &request)),
@@ -68,7 +68,7 @@ impl Gateway {
                 })
             }
             Method::SendMessage | Method::ReceiveMessage | Method::AckMessage | Method::Telemetry => {
-                Err(GrpcError::internal(format!("{method:?} has a way of its own")))
+                Err(GrpcError::internal(format!("{method:?} has a way of its own")).into())
             }
         }
     }
@@ -93,17 +93,21 @@ impl Gateway {
         request: Bytes,
         out: &mut BytesMut,
         handle: impl FnOnce(Q) -> Result<R, Refusal>,
-    ) -> Result<(), GrpcError> {
-        self.put(out, handle(decode(request)?));
-        Ok(())
+    ) -> Result<(), Unanswered> {
+        self.put(out, handle(decode(request)?).map_err(Failure::from))
     }
 
-    fn put<R: Refusable>(&self, out: &mut BytesMut, reply: Result<R, Refusal>) {
-        let reply = reply.unwrap_or_else(|refusal| {
-            self.counters.refused(1);
-            R::with_status(refusal.status())
-        });
+    fn put<R: Refusable>(&self, out: &mut BytesMut, reply: Result<R, Failure>) -> Result<(), Unanswered> {
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(failure) => {
+                let refusal = failure.refusal()?;
+                self.counters.refused(1);
+                R::with_status(refusal.status())
+            }
+        };
         frame::put(out, &reply);
+        Ok(())
     }
 }
 

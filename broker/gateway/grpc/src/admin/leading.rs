@@ -5,20 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::uri::{Parts, Scheme};
 use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::server::NamedService;
 use wire::admin::admin_server::AdminServer;
 
-use super::AdminService;
+use super::{AdminService, REQUEST_BYTES_MAX};
 use crate::call;
 use crate::leader::{LeaderAddress, Leadership};
-use crate::relay::{self, Outgoing, Relay};
-use crate::steer::{Steered, Steering};
+use crate::relay::{self, Relay, Sent};
+use crate::steer::{Steering, Stranded, Terms, Way};
 
 /// Answered by the broker that is asked.
 const ABOUT_THIS_BROKER: &str = "/millpond.admin.v1.Admin/GetBroker";
@@ -43,22 +45,30 @@ impl Leading {
     async fn steer(mut self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
         let arrived_ms = self.leadership.now_ms();
         let timeout_ms = call::timeout_of(request.headers());
-        let steering = Steering {
-            leadership: &self.leadership,
-            relay: &self.relay,
+        let terms = Terms {
             address: admin_address,
-            remote: None,
             is_forwarded: relay::is_forwarded(request.headers()),
             arrived_ms,
             deadline_ms: timeout_ms.map(|ms| arrived_ms.saturating_add(ms)),
             stop_head: None,
             stop_body: None,
         };
-        match steering.run(outgoing(request)).await {
-            Steered::Here(_, request) => self.served.call(request.map(Body::new)).await,
-            Steered::Relayed(response) => Ok(response.map(Body::new)),
-            Steered::Lost(error) => Ok(Status::unavailable(error.message).into_http()),
-            Steered::Refused(refusal, _) => Ok(Status::unavailable(refusal.message).into_http()),
+        let mut steering = Steering::new(&self.leadership, &self.relay, terms);
+        let request = match outgoing(request).await {
+            Ok(request) => request,
+            Err(status) => return Ok(status.into_http()),
+        };
+        loop {
+            let road = match steering.way().await {
+                Ok(Way::Here(_)) => return self.served.call(request.map(Full::new).map(Body::new)).await,
+                Ok(Way::There(road)) => road,
+                Err(stranded) => return Ok(told(stranded)),
+            };
+            match steering.send(road, request.clone().map(|body| relay::boxed(Full::new(body)))).await {
+                Sent::Reply(response) => return Ok(response.map(Body::new)),
+                Sent::Lost(error) => return Ok(Status::unavailable(error.message).into_http()),
+                Sent::Undone | Sent::Unsent(_) => steering.undone(),
+            }
         }
     }
 }
@@ -94,14 +104,28 @@ fn admin_address(leader: &LeaderAddress) -> &str {
     &leader.admin
 }
 
-/// The call as a client of the leader writes it.
-fn outgoing(request: Request<Body>) -> Request<Outgoing> {
+fn told(stranded: Stranded) -> Response<Body> {
+    match stranded {
+        Stranded::Refused(refusal) => Status::unavailable(refusal.message).into_http(),
+        Stranded::NotLeading => {
+            let mut response = Status::unavailable(relay::not_leading().message).into_http();
+            relay::mark_undone(response.headers_mut());
+            response
+        }
+    }
+}
+
+/// The call as a client of the leader writes it, as a whole.
+async fn outgoing(request: Request<Body>) -> Result<Request<Bytes>, Status> {
     let (mut head, body) = request.into_parts();
+    let body = Limited::new(body, REQUEST_BYTES_MAX).collect().await;
+    let body = body.map_err(|error| Status::invalid_argument(format!("request cannot be read: {error}")))?;
+    relay::mark(&mut head.headers, None);
     let told = head.uri.into_parts();
     let mut parts = Parts::default();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = told.authority;
     parts.path_and_query = told.path_and_query;
     head.uri = Uri::from_parts(parts).unwrap_or_default();
-    Request::from_parts(head, relay::boxed(body))
+    Ok(Request::from_parts(head, body.to_bytes()))
 }

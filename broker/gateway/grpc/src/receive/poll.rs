@@ -16,7 +16,7 @@ use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::handout::Handout;
 use crate::receive::plan::Plan;
-use crate::refusal::Refusal;
+use crate::refusal::{Failure, Refusal};
 use crate::renew::give_back;
 
 /// One receive that waits.
@@ -30,14 +30,18 @@ impl Gateway {
         call: &Call,
         plan: &Plan,
         handout: &mut Handout,
-    ) -> Result<Vec<Delivery>, Refusal> {
+    ) -> Result<Vec<Delivery>, Failure> {
         // Most receives find something at once and need no waiter.
         let mut waiting = None;
         loop {
             let now_ms = self.now_ms();
             let waiter = waiting.as_ref().map(|(waiter, _)| waiter);
-            let found =
-                self.group.receive(&request(plan, call), now_ms, waiter).map_err(|error| refused(&error))?;
+            let found = match self.group.receive(&request(plan, call), now_ms, waiter) {
+                Ok(found) => found,
+                // The group was closed while this waited: as with `ended` below.
+                Err(ReceiveError::NotLeading) if waiter.is_some() => return Ok(Vec::new()),
+                Err(error) => return Err(refused(&error)),
+            };
             for error in &found.corrupt {
                 error!(%error, topic = plan.topic.spec.name, "skipped a message that does not verify");
             }
@@ -119,17 +123,17 @@ impl Drop for Polling<'_> {
     }
 }
 
-fn refused(error: &ReceiveError) -> Refusal {
+fn refused(error: &ReceiveError) -> Failure {
     let code = match error {
         ReceiveError::UnknownGroup(_) => Code::ConsumerGroupNotFound,
         ReceiveError::UnknownTopic(_) => Code::TopicNotFound,
-        ReceiveError::NotLeading => Code::HaNotAvailable,
+        ReceiveError::NotLeading => return Failure::NotLeading(error.to_string()),
         ReceiveError::Index(_) => {
             error!(%error, "receive cannot read the index");
             Code::InternalServerError
         }
     };
-    Refusal::new(code, error.to_string())
+    Refusal::new(code, error.to_string()).into()
 }
 
 fn request<'a>(plan: &'a Plan, call: &'a Call) -> Receive<'a> {

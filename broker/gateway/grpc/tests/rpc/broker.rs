@@ -11,7 +11,7 @@ use engine::catalog::{Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSp
 use engine::group::{Group, GroupConfig};
 use engine::mailbox::Mailbox;
 use engine::writer::{Step, Writer};
-use gateway_grpc::call::{Call, GrpcError};
+use gateway_grpc::call::{Call, Unanswered};
 use gateway_grpc::gateway::{Gateway, GatewayConfig};
 use gateway_grpc::handout::Handout;
 use gateway_grpc::leader::Leadership;
@@ -105,6 +105,16 @@ impl Broker {
         while self.writer.lock().step(self.now_ms()).unwrap() == Step::Wrote {}
     }
 
+    /// Leads no more, for good.
+    pub(crate) fn close(&self) {
+        self.writer.lock().close();
+    }
+
+    /// From now on nothing is committed: the other copies have to agree, and there are none.
+    pub(crate) fn wait_for_copies(&self) {
+        self.writer.lock().set_solo(false).unwrap();
+    }
+
     /// Lets time pass as it does in a running broker: with a sweep and the log's work every second.
     pub(crate) async fn pass(&self, ms: u64) {
         let until_ms = self.now_ms() + ms;
@@ -170,7 +180,7 @@ impl Broker {
         &self,
         call: &Call,
         request: Bytes,
-    ) -> Result<v2::SendMessageResponse, GrpcError> {
+    ) -> Result<v2::SendMessageResponse, Unanswered> {
         let mut out = BytesMut::new();
         self.drive(self.gateway.send_message(call, request, &mut out)).await?;
         Ok(only(&out))

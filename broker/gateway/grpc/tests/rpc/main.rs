@@ -9,6 +9,7 @@
 mod ack;
 mod admin;
 mod broker;
+mod gap;
 mod handover;
 mod limits;
 mod member;

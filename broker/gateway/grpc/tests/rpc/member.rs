@@ -41,6 +41,7 @@ type AnyBody = UnsyncBoxBody<Bytes, Infallible>;
 pub(crate) struct Log {
     pub(crate) broker: Arc<Broker>,
     stopped: Arc<AtomicBool>,
+    writing: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Log {
@@ -48,13 +49,21 @@ impl Log {
         let broker = Arc::new(Broker::start().await);
         let stopped = Arc::new(AtomicBool::new(false));
         let (writing, ended) = (Arc::clone(&broker), Arc::clone(&stopped));
-        std::thread::spawn(move || {
+        let writing = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
                 writing.write();
                 writing.group.park(5);
             }
         });
-        Self { broker, stopped }
+        Self { broker, stopped, writing: Some(writing) }
+    }
+
+    /// What comes in from now on stays in the inbox.
+    pub(crate) fn write_no_more(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        if let Some(writing) = self.writing.take() {
+            writing.join().unwrap();
+        }
     }
 
     /// This log's group is led by whoever has this place.

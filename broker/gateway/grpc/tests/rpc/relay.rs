@@ -228,7 +228,7 @@ async fn a_client_that_vanishes_behind_a_follower_takes_no_message_with_it() {
 }
 
 #[tokio::test]
-async fn members_that_point_at_each_other_relay_once_and_refuse_each_message() {
+async fn members_that_point_at_each_other_never_relay_back_and_refuse_each_message() {
     let config = || GatewayConfig { hold_ms_max: 50, ..GatewayConfig::default() };
     let (one, other) = (Member::start(config()).await, Member::start(config()).await);
     one.leadership.set(other.there());
@@ -241,7 +241,7 @@ async fn members_that_point_at_each_other_relay_once_and_refuse_each_message() {
     let codes: Vec<_> = reply.entries.iter().map(|entry| code_of(entry.status.as_ref())).collect();
     assert_eq!(codes, [Code::HaNotAvailable; 2]);
     let relayed = [&one, &other].map(|member| member.leadership.figures().relayed);
-    assert_eq!(relayed, [1, 0]);
+    assert!(relayed[0] > 1 && relayed[1] == 0, "tried until the limit, and never back: {relayed:?}");
 }
 
 #[tokio::test]
