@@ -73,6 +73,8 @@ pub(crate) struct Driver {
     durable: Position,
     /// Shipments under way.
     ships: u32,
+    /// Bytes that a leader sent.
+    received_bytes: u64,
     serves_since: Option<Transition>,
     /// When a leader was heard of last.
     led_ms: u64,
@@ -137,6 +139,7 @@ impl Driver {
             last_epoch,
             durable: Position(0),
             ships: 0,
+            received_bytes: 0,
             serves_since: None,
             led_ms,
             ruled_ms: led_ms,

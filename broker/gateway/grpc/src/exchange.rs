@@ -106,6 +106,7 @@ impl Exchange {
             deadline_ms: call.deadline_ms(),
             stop_head: lasts.then(|| connections.stop.clone()),
             stop_body: (method == Method::Telemetry).then(|| connections.stop.clone()),
+            outlives_leader: false,
         };
         match steering.run(request).await {
             Steered::Relayed(relayed) => Ok(relayed.map(|body| Reply::Relayed(Box::new(body)))),

@@ -45,6 +45,8 @@ pub(crate) struct Steering<'a> {
     pub(crate) stop_head: Option<CancellationToken>,
     /// Ends the reply; for streams without an end.
     pub(crate) stop_body: Option<CancellationToken>,
+    /// The answer is waited for although another member leads meanwhile.
+    pub(crate) outlives_leader: bool,
 }
 
 /// What became of it.
@@ -116,6 +118,7 @@ impl Steering<'_> {
     ) -> Result<Result<Response<RelayedBody>, GrpcError>, Unsent> {
         self.leadership.counters().relayed();
         self.shorten_timeout(&mut request);
+        let ended = if self.outlives_leader { CancellationToken::new() } else { ended };
         let head = Until { ended: ended.clone(), stop: self.stop_head.clone() };
         let body = Until { ended, stop: self.stop_body.clone() };
         relay::send(link, request, head, body).await
