@@ -90,7 +90,8 @@ async fn serve(
         now_ms: Arc::clone(&now_ms),
         stop: stop.clone(),
     })?;
-    let figures = Arc::new(Figures::new(Arc::clone(&leadership), kept.status(), runtimes.connections()));
+    let figures =
+        Arc::new(Figures::new(config, Arc::clone(&leadership), kept.status(), runtimes.connections()));
     tokio::spawn(http::serve(http_listener, Arc::clone(&figures), stop.clone()));
     let admin = AdminService::new(Arc::clone(&leadership), Arc::clone(&mailbox), figures.open_connections())
         .among(kept.membership(config));

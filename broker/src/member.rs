@@ -2,6 +2,7 @@
 //!
 //! Promise: a hand-over is answered when another member is known to lead, or with the reason why none does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ fn addresses(members: &[MemberAddress]) -> Vec<admin::MemberAddress> {
 /// What a member says of itself; its addresses are not its to say.
 fn view(status: &Status) -> admin::Member {
     let record = &status.record;
-    let ids = |members: &std::collections::BTreeSet<MemberId>| members.iter().map(MemberId::to_string).collect();
+    let ids = |members: &BTreeSet<MemberId>| members.iter().map(MemberId::to_string).collect();
     admin::Member {
         ordinal: status.ordinal,
         id: status.id.map(|id| id.to_string()).unwrap_or_default(),
@@ -95,9 +96,9 @@ fn refusal(refusal: Refusal) -> String {
 
 fn fault_detail(fault: &Fault) -> String {
     match fault {
-        Fault::Diverged { common, committed } => format!(
-            "committed here up to {committed}, and the leader's log is the same only up to {common}"
-        ),
+        Fault::Diverged { common, committed } => {
+            format!("committed here up to {committed}, and the leader's log is the same only up to {common}")
+        }
         Fault::RecordRegressed { known, found } => {
             format!("revision {known} of the record was known, revision {found} was read")
         }
@@ -114,52 +115,43 @@ struct Asked {
 
 impl Asked {
     async fn hand_over(mut self, to: Option<u32>) -> Result<Successor, HandOverError> {
-        let Some(before) = may_hand_over(&self.status.read(), to)? else { return Ok(self.successor(to)) };
+        let leader = may_hand_over(&self.status.read(), to)?;
+        if to == Some(leader) {
+            return Ok(leader);
+        }
         self.handle.hand_over(to).await;
         let later = self.standing.wait_for(|standing| matches!(standing, Standing::Following(_)));
-        let leader = match tokio::time::timeout(HAND_OVER_MAX, later).await {
-            Ok(Ok(standing)) => match &*standing {
-                Standing::Following(ordinal) => Some(*ordinal),
-                Standing::Leading(_) | Standing::Leaderless => None,
-            },
-            Ok(Err(_)) | Err(_) => None,
-        };
         let waited_ms = HAND_OVER_MAX.as_millis() as u64;
-        let leader = leader.ok_or(HandOverError::TimedOut { waited_ms })?;
-        let epoch = self.status.read().epoch.0.max(before + 1);
-        Ok(Successor { ordinal: leader, epoch })
-    }
-
-    fn successor(&self, to: Option<u32>) -> Successor {
-        let status = self.status.read();
-        Successor { ordinal: to.unwrap_or(status.ordinal), epoch: status.epoch.0 }
+        match tokio::time::timeout(HAND_OVER_MAX, later).await {
+            Ok(Ok(standing)) => match *standing {
+                Standing::Following(successor) => Ok(successor),
+                Standing::Leading(_) | Standing::Leaderless => Err(HandOverError::TimedOut { waited_ms }),
+            },
+            Ok(Err(_)) | Err(_) => Err(HandOverError::TimedOut { waited_ms }),
+        }
     }
 }
 
-/// The epoch that shall end; none if that member leads already.
-fn may_hand_over(status: &Status, to: Option<u32>) -> Result<Option<u32>, HandOverError> {
+/// The leader, if it is this member and that one may take over, or is the same.
+fn may_hand_over(status: &Status, to: Option<u32>) -> Result<u32, HandOverError> {
     let record = &status.record;
     if status.role != "leader" {
         return Err(HandOverError::NotLeading(status.ordinal));
     }
-    if to == Some(status.ordinal) {
-        return Ok(None);
-    }
     let others = record.in_sync.iter().filter(|member| member.ordinal != status.ordinal);
     match to {
+        Some(to) if to == status.ordinal => Ok(to),
         Some(to) if record.members.iter().all(|member| member.ordinal != to) => {
             Err(HandOverError::NoSuchMember(to))
         }
         Some(to) if others.clone().all(|member| member.ordinal != to) => Err(HandOverError::NotInSync(to)),
         None if others.clone().next().is_none() => Err(HandOverError::NobodyInSync),
-        Some(_) | None => Ok(Some(status.epoch.0)),
+        Some(_) | None => Ok(status.ordinal),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use crds::group_record::{FORMAT, GroupRecord};
     use store::{Epoch, Position};
 
@@ -186,9 +178,9 @@ mod tests {
     #[test]
     fn only_a_member_that_has_everything_may_take_over() {
         let answers = [
-            (None, Ok(Some(7))),
-            (Some(0), Ok(Some(7))),
-            (Some(1), Ok(None)),
+            (None, Ok(1)),
+            (Some(0), Ok(1)),
+            (Some(1), Ok(1)),
             (Some(2), Err(HandOverError::NotInSync(2))),
             (Some(3), Err(HandOverError::NoSuchMember(3))),
         ];

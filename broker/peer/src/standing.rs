@@ -98,7 +98,7 @@ impl Tally {
     }
 
     /// Counts one more.
-    pub(crate) fn add(&mut self, transition: Transition) {
+    pub fn add(&mut self, transition: Transition) {
         *self.by_cause.entry(transition.cause.name()).or_default() += 1;
         self.gaps_ms += transition.gap_ms;
         for (within, bound_ms) in self.within.iter_mut().zip(GAP_BOUNDS_MS) {

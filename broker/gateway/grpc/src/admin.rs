@@ -25,7 +25,7 @@ use crate::leader::Leadership;
 use crate::relay::Relay;
 
 pub use leading::Leading;
-pub use member::{HandOverError, Membership, Successor};
+pub use member::{HandOver, HandOverError, Membership, Successor};
 
 /// A bulk request: some 100,000 definitions.
 const REQUEST_BYTES_MAX: usize = 64 << 20;

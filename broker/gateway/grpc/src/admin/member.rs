@@ -20,14 +20,8 @@ pub struct Membership {
 pub type HandOver =
     Arc<dyn Fn(Option<u32>) -> BoxFuture<'static, Result<Successor, HandOverError>> + Send + Sync>;
 
-/// Who leads after a hand-over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Successor {
-    /// Number of the member.
-    pub ordinal: u32,
-    /// Its epoch.
-    pub epoch: u32,
-}
+/// Number of the member that leads after a hand-over.
+pub type Successor = u32;
 
 /// Why the leader is not who it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,12 +54,10 @@ pub(super) async fn hand_over(membership: Option<&Membership>, to: Option<u32>) 
         return admin::HandOverResponse { outcome, message, ..Default::default() };
     };
     match (membership.hand_over)(to).await {
-        Ok(Successor { ordinal, epoch }) => admin::HandOverResponse {
-            outcome: HandOverOutcome::Leads.into(),
-            leader: ordinal,
-            epoch,
-            ..Default::default()
-        },
+        Ok(leader) => {
+            let outcome = HandOverOutcome::Leads.into();
+            admin::HandOverResponse { outcome, leader, ..Default::default() }
+        }
         Err(error) => admin::HandOverResponse {
             outcome: outcome(&error).into(),
             message: error.to_string(),
