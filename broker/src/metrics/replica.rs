@@ -1,11 +1,16 @@
 //! Figures of a member among several: is it counted, how far are the others, how long was nobody there.
 
+use std::collections::BTreeMap;
+
+use crds::group_record::Cause;
 use peer::standing::{GAP_BOUNDS_MS, Status};
 
 use super::page::{Page, seconds};
 use crate::member::fault_name;
 
 const ROLES: [&str; 5] = ["leader", "follower", "candidate", "closing", "faulty"];
+/// Always shown: of a series that begins with 1, Prometheus does not see the first step.
+const CAUSES: [Cause; 4] = [Cause::Started, Cause::LeaderLost, Cause::HandOver, Cause::Unclean];
 const FAULTS: [&str; 2] = ["Diverged", "RecordRegressed"];
 
 pub(super) fn figures(page: &mut Page, status: &Status, now_ms: u64) {
@@ -108,7 +113,9 @@ fn transitions(page: &mut Page, status: &Status) {
     let tally = &status.tally;
     let name = "millpond_replica_transitions_total";
     page.family("counter", name, "Times that this member began to serve, by cause.");
-    for (cause, times) in &tally.by_cause {
+    let mut by_cause: BTreeMap<_, _> = CAUSES.map(|cause| (cause.name(), 0)).into();
+    by_cause.extend(&tally.by_cause);
+    for (cause, times) in by_cause {
         page.labelled(name, &[("cause", cause)], times);
     }
     if let Some(transition) = &status.transition {

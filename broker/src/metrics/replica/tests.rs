@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-
 use ::replica::event::{Fault, Refusal};
-use crds::group_record::{Cause, GroupRecord, MemberId};
+use crds::group_record::{GroupRecord, MemberId};
 use peer::standing::{Tally, Transition};
 use store::{Epoch, Position};
 
@@ -75,6 +73,7 @@ fn every_time_without_a_leader_is_counted_with_its_cause_and_length() {
     let lines = [
         "millpond_replica_transitions_total{cause=\"LeaderLost\"} 2",
         "millpond_replica_transitions_total{cause=\"HandOver\"} 1",
+        "millpond_replica_transitions_total{cause=\"Unclean\"} 0",
         "millpond_replica_last_failover_gap_seconds 70",
         "millpond_replica_failover_gap_seconds_bucket{le=\"0.1\"} 1",
         "millpond_replica_failover_gap_seconds_bucket{le=\"1\"} 1",
