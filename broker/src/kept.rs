@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use crds::broker_config::{BrokerConfig, FlushMode, MemberAddress, ReplicationConfig};
 use engine::group::GroupConfig;
+use gateway_grpc::admin::Membership;
 use gateway_grpc::leader::{Absence, LeaderAddress, Leadership, Place};
 use parking_lot::RwLock;
 use peer::clock::Clock;
@@ -15,6 +16,8 @@ use peer::standing::{Standing, Status};
 use store::disk::real::RealDisk;
 use store::log::{Flush, LogConfig, Retention};
 use tokio::sync::watch;
+
+use crate::member::membership;
 
 /// The name of the machine; in Kubernetes, of the pod.
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
@@ -56,6 +59,14 @@ impl Kept {
         match self {
             Self::Alone(_) => None,
             Self::Replicated(peer) => Some(Arc::clone(&peer.status)),
+        }
+    }
+
+    /// How the admin API reaches the member, if there are others.
+    pub(crate) fn membership(&self, config: &BrokerConfig) -> Option<Membership> {
+        match (self, &config.replication) {
+            (Self::Replicated(peer), Some(replication)) => Some(membership(peer, &replication.members)),
+            (Self::Alone(_) | Self::Replicated(_), _) => None,
         }
     }
 

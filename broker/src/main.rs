@@ -8,6 +8,7 @@
 mod args;
 mod http;
 mod kept;
+mod member;
 mod metrics;
 mod runtimes;
 mod standalone;
@@ -89,9 +90,11 @@ async fn serve(
         now_ms: Arc::clone(&now_ms),
         stop: stop.clone(),
     })?;
-    let figures = Arc::new(Figures::new(Arc::clone(&leadership), kept.status(), runtimes.connections()));
+    let figures =
+        Arc::new(Figures::new(config, Arc::clone(&leadership), kept.status(), runtimes.connections()));
     tokio::spawn(http::serve(http_listener, Arc::clone(&figures), stop.clone()));
-    let admin = AdminService::new(Arc::clone(&leadership), Arc::clone(&mailbox), figures.open_connections());
+    let admin = AdminService::new(Arc::clone(&leadership), Arc::clone(&mailbox), figures.open_connections())
+        .among(kept.membership(config));
     let admin = Server::builder()
         .add_service(admin.server(Arc::default()))
         .serve_with_incoming_shutdown(TcpListenerStream::new(admin_listener), stop.clone().cancelled_owned());

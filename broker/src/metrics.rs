@@ -1,16 +1,22 @@
 //! Figures for Prometheus, read when asked.
 
-use std::fmt::Write;
+mod page;
+mod replica;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crds::broker_config::BrokerConfig;
 use engine::group::Group;
 use gateway_grpc::leader::{Leadership, Place};
+use page::Page;
 use parking_lot::RwLock;
 use peer::standing::Status;
 
 /// Where the figures come from.
 pub(crate) struct Figures {
+    /// Of the cluster, and of the group.
+    names: [String; 2],
     leadership: Arc<Leadership>,
     /// Of a member that is not alone.
     member: Option<Arc<RwLock<Status>>>,
@@ -20,11 +26,13 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn new(
+        config: &BrokerConfig,
         leadership: Arc<Leadership>,
         member: Option<Arc<RwLock<Status>>>,
         connections: Vec<Arc<AtomicUsize>>,
     ) -> Self {
-        Self { leadership, member, connections, ready: AtomicBool::new(false) }
+        let names = [config.cluster.clone(), config.group.clone()];
+        Self { names, leadership, member, connections, ready: AtomicBool::new(false) }
     }
 
     /// Clients are served from now on.
@@ -51,11 +59,18 @@ impl Figures {
 
     pub(crate) fn prometheus_text(&self) -> String {
         let mut page = Page::default();
+        let [cluster, group] = &self.names;
+        let labels = [("cluster", &**cluster), ("group", group)];
+        page.family("gauge", "millpond_broker_info", "Which group this broker belongs to.");
+        page.labelled("millpond_broker_info", &labels, 1);
         page.gauge("millpond_ready", "1 when clients are served.", u64::from(self.is_ready()));
         let leads = matches!(self.leadership.get(), Place::Here(_));
         page.gauge("millpond_leader", "1 when this broker leads its group.", u64::from(leads));
         if let Some(group) = self.leadership.local() {
             log_figures(&mut page, &group);
+        }
+        if let Some(member) = &self.member {
+            replica::figures(&mut page, &member.read(), self.leadership.now_ms());
         }
         page.gauge("millpond_connections", "Open client connections.", self.open_connections()());
         let figures = self.leadership.figures();
@@ -90,7 +105,7 @@ impl Figures {
             figures.relayed,
         );
         page.gauge("millpond_held_calls", "Calls that wait for a leader.", figures.held_calls);
-        page.text
+        page.into_text()
     }
 }
 
@@ -113,25 +128,4 @@ fn log_figures(page: &mut Page, group: &Group) {
     page.gauge("millpond_disk_full", "1 while sends are refused for want of room.", u64::from(log.disk_full));
     page.gauge("millpond_topics", "Topics.", group.topics().len() as u64);
     page.gauge("millpond_consumer_groups", "Consumer groups.", group.consumer_groups().len() as u64);
-}
-
-/// A page in Prometheus' text format.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.series("gauge", name, help, value);
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.series("counter", name, help, value);
-    }
-
-    fn series(&mut self, kind: &str, name: &str, help: &str, value: u64) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
-    }
 }

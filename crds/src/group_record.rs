@@ -151,6 +151,22 @@ pub struct Seen {
     pub request: GroupRequest,
 }
 
+impl Cause {
+    /// As it stands in a record.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "Created",
+            Self::Started => "Started",
+            Self::LeaderLost => "LeaderLost",
+            Self::HandOver => "HandOver",
+            Self::Shrunk => "Shrunk",
+            Self::Expanded => "Expanded",
+            Self::Reconfigured => "Reconfigured",
+            Self::Unclean => "Unclean",
+        }
+    }
+}
+
 impl Default for GroupRequest {
     fn default() -> Self {
         Self {

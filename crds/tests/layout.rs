@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("client", &["wire"]),
     ("cli", &["client", "crds", "wire"]),
     ("sim", &["engine", "store"]),
-    ("broker", &["crds", "engine", "gateway-grpc", "peer", "store", "wire", "client"]),
+    ("broker", &["crds", "engine", "gateway-grpc", "peer", "replica", "store", "wire", "client"]),
     ("operator", &["crds", "client"]),
     ("e2e", &["crds", "client", "wire"]),
 ];

@@ -10,6 +10,9 @@ use client::{ClientConfig, Endpoint, Trust};
 use crate::failure::Failure;
 use crate::values::duration;
 
+/// Members that nobody named are not waited for any longer.
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How to reach a broker.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
@@ -57,6 +60,16 @@ impl Connect {
         let config =
             AdminConfig { trust: self.trust()?, timeout: self.timeout, ..AdminConfig::new(endpoint) };
         Ok(AdminClient::new(config)?)
+    }
+
+    /// The admin API of another member, which nobody may have made reachable from here.
+    pub(crate) fn admin_at(&self, address: &str) -> Result<AdminClient, String> {
+        let endpoint: Endpoint =
+            address.parse().map_err(|error: client::InvalidEndpoint| error.to_string())?;
+        let trust = self.trust().map_err(|failure| failure.to_string())?;
+        let timeout = self.timeout.min(OTHERS_TIMEOUT);
+        let config = AdminConfig { trust, timeout, ..AdminConfig::new(endpoint) };
+        AdminClient::new(config).map_err(|error| error.to_string())
     }
 
     fn trust(&self) -> Result<Trust, Failure> {

@@ -10,6 +10,7 @@ mod failure;
 mod groups;
 mod output;
 mod progress;
+mod promote;
 mod receive;
 mod send;
 mod status;
@@ -36,9 +37,12 @@ Examples:
   millpond receive orders --group billing        take one message and acknowledge it
   millpond tail orders                           watch what arrives, without taking it from anybody
   millpond groups describe billing               how far a consumer group is
+  millpond status                                is my data safe?
+  millpond promote 1                             let member 1 of the group lead
   millpond bench send bench --callers 32         measure
 
-Exit codes: 0 done, 1 refused or partly failed, 2 wrong usage, 3 no answer from the broker, 4 not found";
+Exit codes: 0 done, 1 refused or partly failed, 2 wrong usage, 3 no answer from the broker, 4 not found;
+`millpond status` has its own, see `millpond status --help`";
 
 /// Command line of the Millpond message broker
 #[derive(Debug, Parser)]
@@ -63,6 +67,7 @@ enum Command {
     #[command(subcommand)]
     Groups(groups::Command),
     Status(status::Args),
+    Promote(promote::Args),
     #[command(subcommand)]
     Bench(bench::Command),
 }
@@ -75,7 +80,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = runtime(&args.command).and_then(|runtime| runtime.block_on(Box::pin(run(args))));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("millpond: {failure}");
             failure.exit_code()
@@ -92,23 +97,26 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         | Command::Tail(_)
         | Command::Topics(_)
         | Command::Groups(_)
-        | Command::Status(_) => 1,
+        | Command::Status(_)
+        | Command::Promote(_) => 1,
     };
     let mut builder = if threads > 1 { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     Ok(builder.worker_threads(threads).enable_all().build()?)
 }
 
-async fn run(args: Args) -> Result<(), Failure> {
+async fn run(args: Args) -> Result<ExitCode, Failure> {
     let (connect, format) = (&args.connect, args.output);
     match args.command {
-        Command::Send(args) => send::run(args, connect, format).await,
-        Command::Receive(args) => receive::run(args, connect, format).await,
-        Command::Tail(args) => tail::run(args, connect, format).await,
-        Command::Topics(command) => topics::run(command, connect, format).await,
-        Command::Groups(command) => groups::run(command, connect, format).await,
-        Command::Status(args) => status::run(args, connect, format).await,
-        Command::Bench(command) => bench::run(command, connect, format).await,
+        Command::Send(args) => send::run(args, connect, format).await?,
+        Command::Receive(args) => receive::run(args, connect, format).await?,
+        Command::Tail(args) => tail::run(args, connect, format).await?,
+        Command::Topics(command) => topics::run(command, connect, format).await?,
+        Command::Groups(command) => groups::run(command, connect, format).await?,
+        Command::Status(args) => return status::run(args, connect, format).await,
+        Command::Promote(args) => promote::run(args, connect, format).await?,
+        Command::Bench(command) => bench::run(command, connect, format).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

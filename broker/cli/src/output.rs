@@ -28,6 +28,13 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> String {
+        let mut text = Vec::new();
+        self.write(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
     /// Columns are as wide as their widest cell, numbers stand at the right.
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let columns = self.rows[0].len();
@@ -94,8 +101,6 @@ mod tests {
         let mut table = Table::new(&["NAME", "QUEUES"]);
         table.row(["orders".into(), "8".into()]);
         table.row(["x".into(), "1024".into()]);
-        let mut text = Vec::new();
-        table.write(&mut text).unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "NAME    QUEUES\norders       8\nx         1024\n");
+        assert_eq!(table.text(), "NAME    QUEUES\norders       8\nx         1024\n");
     }
 }

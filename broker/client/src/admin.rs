@@ -18,7 +18,8 @@ use wire::admin::{self as proto, admin_client};
 pub use outcome::{Change, Outcome, Refusal};
 pub use wire::admin::{
     Adopt, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, DescribeTopicResponse,
-    GetBrokerResponse, GroupClient, GroupProgress, QueueStatus, RetryPolicy, Topic, TopicType,
+    GetBrokerResponse, GroupClient, GroupProgress, HandOverOutcome, HandOverResponse, Member, MemberAddress,
+    MemberLag, QueueStatus, RetryPolicy, Topic, TopicType, Transition,
 };
 
 use crate::dial::{DialError, Dialer, Trust};
@@ -115,6 +116,12 @@ impl AdminClient {
     pub async fn broker(&self) -> Result<GetBrokerResponse, AdminError> {
         let mut grpc = self.grpc.clone();
         self.answer(grpc.get_broker(self.request(proto::GetBrokerRequest {}))).await
+    }
+
+    /// Lets another member of the broker's group lead: that one, or the best one. The answer says what became of it.
+    pub async fn hand_over(&self, to: Option<u32>) -> Result<HandOverResponse, AdminError> {
+        let mut grpc = self.grpc.clone();
+        self.answer(grpc.hand_over(self.request(proto::HandOverRequest { to }))).await
     }
 
     /// Topics by name; an empty prefix means all.

@@ -11,7 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
-mod clock;
+pub mod clock;
 mod consumer;
 mod dial;
 mod endpoint;

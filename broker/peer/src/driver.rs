@@ -78,6 +78,8 @@ pub(crate) struct Driver {
     durable: Position,
     /// Shipments under way.
     ships: u32,
+    /// Bytes that a leader sent.
+    received_bytes: u64,
     serves_since: Option<Transition>,
     /// Why it was elected last.
     elected_for: Cause,
@@ -148,6 +150,7 @@ impl Driver {
             last_epoch,
             durable: Position(0),
             ships: 0,
+            received_bytes: 0,
             serves_since: None,
             elected_for: Cause::Started,
             led_ms,

@@ -88,7 +88,9 @@ impl Peer {
     /// Starts a member; returns once it listens and has opened its log.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
         let (standing_sender, standing) = watch::channel(Standing::Leaderless);
-        let status = Arc::new(RwLock::new(Status { ordinal: setup.ordinal, ..Status::default() }));
+        let is_async = setup.replication.mode == ReplicationMode::Async;
+        let status = Status { ordinal: setup.ordinal, is_async, ..Status::default() };
+        let status = Arc::new(RwLock::new(status));
         let (commands, command_receiver) = mpsc::channel(8);
         let (started, has_started) = std::sync::mpsc::channel();
         let shared = Arc::clone(&status);

@@ -88,6 +88,11 @@ impl Detector {
         self.heard_ms.get(&member).is_some_and(|&heard_ms| heard_ms >= since_ms)
     }
 
+    /// When something came from a member last.
+    pub fn heard_at(&self, member: MemberId) -> Option<u64> {
+        self.heard_ms.get(&member).copied()
+    }
+
     /// Nobody listens where that member should be.
     pub fn refused(&mut self, ordinal: u32, now_ms: u64) {
         self.refused_ms.entry(ordinal).or_insert(now_ms);

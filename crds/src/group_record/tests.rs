@@ -60,6 +60,11 @@ fn request() -> impl Strategy<Value = GroupRequest> {
 
 proptest! {
     #[test]
+    fn a_cause_has_the_name_that_stands_in_a_record(cause in cause()) {
+        prop_assert_eq!(serde_json::to_string(&cause).unwrap(), format!("\"{}\"", cause.name()));
+    }
+
+    #[test]
     fn a_record_is_read_back_as_it_was_written(record in record()) {
         prop_assert_eq!(GroupRecord::from_json(&record.to_json()), Ok(record));
     }

@@ -42,6 +42,10 @@ impl Admin for Echo {
         std::future::pending().await
     }
 
+    async fn hand_over(&self, _: Request<proto::HandOverRequest>) -> Answer<HandOverResponse> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn delete_topics(&self, _: Request<proto::DeleteRequest>) -> Answer<proto::ApplyResponse> {
         Ok(Response::new(proto::ApplyResponse::default()))
     }

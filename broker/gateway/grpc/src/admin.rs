@@ -8,6 +8,7 @@
 mod convert;
 mod describe;
 mod leading;
+mod member;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::leader::Leadership;
 use crate::relay::Relay;
 
 pub use leading::Leading;
+pub use member::{HandOver, HandOverError, Membership, Successor};
 
 /// A bulk request: some 100,000 definitions.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
@@ -34,6 +36,7 @@ pub struct AdminService {
     leadership: Arc<Leadership>,
     mailbox: Arc<Mailbox>,
     connections: Arc<dyn Fn() -> u64 + Send + Sync>,
+    membership: Option<Membership>,
     started_ms: u64,
 }
 
@@ -47,7 +50,13 @@ impl AdminService {
         connections: Arc<dyn Fn() -> u64 + Send + Sync>,
     ) -> Self {
         let started_ms = leadership.now_ms();
-        Self { leadership, mailbox, connections, started_ms }
+        Self { leadership, mailbox, connections, membership: None, started_ms }
+    }
+
+    /// As a member of a group with several copies.
+    #[must_use]
+    pub fn among(self, membership: Option<Membership>) -> Self {
+        Self { membership, ..self }
     }
 
     /// The service for a tonic server; `relay` is the way to the leader when this broker is not.
@@ -217,5 +226,13 @@ impl Admin for AdminService {
     ) -> Result<Response<admin::GetBrokerResponse>, Status> {
         allow(Action::Describe, Resource::Broker)?;
         Ok(Response::new(self.broker()))
+    }
+
+    async fn hand_over(
+        &self,
+        request: Request<admin::HandOverRequest>,
+    ) -> Result<Response<admin::HandOverResponse>, Status> {
+        allow(Action::Administer, Resource::Broker)?;
+        Ok(Response::new(member::hand_over(self.membership.as_ref(), request.into_inner().to).await))
     }
 }

@@ -208,6 +208,7 @@ impl Asked {
             deadline_ms: self.call.deadline_ms(),
             stop_head: lasts.then(|| stop.clone()),
             stop_body: (method == Method::Telemetry).then(|| stop.clone()),
+            outlives_leader: false,
         };
         Steering::new(leadership, relay, terms)
     }

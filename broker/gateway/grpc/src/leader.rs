@@ -200,7 +200,8 @@ impl Leadership {
         &self.counters
     }
 
-    pub(crate) fn now_ms(&self) -> u64 {
+    /// Unix time in milliseconds; never goes back.
+    pub fn now_ms(&self) -> u64 {
         (self.now_ms)()
     }
 

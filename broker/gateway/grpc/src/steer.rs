@@ -44,6 +44,8 @@ pub(crate) struct Terms {
     pub(crate) stop_head: Option<CancellationToken>,
     /// Ends the reply; for streams without an end.
     pub(crate) stop_body: Option<CancellationToken>,
+    /// The answer is waited for although another member leads meanwhile.
+    pub(crate) outlives_leader: bool,
 }
 
 /// A call that is steered.
@@ -127,6 +129,7 @@ impl Steering {
         self.leadership.counters().relayed();
         self.shorten_timeout(&mut request);
         let Road { link, ended } = road;
+        let ended = if self.terms.outlives_leader { CancellationToken::new() } else { ended };
         let head = Until { ended: ended.clone(), stop: self.terms.stop_head.clone() };
         let body = Until { ended, stop: self.terms.stop_body.clone() };
         relay::send(link, request, head, body).await

@@ -53,6 +53,7 @@ impl Driver {
         warn!("no longer leading");
         self.freight.load(None);
         self.ships = 0;
+        self.refusal = None;
         let Some(copy) = self.copy.take() else { return };
         copy.pen().close();
         let (opened, reopening) = oneshot::channel();
@@ -88,7 +89,7 @@ impl Driver {
             bytes,
         };
         match copy.pen().append_raw(raw) {
-            Ok(()) => {}
+            Ok(()) => self.received_bytes += bytes.len() as u64,
             Err(FollowError::Log(RawError::Poisoned(poisoned))) => end(&poisoned),
             Err(error) => {
                 warn!(%error, "the leader's log is not taken");

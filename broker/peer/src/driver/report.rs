@@ -23,7 +23,8 @@ impl Driver {
                 Standing::Leading(Arc::clone(copy.group()))
             }
             (Role::Follower(Some(following)), _) if self.links.contains_key(&following.leader) => {
-                self.led_ms = now_ms;
+                // It may be silent since then: its connection outlives it when its machine is gone.
+                self.led_ms = self.detector.heard_at(following.leader).unwrap_or(now_ms);
                 Standing::Following(following.leader.ordinal)
             }
             _ => Standing::Leaderless,
@@ -33,7 +34,9 @@ impl Driver {
                 let cause = self.elected_for;
                 let gap_ms = now_ms - self.led_ms;
                 info!(?cause, gap_ms, "leading");
-                self.serves_since = Some(Transition { cause, at_ms: now_ms, gap_ms });
+                let transition = Transition { cause, at_ms: now_ms, gap_ms };
+                self.status.write().tally.add(transition);
+                self.serves_since = Some(transition);
             }
             self.led_ms = now_ms;
         } else {
@@ -77,7 +80,12 @@ impl Driver {
         let mut status = self.status.write();
         let member = &self.member;
         status.ordinal = member.id().ordinal;
-        status.record = member.seen().map(|seen| seen.record.clone()).unwrap_or_default();
+        status.id = Some(member.id());
+        if let Some(seen) = member.seen() {
+            status.record.clone_from(&seen.record);
+            (status.copies, status.ruled_ms) = (seen.request.copies, self.ruled_ms);
+        }
+        status.is_dirty = member.vow().is_dirty;
         status.written = member.written();
         status.committed = member.committed();
         status.refusal = self.refusal;
@@ -93,6 +101,7 @@ impl Driver {
             Role::Closing => ("closing", member.vow().promised, false),
             Role::Faulty(_) => ("faulty", member.vow().promised, false),
         };
+        (status.sent_bytes, status.received_bytes) = (self.freight.sent_bytes(), self.received_bytes);
         let written = member.written().0;
         let copies = member.leader().into_iter().flat_map(replica::member::Leader::copies);
         status.lag_bytes = copies.map(|(of, copy)| (of.ordinal, written - copy.written.0)).collect();

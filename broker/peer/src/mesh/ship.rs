@@ -27,6 +27,7 @@ pub(crate) struct Freight {
     is_solo: AtomicBool,
     /// Somebody takes the log.
     is_busy: AtomicBool,
+    sent_bytes: AtomicU64,
     /// For connections.
     grown: Notify,
     /// For the driver.
@@ -71,6 +72,11 @@ impl Freight {
         if !self.is_solo.load(Ordering::Relaxed) {
             self.told.notify_one();
         }
+    }
+
+    /// Bytes of the log that went out, to all members together.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
     }
 
     /// Waits for the next growth.
@@ -122,6 +128,7 @@ impl Ship {
             from,
             committed: Position(freight.committed.load(Ordering::Relaxed)),
         };
+        freight.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let body = Body::Span(Span {
             segment_start: head.segment.start.0,
             segment_bytes: head.segment.bytes,

@@ -18,6 +18,7 @@ impl AdminService {
             connections: (self.connections)(),
             uptime_ms: self.leadership.now_ms().saturating_sub(self.started_ms),
             flush: config.flush.clone(),
+            member: self.membership.as_ref().map(|membership| (membership.view)()),
             ..Default::default()
         };
         let Some(group) = self.leadership.local() else { return about };

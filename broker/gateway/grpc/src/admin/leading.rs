@@ -25,6 +25,9 @@ use crate::steer::{Steering, Stranded, Terms, Way};
 /// Answered by the broker that is asked.
 const ABOUT_THIS_BROKER: &str = "/millpond.admin.v1.Admin/GetBroker";
 
+/// Its answer says who the next leader is, so it comes after the end of this one.
+const OUTLIVES_THE_LEADER: &str = "/millpond.admin.v1.Admin/HandOver";
+
 /// The admin API, answered by whoever leads.
 #[derive(Clone)]
 pub struct Leading {
@@ -52,6 +55,7 @@ impl Leading {
             deadline_ms: timeout_ms.map(|ms| arrived_ms.saturating_add(ms)),
             stop_head: None,
             stop_body: None,
+            outlives_leader: request.uri().path() == OUTLIVES_THE_LEADER,
         };
         let mut steering = Steering::new(&self.leadership, &self.relay, terms);
         let request = match outgoing(request).await {

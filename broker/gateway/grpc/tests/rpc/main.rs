@@ -15,6 +15,7 @@ mod limits;
 mod member;
 mod network;
 mod noise;
+mod promote;
 mod receive;
 mod relay;
 mod renew;

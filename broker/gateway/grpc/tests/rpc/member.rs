@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::channel::mpsc;
-use gateway_grpc::admin::{AdminService, Leading};
+use gateway_grpc::admin::{AdminService, Leading, Membership};
 use gateway_grpc::gateway::GatewayConfig;
 use gateway_grpc::leader::{LeaderAddress, Leadership, Place};
 use gateway_grpc::serve::Connections;
@@ -93,11 +93,20 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) async fn start(config: GatewayConfig) -> Self {
-        Self::start_on("127.0.0.1:0", config).await
+        Self::make("127.0.0.1:0", config, None).await
     }
 
     /// As `start`, for clients of this address.
     pub(crate) async fn start_on(clients: &str, config: GatewayConfig) -> Self {
+        Self::make(clients, config, None).await
+    }
+
+    /// With what the admin API knows of the member.
+    pub(crate) async fn among(config: GatewayConfig, membership: Option<Membership>) -> Self {
+        Self::make("127.0.0.1:0", config, membership).await
+    }
+
+    async fn make(clients: &str, config: GatewayConfig, membership: Option<Membership>) -> Self {
         let began = tokio::time::Instant::now();
         let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> =
             Arc::new(move || crate::broker::START_MS + began.elapsed().as_millis() as u64);
@@ -112,7 +121,7 @@ impl Member {
         };
         let admin =
             AdminService::new(Arc::clone(&leadership), Arc::clone(&connections.mailbox), Arc::new(|| 0));
-        let admin = admin.server(Arc::default());
+        let admin = admin.among(membership).server(Arc::default());
         let clients = TcpListener::bind(clients).await.unwrap();
         let admins = listener().await;
         let address = LeaderAddress { member: 0, client: address(&clients), admin: address(&admins) };
