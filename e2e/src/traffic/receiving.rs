@@ -1,0 +1,99 @@
+//! The consumer, and the reader at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use client::admin::{AdminClient, AdminConfig};
+use client::{ClientConfig, ConsumerConfig, Delivered, Endpoint, RECEIVE_MAX, SimpleConsumer};
+use tokio::time::sleep;
+
+use super::{LIVE, READER, Shared, TOPIC};
+use crate::history::Delivery;
+use crate::wait;
+
+/// What was received and got lost on its way comes again after this time.
+const INVISIBLE: Duration = Duration::from_secs(5);
+/// A receive waits so long for a first message.
+const WAIT: Duration = Duration::from_millis(500);
+/// Before another member is asked.
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// Everything is read within this time, or something is wrong.
+const READ_MAX: Duration = Duration::from_secs(60);
+
+/// Receives from one member until it fails, then from the next; acknowledges everything once.
+pub(super) async fn by_turns(shared: Arc<Shared>, endpoints: Vec<Endpoint>) {
+    let mut consumers = Vec::new();
+    for endpoint in endpoints {
+        consumers.push(start(shared.client(vec![endpoint]), LIVE).await);
+    }
+    let mut turn = 0;
+    while !shared.stops_receiving.load(Ordering::Relaxed) {
+        let consumer = &consumers[turn % consumers.len()];
+        let received = match consumer.receive(RECEIVE_MAX, INVISIBLE).await {
+            Ok(received) => received,
+            Err(_) => {
+                turn += 1;
+                sleep(AGAIN_AFTER).await;
+                continue;
+            }
+        };
+        let at_ms = shared.now_ms();
+        shared.lock_deliveries().extend(received.iter().map(|message| delivery(message, at_ms)));
+        // An acknowledgement that is lost is answered with another delivery, which the history knows how to judge.
+        if consumer.ack_all(&received).await.is_err() {
+            turn += 1;
+        }
+    }
+}
+
+/// The next offset of each queue.
+pub(super) async fn ends(admin: &str) -> BTreeMap<i32, i64> {
+    let endpoint = admin.parse().expect("an endpoint");
+    let client = AdminClient::new(AdminConfig::new(endpoint)).expect("a client");
+    let topic = client.topic(TOPIC).await.expect("the leader describes the topic");
+    topic.queues.iter().map(|queue| (queue.queue as i32, queue.tail as i64)).collect()
+}
+
+/// Places below `ends` that were not delivered.
+pub(super) fn missing(deliveries: &[Delivery], ends: &BTreeMap<i32, i64>) -> Vec<(i32, i64)> {
+    let seen: BTreeSet<(i32, i64)> =
+        deliveries.iter().map(|delivery| (delivery.queue, delivery.offset)).collect();
+    let all = ends.iter().flat_map(|(queue, end)| (0..*end).map(|offset| (*queue, offset)));
+    all.filter(|place| !seen.contains(place)).collect()
+}
+
+/// The whole topic up to `ends`.
+///
+/// # Panics
+/// When it does not come within a minute.
+pub(super) async fn everything(endpoint: Endpoint, ends: &BTreeMap<i32, i64>) -> Vec<Delivery> {
+    let consumer = start(ClientConfig::new(vec![endpoint]), READER).await;
+    let watch = wait::Stopwatch::start();
+    let mut read = Vec::new();
+    while !missing(&read, ends).is_empty() {
+        assert!(watch.elapsed() < READ_MAX, "never read: {:?}", missing(&read, ends));
+        // Whatever a failed receive would have brought comes again.
+        let Ok(received) = consumer.receive(RECEIVE_MAX, INVISIBLE).await else { continue };
+        read.extend(received.iter().map(|message| delivery(message, 0)));
+        let _ = consumer.ack_all(&received).await;
+    }
+    consumer.close().await;
+    read
+}
+
+async fn start(client: ClientConfig, group: &str) -> SimpleConsumer {
+    let config = ConsumerConfig { wait: WAIT, ..ConsumerConfig::new(client, group, TOPIC) };
+    SimpleConsumer::start(config).await.expect("a consumer starts while all is well")
+}
+
+fn delivery(message: &Delivered, at_ms: u64) -> Delivery {
+    Delivery {
+        queue: message.queue,
+        offset: message.offset,
+        body: String::from_utf8_lossy(&message.body).into_owned(),
+        attempt: message.attempt,
+        at_ms,
+    }
+}
