@@ -32,6 +32,8 @@ const LIVE: &str = "traffic-live";
 /// The group that reads everything at the end.
 const READER: &str = "traffic-reader";
 const QUEUES: u32 = 4;
+/// A client starts within this time, or something is wrong.
+const START_MAX: Duration = Duration::from_secs(20);
 /// Messages flow again, or are all received, within this time, or something is wrong.
 const FLOW_MAX: Duration = Duration::from_secs(30);
 
@@ -85,7 +87,6 @@ struct Shared {
     sends: Mutex<Vec<Send>>,
     deliveries: Mutex<Vec<Delivery>>,
     acknowledged: AtomicUsize,
-    /// Different places that the consumer has seen.
     stops_sending: AtomicBool,
     stops_receiving: AtomicBool,
 }
@@ -105,17 +106,17 @@ impl Traffic {
             stops_sending: AtomicBool::new(false),
             stops_receiving: AtomicBool::new(false),
         });
-        let mut senders: Vec<_> = (0..plan.senders)
-            .map(|sender| runtime.spawn(sending::by_turns(Arc::clone(&shared), endpoints.clone(), sender)))
-            .collect();
-        if plan.library {
-            senders.push(runtime.spawn(sending::by_library(
-                Arc::clone(&shared),
-                endpoints.clone(),
-                plan.senders,
-            )));
+        let mut senders = Vec::new();
+        for sender in 0..plan.senders + usize::from(plan.library) {
+            let producers = if sender < plan.senders {
+                runtime.block_on(sending::by_turns(&shared, &endpoints))
+            } else {
+                runtime.block_on(sending::by_library(&shared, &endpoints))
+            };
+            senders.push(runtime.spawn(sending::send_all(Arc::clone(&shared), producers, sender)));
         }
-        let consumer = runtime.spawn(receiving::by_turns(Arc::clone(&shared), endpoints.clone()));
+        let consumers = runtime.block_on(receiving::by_turns(&shared, &endpoints));
+        let consumer = runtime.spawn(receiving::receive_all(Arc::clone(&shared), consumers));
         let traffic = Self { runtime, shared, senders, consumer, endpoints, disturbed_ms: Vec::new() };
         traffic.flows(50);
         traffic

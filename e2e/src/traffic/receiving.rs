@@ -9,7 +9,7 @@ use client::admin::{AdminClient, AdminConfig};
 use client::{ClientConfig, ConsumerConfig, Delivered, Endpoint, RECEIVE_MAX, SimpleConsumer};
 use tokio::time::sleep;
 
-use super::{LIVE, READER, Shared, TOPIC};
+use super::{LIVE, READER, START_MAX, Shared, TOPIC};
 use crate::history::Delivery;
 use crate::wait;
 
@@ -22,12 +22,17 @@ const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Everything is read within this time, or something is wrong.
 const READ_MAX: Duration = Duration::from_secs(60);
 
-/// Receives from one member until it fails, then from the next; acknowledges everything once.
-pub(super) async fn by_turns(shared: Arc<Shared>, endpoints: Vec<Endpoint>) {
+/// A consumer for each member, of one group.
+pub(super) async fn by_turns(shared: &Shared, endpoints: &[Endpoint]) -> Vec<SimpleConsumer> {
     let mut consumers = Vec::new();
     for endpoint in endpoints {
-        consumers.push(start(shared.client(vec![endpoint]), LIVE).await);
+        consumers.push(start(shared.client(vec![endpoint.clone()]), LIVE).await);
     }
+    consumers
+}
+
+/// Receives from one member until it fails, then from the next; acknowledges everything once.
+pub(super) async fn receive_all(shared: Arc<Shared>, consumers: Vec<SimpleConsumer>) {
     let mut turn = 0;
     while !shared.stops_receiving.load(Ordering::Relaxed) {
         let consumer = &consumers[turn % consumers.len()];
@@ -85,7 +90,10 @@ pub(super) async fn everything(endpoint: Endpoint, ends: &BTreeMap<i32, i64>) ->
 
 async fn start(client: ClientConfig, group: &str) -> SimpleConsumer {
     let config = ConsumerConfig { wait: WAIT, ..ConsumerConfig::new(client, group, TOPIC) };
-    SimpleConsumer::start(config).await.expect("a consumer starts while all is well")
+    wait::eventually("a consumer starts", START_MAX, async || {
+        SimpleConsumer::start(config.clone()).await.map_err(|error| error.to_string())
+    })
+    .await
 }
 
 fn delivery(message: &Delivered, at_ms: u64) -> Delivery {

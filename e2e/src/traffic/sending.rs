@@ -7,39 +7,32 @@ use std::time::Duration;
 use client::{Code, Endpoint, Message, Producer, ProducerConfig, SendError, SendReceipt};
 use tokio::time::sleep;
 
-use super::{Shared, TOPIC};
+use super::{START_MAX, Shared, TOPIC};
 use crate::history::{Key, Outcome, Send};
+use crate::wait;
 
 /// Before a message is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Tries of a message of the library's own.
 const LIBRARY_ATTEMPTS: u32 = 3;
 
-/// Sends to one member until it fails, then to the next.
-pub(super) async fn by_turns(shared: Arc<Shared>, endpoints: Vec<Endpoint>, sender: usize) {
+/// Who sends to one member until it fails, then to the next.
+pub(super) async fn by_turns(shared: &Shared, endpoints: &[Endpoint]) -> Vec<Producer> {
     let mut producers = Vec::new();
     for endpoint in endpoints {
-        producers.push(start(&shared, vec![endpoint], 1).await);
+        producers.push(start(shared, vec![endpoint.clone()], 1).await);
     }
-    send_all(&shared, &producers, sender, false).await;
+    producers
 }
 
-/// Sends by one producer that knows all addresses.
-pub(super) async fn by_library(shared: Arc<Shared>, endpoints: Vec<Endpoint>, sender: usize) {
-    let producer = start(&shared, endpoints, LIBRARY_ATTEMPTS).await;
-    send_all(&shared, &[producer], sender, true).await;
+/// One producer that knows all addresses.
+pub(super) async fn by_library(shared: &Shared, endpoints: &[Endpoint]) -> Vec<Producer> {
+    vec![start(shared, endpoints.to_vec(), LIBRARY_ATTEMPTS).await]
 }
 
-async fn start(shared: &Shared, endpoints: Vec<Endpoint>, attempts_max: u32) -> Producer {
-    let config = ProducerConfig {
-        topics: vec![TOPIC.to_owned()],
-        attempts_max,
-        ..ProducerConfig::new(shared.client(endpoints))
-    };
-    Producer::start(config).await.expect("a producer starts while all is well")
-}
-
-async fn send_all(shared: &Shared, producers: &[Producer], sender: usize, may_repeat: bool) {
+/// One message after the other until it is stopped; whoever sends alone tries again by itself.
+pub(super) async fn send_all(shared: Arc<Shared>, producers: Vec<Producer>, sender: usize) {
+    let may_repeat = producers.len() == 1;
     let mut turn = sender;
     for number in 0.. {
         for attempt in 0.. {
@@ -62,6 +55,19 @@ async fn send_all(shared: &Shared, producers: &[Producer], sender: usize, may_re
         }
         sleep(shared.plan.pause).await;
     }
+}
+
+async fn start(shared: &Shared, endpoints: Vec<Endpoint>, attempts_max: u32) -> Producer {
+    let config = ProducerConfig {
+        topics: vec![TOPIC.to_owned()],
+        attempts_max,
+        ..ProducerConfig::new(shared.client(endpoints))
+    };
+    // Whoever leads looks at the folder of manifests every second; until then there is no topic.
+    wait::eventually("a producer starts", START_MAX, async || {
+        Producer::start(config.clone()).await.map_err(|error| error.to_string())
+    })
+    .await
 }
 
 fn outcome(sent: Result<SendReceipt, SendError>) -> Outcome {

@@ -1,7 +1,5 @@
 //! Members of a group die and come back under load: nothing that was acknowledged is lost, and the rest goes on in time.
 
-use std::time::Duration;
-
 use e2e::history::History;
 use e2e::members::Members;
 use e2e::traffic::{self, Plan, Traffic};
