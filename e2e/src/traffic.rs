@@ -87,6 +87,8 @@ struct Shared {
     sends: Mutex<Vec<Send>>,
     deliveries: Mutex<Vec<Delivery>>,
     acknowledged: AtomicUsize,
+    /// Why the last receive failed that did.
+    receive_error: Mutex<String>,
     stops_sending: AtomicBool,
     stops_receiving: AtomicBool,
 }
@@ -103,6 +105,7 @@ impl Traffic {
             sends: Mutex::default(),
             deliveries: Mutex::default(),
             acknowledged: AtomicUsize::new(0),
+            receive_error: Mutex::default(),
             stops_sending: AtomicBool::new(false),
             stops_receiving: AtomicBool::new(false),
         });
@@ -115,7 +118,7 @@ impl Traffic {
             };
             senders.push(runtime.spawn(sending::send_all(Arc::clone(&shared), producers, sender)));
         }
-        let consumers = runtime.block_on(receiving::by_turns(&shared, &endpoints));
+        let consumers = runtime.block_on(receiving::by_turns(&endpoints));
         let consumer = runtime.spawn(receiving::receive_all(Arc::clone(&shared), consumers));
         let traffic = Self { runtime, shared, senders, consumer, endpoints, disturbed_ms: Vec::new() };
         traffic.flows(50);
@@ -188,7 +191,8 @@ impl Traffic {
                 seen.is_empty().then_some(())
             });
         }));
-        assert!(found.is_ok(), "never received, by queue and offset: {last:.300}");
+        let error = self.shared.lock_receive_error().clone();
+        assert!(found.is_ok(), "never received, by queue and offset: {last:.300}; last error: {error}");
         self.shared.stops_receiving.store(true, Ordering::Relaxed);
         self.runtime.block_on(self.consumer).expect("the consumer does not panic");
         let log = self.runtime.block_on(receiving::everything(self.endpoints[leader].clone(), &ends));
@@ -213,6 +217,10 @@ impl Shared {
 
     fn lock_sends(&self) -> MutexGuard<'_, Vec<Send>> {
         self.sends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_receive_error(&self) -> MutexGuard<'_, String> {
+        self.receive_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_deliveries(&self) -> MutexGuard<'_, Vec<Delivery>> {

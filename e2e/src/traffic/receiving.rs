@@ -7,26 +7,30 @@ use std::time::Duration;
 
 use client::admin::{AdminClient, AdminConfig};
 use client::{ClientConfig, ConsumerConfig, Delivered, Endpoint, RECEIVE_MAX, SimpleConsumer};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{LIVE, READER, START_MAX, Shared, TOPIC};
 use crate::history::Delivery;
 use crate::wait;
 
 /// What was received and got lost on its way comes again after this time.
-const INVISIBLE: Duration = Duration::from_secs(5);
+const INVISIBLE: Duration = Duration::from_secs(10);
 /// A receive waits so long for a first message.
 const WAIT: Duration = Duration::from_millis(500);
+/// The least that brokers want to be given for a receive.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
+/// A member that has said nothing for so long is cut off.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// Before another member is asked.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Everything is read within this time, or something is wrong.
 const READ_MAX: Duration = Duration::from_secs(60);
 
 /// A consumer for each member, of one group.
-pub(super) async fn by_turns(shared: &Shared, endpoints: &[Endpoint]) -> Vec<SimpleConsumer> {
+pub(super) async fn by_turns(endpoints: &[Endpoint]) -> Vec<SimpleConsumer> {
     let mut consumers = Vec::new();
     for endpoint in endpoints {
-        consumers.push(start(shared.client(vec![endpoint.clone()]), LIVE).await);
+        consumers.push(start(endpoint.clone(), LIVE).await);
     }
     consumers
 }
@@ -36,9 +40,11 @@ pub(super) async fn receive_all(shared: Arc<Shared>, consumers: Vec<SimpleConsum
     let mut turn = 0;
     while !shared.stops_receiving.load(Ordering::Relaxed) {
         let consumer = &consumers[turn % consumers.len()];
-        let received = match consumer.receive(RECEIVE_MAX, INVISIBLE).await {
-            Ok(received) => received,
-            Err(_) => {
+        // What was on its way when it was given up comes again.
+        let received = match timeout(SILENCE_MAX, consumer.receive(RECEIVE_MAX, INVISIBLE)).await {
+            Ok(Ok(received)) => received,
+            failed @ (Ok(Err(_)) | Err(_)) => {
+                *shared.lock_receive_error() = format!("{failed:?}");
                 turn += 1;
                 sleep(AGAIN_AFTER).await;
                 continue;
@@ -47,7 +53,7 @@ pub(super) async fn receive_all(shared: Arc<Shared>, consumers: Vec<SimpleConsum
         let at_ms = shared.now_ms();
         shared.lock_deliveries().extend(received.iter().map(|message| delivery(message, at_ms)));
         // An acknowledgement that is lost is answered with another delivery, which the history knows how to judge.
-        if consumer.ack_all(&received).await.is_err() {
+        if !matches!(timeout(SILENCE_MAX, consumer.ack_all(&received)).await, Ok(Ok(_))) {
             turn += 1;
         }
     }
@@ -74,7 +80,7 @@ pub(super) fn missing(deliveries: &[Delivery], ends: &BTreeMap<i32, i64>) -> Vec
 /// # Panics
 /// When it does not come within a minute.
 pub(super) async fn everything(endpoint: Endpoint, ends: &BTreeMap<i32, i64>) -> Vec<Delivery> {
-    let consumer = start(ClientConfig::new(vec![endpoint]), READER).await;
+    let consumer = start(endpoint, READER).await;
     let watch = wait::Stopwatch::start();
     let mut read = Vec::new();
     while !missing(&read, ends).is_empty() {
@@ -88,7 +94,8 @@ pub(super) async fn everything(endpoint: Endpoint, ends: &BTreeMap<i32, i64>) ->
     read
 }
 
-async fn start(client: ClientConfig, group: &str) -> SimpleConsumer {
+async fn start(endpoint: Endpoint, group: &str) -> SimpleConsumer {
+    let client = ClientConfig { request_timeout: REQUEST_MAX, ..ClientConfig::new(vec![endpoint]) };
     let config = ConsumerConfig { wait: WAIT, ..ConsumerConfig::new(client, group, TOPIC) };
     wait::eventually("a consumer starts", START_MAX, async || {
         SimpleConsumer::start(config.clone()).await.map_err(|error| error.to_string())
