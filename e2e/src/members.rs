@@ -193,6 +193,12 @@ impl Members {
         self.members[member].child = Some(child.expect("the broker starts"));
     }
 
+    /// What the arbiter knows a member by; none when it keeps no copy.
+    pub fn store(&self, member: usize) -> Option<u64> {
+        let record = self.record()?;
+        record.members.iter().find(|id| id.ordinal as usize == member).map(|id| id.store)
+    }
+
     /// Removes the data of a member that does not run.
     pub fn wipe(&mut self, member: usize) {
         assert!(self.members[member].child.is_none(), "member {member} runs");

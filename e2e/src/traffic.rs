@@ -22,7 +22,7 @@ use client::{ClientConfig, Endpoint};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use crate::history::{Delivery, History, Send};
+use crate::history::{Delivery, History, Outcome, Send};
 use crate::members::Members;
 use crate::{matrix, wait};
 
@@ -164,6 +164,13 @@ impl Traffic {
             range.end = now_ms;
         }
         now_ms
+    }
+
+    /// Tries so far that were refused with this code.
+    pub fn refused(&self, code: &str) -> usize {
+        let is_refused =
+            |send: &&Send| matches!(&send.outcome, Outcome::Refused(text) if text.starts_with(code));
+        self.lock_sends().iter().filter(is_refused).count()
     }
 
     /// What has been sent so far.
