@@ -1,7 +1,6 @@
 //! A broker of its own: one process without Kubernetes, that can be killed and started again.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -9,8 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::place;
-use crate::wait;
+use crate::{http, place, wait};
 
 /// A running `millpond-broker`; dropped, it is killed and its data is removed.
 #[derive(Debug)]
@@ -78,12 +76,8 @@ impl Broker {
 
     /// The answer of its HTTP port to a GET.
     pub fn http(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.http)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        Some(text)
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.http));
+        http::get(server, path, Duration::from_secs(5))
     }
 
     /// A connection to its client port.

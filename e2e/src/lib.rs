@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   tests/standalone ──► broker::Broker (a process)  ◄──┐
+//!                    ──► members::Members (several)  ◄──┤◄── traffic::Traffic ──► history::History, checks itself
 //!   tests/cluster    ──► cluster::Cluster (kube)     ◄──┤ sdk::Call ──► e2e/sdk/run.sh java|go|python|node
 //!   bin/sdk-matrix   ──► matrix::run on any endpoint ◄──┘                   └► sdk::Report, checked by verify
 //! ```
@@ -14,8 +15,13 @@
 
 pub mod broker;
 pub mod cluster;
+pub mod history;
+pub mod http;
 pub mod matrix;
+pub mod members;
+pub mod network;
 pub mod place;
 pub mod sdk;
+pub mod traffic;
 pub mod verify;
 pub mod wait;

@@ -1,5 +1,9 @@
 //! A broker without Kubernetes, and the official SDKs: what a user of a laptop or an edge device sees.
 
+mod cut;
+mod failover;
+mod failover_figures;
+mod failover_sdk;
 mod kill;
 mod noise;
 mod sdks;
