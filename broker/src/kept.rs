@@ -41,17 +41,13 @@ impl Kept {
             clock: Arc::clone(clock),
             slot: slot.clone(),
         };
-        match &config.replication {
-            Some(replication) => {
-                let setup = setup(config, replication, shelf)?;
-                Ok(Self::Replicated(Peer::start(setup).with_context(|| format!("member in {data}"))?))
-            }
-            None => {
-                let copy = shelf.open().with_context(|| format!("opening the log in {data}"))?;
-                copy.pen().lead_alone(clock.now_ms()).context("beginning a new epoch of the log")?;
-                Ok(Self::Alone(copy))
-            }
+        if let Some(replication) = &config.replication {
+            let setup = setup(config, replication, shelf)?;
+            return Ok(Self::Replicated(Peer::start(setup).with_context(|| format!("member in {data}"))?));
         }
+        let copy = shelf.open().with_context(|| format!("opening the log in {data}"))?;
+        copy.pen().lead_alone(clock.now_ms()).context("beginning a new epoch of the log")?;
+        Ok(Self::Alone(copy))
     }
 
     /// How the member is, if there are others.
@@ -138,6 +134,7 @@ fn setup(config: &BrokerConfig, replication: &ReplicationConfig, shelf: Shelf) -
     Ok(Setup {
         group: format!("{}/{}", config.cluster, config.group),
         ordinal,
+        flush: config.log.flush,
         replication: replication.clone(),
         shelf,
         boot,
@@ -146,7 +143,8 @@ fn setup(config: &BrokerConfig, replication: &ReplicationConfig, shelf: Shelf) -
 }
 
 fn group_config(config: &BrokerConfig) -> GroupConfig {
-    let flush = match config.log.flush {
+    // With several copies and nothing said, the member finds out how many there are.
+    let flush = match config.log.flush.unwrap_or_default() {
         FlushMode::Sync => Flush::Sync,
         FlushMode::Async => Flush::Async,
     };

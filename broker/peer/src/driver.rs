@@ -18,11 +18,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::group_record::{MemberId, Seen};
+use crds::broker_config::FlushMode;
+use crds::group_record::{Cause, MemberId, Seen};
 use parking_lot::RwLock;
 use replica::detector::Detector;
-use replica::event::{Event, Refusal};
+use replica::event::{Event, Fault, Refusal};
 use replica::member::{Member, Role};
+use store::log::Flush;
 use store::{Epoch, Position};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
@@ -58,7 +60,9 @@ pub(crate) struct Driver {
     pub(crate) detector: Detector,
     pub(crate) shelf: Shelf,
     pub(crate) file: MemberFile,
-    pub(crate) flush_sync: bool,
+    /// When a send is answered; none: by the number of copies that are asked for.
+    pub(crate) flush: Option<FlushMode>,
+    flush_sync: bool,
     pub(crate) copy: Option<Copy>,
     pub(crate) freight: Arc<Freight>,
     pub(crate) arbitration: Arbitration,
@@ -69,6 +73,7 @@ pub(crate) struct Driver {
     reopening: Option<oneshot::Receiver<Result<Copy, CopyError>>>,
     events: VecDeque<Event>,
     refusal: Option<Refusal>,
+    fault: Option<Fault>,
     last_epoch: Epoch,
     durable: Position,
     /// Shipments under way.
@@ -76,6 +81,8 @@ pub(crate) struct Driver {
     /// Bytes that a leader sent.
     received_bytes: u64,
     serves_since: Option<Transition>,
+    /// Why it was elected last.
+    elected_for: Cause,
     /// When a leader was heard of last.
     led_ms: u64,
     /// When the arbiter, or somebody who reached it, said last who leads.
@@ -107,6 +114,7 @@ pub(crate) struct Inputs {
 pub(crate) struct Parts {
     pub(crate) member: Member,
     pub(crate) detector: Detector,
+    pub(crate) flush: Option<FlushMode>,
     pub(crate) shelf: Shelf,
     pub(crate) file: MemberFile,
     pub(crate) copy: Option<Copy>,
@@ -118,13 +126,15 @@ pub(crate) struct Parts {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { member, detector, shelf, file, copy, freight, arbitration, standing, status } = parts;
+        let Parts { member, detector, flush, shelf, file, copy, freight, arbitration, standing, status } =
+            parts;
         let last_epoch = copy.as_ref().map_or(Epoch(0), |copy| copy.group().epoch());
         let led_ms = shelf.clock.now_ms();
         Self {
             member,
             detector,
-            flush_sync: shelf.config.log.flush == store::log::Flush::Sync,
+            flush,
+            flush_sync: flush.unwrap_or_default() == FlushMode::Sync,
             shelf,
             file,
             copy,
@@ -136,11 +146,13 @@ impl Driver {
             reopening: None,
             events: VecDeque::new(),
             refusal: None,
+            fault: None,
             last_epoch,
             durable: Position(0),
             ships: 0,
             received_bytes: 0,
             serves_since: None,
+            elected_for: Cause::Started,
             led_ms,
             ruled_ms: led_ms,
             doubted_ms: 0,
@@ -185,10 +197,12 @@ impl Driver {
             Input::Command(Command::Retire(answer)) => {
                 self.retiring = Some((self.now_ms() + RETIRE_MAX_MS, answer));
                 self.is_retired = true;
+                self.process(Event::Leave, Body::None);
                 self.hand_over(None);
             }
             Input::Command(Command::Stop) => self.is_stopped = true,
         }
+        self.settle_flush();
         self.stand();
         self.retire();
     }
@@ -288,8 +302,23 @@ impl Driver {
         }
     }
 
+    /// One copy has to be on the disk before a send is answered; several of them need not, unless somebody says so.
+    fn settle_flush(&mut self) {
+        let copies = self.member.seen().map_or(1, |seen| seen.request.copies);
+        let flush = self.flush.unwrap_or_else(|| FlushMode::of_copies(copies));
+        self.flush_sync = flush == FlushMode::Sync;
+        self.member.set_flush_sync(self.flush_sync);
+        if let Some(copy) = &self.copy {
+            copy.group().set_flush(if self.flush_sync { Flush::Sync } else { Flush::Async });
+        }
+    }
+
     /// Lets the protocol take notice, and everything that follows from it.
     fn process(&mut self, event: Event, body: Body) {
+        if matches!(event, Event::Saw(_)) && !matches!(self.member.role(), Role::Faulty(_)) {
+            // Said again if it is still so.
+            self.fault = None;
+        }
         let mut body = Some(body);
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {

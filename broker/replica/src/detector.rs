@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::group_record::{Cause, GroupRecord, GroupRequest, MemberId};
+use crds::group_record::{Cause, GroupRecord, MemberId};
 use store::Position;
 
 use crate::event::Event;
@@ -231,9 +231,11 @@ impl Detector {
             return;
         }
         let Some(request) = member.seen().map(|seen| &seen.request) else { return };
-        if let Some(to) = successor(member.id().ordinal, request) {
+        let ordinal = member.id().ordinal;
+        let wanted = request.leader.filter(|wanted| *wanted != ordinal);
+        if wanted.is_some() || request.fenced.contains(&ordinal) || ordinal >= request.copies {
             self.handing(now_ms);
-            events.push(Event::HandOver(to));
+            events.push(Event::HandOver(wanted));
         }
     }
 
@@ -244,13 +246,5 @@ impl Detector {
             self.asked_ms = Some(now_ms);
             events.push(Event::Retry);
         }
-    }
-}
-
-/// Whom the operator wants to lead instead; `Some(None)`: anybody else.
-fn successor(ordinal: u32, request: &GroupRequest) -> Option<Option<u32>> {
-    match request.leader {
-        Some(wanted) if wanted != ordinal => Some(Some(wanted)),
-        _ => (request.fenced.contains(&ordinal) || ordinal >= request.copies).then_some(None),
     }
 }

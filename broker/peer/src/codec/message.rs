@@ -81,6 +81,7 @@ fn put_beat(out: &mut BytesMut, beat: &Beat) {
     out.put_u32_le(beat.promised.0);
     put_option(out, beat.leads.as_ref(), |out, epoch| out.put_u32_le(epoch.0));
     put_option(out, beat.hears.as_ref(), |out, member| put_member(out, *member));
+    out.put_u8(beat.is_leaving.into());
     out.put_u8(beat.is_dirty.into());
     out.put_u32_le(beat.last_epoch.0);
     out.put_u64_le(beat.written.0);
@@ -92,6 +93,7 @@ fn take_beat(head: &mut &[u8]) -> Result<Beat, FrameError> {
         promised: Epoch(take_u32(head)?),
         leads: take_option(head, |head| take_u32(head).map(Epoch))?,
         hears: take_option(head, take_member)?,
+        is_leaving: take_bool(head)?,
         is_dirty: take_bool(head)?,
         last_epoch: Epoch(take_u32(head)?),
         written: take_position(head)?,

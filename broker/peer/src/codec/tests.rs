@@ -31,9 +31,10 @@ fn any_history() -> impl Strategy<Value = History> {
 prop_compose! {
     fn any_beat()(
         promised in any_epoch(), leads in prop::option::of(any_epoch()), hears in prop::option::of(any_member()),
-        is_dirty in any::<bool>(), last_epoch in any_epoch(), written in any_position(), committed in any_position(),
+        is_dirty in any::<bool>(), is_leaving in any::<bool>(),
+        last_epoch in any_epoch(), written in any_position(), committed in any_position(),
     ) -> Beat {
-        Beat { promised, leads, hears, is_dirty, last_epoch, written, committed }
+        Beat { promised, leads, hears, is_leaving, is_dirty, last_epoch, written, committed }
     }
 }
 

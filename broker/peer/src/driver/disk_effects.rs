@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crds::group_record::Cause;
 use engine::group::{Planting, Seed};
 use engine::writer::{CommitError, FollowError};
 use replica::event::{Event, Message, Vow};
@@ -18,6 +19,11 @@ use crate::log_thread::end;
 
 impl Driver {
     pub(super) fn persist(&mut self, vow: Vow) {
+        if let Some(copy) = &self.copy
+            && let Err(poisoned) = copy.group().sync()
+        {
+            end(&poisoned);
+        }
         self.file.vow = vow;
         if let Err(error) = self.file.save(&*self.shelf.disk) {
             end(&error);
@@ -37,6 +43,7 @@ impl Driver {
         self.freight.load(Some(copy.group().log_reader()));
         self.freight.commit(copy.group().published());
         self.last_epoch = epoch;
+        self.elected_for = self.member.seen().map_or(Cause::Started, |seen| seen.record.cause);
         let ended = copy.end();
         self.events.push_back(Event::Began { start, written: ended.written, durable: ended.durable });
     }
@@ -49,13 +56,14 @@ impl Driver {
         self.refusal = None;
         let Some(copy) = self.copy.take() else { return };
         copy.pen().close();
-        let (shelf, (sender, receiver)) = (self.shelf.clone(), oneshot::channel());
+        let (opened, reopening) = oneshot::channel();
+        let again = self.shelf.clone();
         tokio::task::spawn_blocking(move || {
-            copy.close(&shelf.slot);
+            copy.close(&again.slot);
             // The driver may have stopped meanwhile.
-            let _ = sender.send(shelf.open());
+            let _ = opened.send(again.open());
         });
-        self.reopening = Some(receiver);
+        self.reopening = Some(reopening);
     }
 
     pub(super) fn reopened(&mut self, opened: Result<Copy, CopyError>) {
@@ -218,8 +226,8 @@ impl Driver {
             self.freight.commit(copy.group().published());
         } else {
             self.stamp();
+            self.events.push_back(Event::SoloEnded(copy.end()));
         }
-        self.events.push_back(Event::Wrote(copy.end()));
     }
 
     pub(super) fn run_events(&mut self) {

@@ -44,8 +44,8 @@ impl Driver {
             Effect::Solo(is_solo) => self.solo(is_solo),
             Effect::Refuse(refusal) => self.refuse(refusal),
             Effect::Fault(fault) => {
-                error!(?fault, "this copy cannot go on without a person");
-                self.status.write().fault = Some(fault);
+                error!(?fault, "a person has to look");
+                self.fault = Some(fault);
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crds::group_record::{Cause, MemberId};
+use crds::broker_config::FlushMode;
+use crds::group_record::MemberId;
 use replica::member::Role;
 use tracing::info;
 
@@ -31,7 +32,7 @@ impl Driver {
         };
         if matches!(standing, Standing::Leading(_)) {
             if self.serves_since.is_none() {
-                let cause = self.member.seen().map_or(Cause::Started, |seen| seen.record.cause);
+                let cause = self.elected_for;
                 let gap_ms = now_ms - self.led_ms;
                 info!(?cause, gap_ms, "leading");
                 let transition = Transition { cause, at_ms: now_ms, gap_ms };
@@ -86,9 +87,11 @@ impl Driver {
             (status.copies, status.ruled_ms) = (seen.request.copies, self.ruled_ms);
         }
         status.is_dirty = member.vow().is_dirty;
+        status.flush = if self.flush_sync { FlushMode::Sync } else { FlushMode::Async };
         status.written = member.written();
         status.committed = member.committed();
         status.refusal = self.refusal;
+        status.fault.clone_from(&self.fault);
         status.log = self.copy.as_ref().map(|copy| Arc::downgrade(copy.group()));
         status.transition = self.serves_since.or(status.transition);
         let is_counted = status.record.in_sync.contains(&member.id());
@@ -110,7 +113,13 @@ impl Driver {
     pub(super) fn retire(&mut self) {
         let Some((until_ms, _)) = &self.retiring else { return };
         let has_heirs = self.member.leader().is_some_and(|leader| leader.copies().next().is_some());
-        let waits = (has_heirs || self.reopening.is_some()) && self.now_ms() < *until_ms;
+        // Whoever leads now would wait for this copy once it is gone: first it must not count any more.
+        let counts = self.member.leader().is_none()
+            && self.member.seen().is_some_and(|seen| {
+                let (record, own) = (&seen.record, self.member.id());
+                record.in_sync.contains(&own) && record.in_sync.len() > record.min_in_sync.max(1) as usize
+            });
+        let waits = (has_heirs || counts || self.reopening.is_some()) && self.now_ms() < *until_ms;
         if !waits && let Some((_, answer)) = self.retiring.take() {
             // Whoever asked may be gone by now.
             let _ = answer.send(());

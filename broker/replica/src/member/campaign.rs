@@ -21,10 +21,8 @@ impl Member {
         let known = self.record().map_or(self.vow.revision, |record| record.revision.max(self.vow.revision));
         let found = seen.record.revision;
         if found < known || Epoch(seen.record.epoch) < self.last_epoch() && known > 0 {
-            // A leader goes on in its epoch: what it commits is safe, and nobody new can lead.
-            if self.leader().is_none() {
-                self.fail(Fault::RecordRegressed { known, found }, out);
-            }
+            // Not believed; a leader goes on in its epoch, and nobody new can lead before there is a later one.
+            out.push(Effect::Fault(Fault::RecordRegressed { known, found }));
             return;
         }
         self.seen = Some(seen);
@@ -54,9 +52,8 @@ impl Member {
     fn saw_following(&mut self, out: &mut Vec<Effect>) {
         self.retract(out);
         let is_counted = self.record().is_some_and(|record| record.in_sync.contains(&self.id));
-        if self.vow.is_dirty && !is_counted && self.record().is_some_and(|record| record.epoch > 0) {
-            // It will be counted again only after it has caught up.
-            self.vow.is_dirty = false;
+        if self.vow.is_dirty && !is_counted && !self.settings.rules.dirty_until_aligned {
+            self.vow.is_dirty = false; // only under the model checker
             self.persist(out);
         }
         let names_me = self.record().is_some_and(|record| record.leader == Some(self.id));
@@ -112,7 +109,7 @@ impl Member {
     }
 
     fn candidacy_record(
-        &mut self,
+        &self,
         seen: &Seen,
         epoch: Epoch,
         right: Right,
@@ -125,7 +122,7 @@ impl Member {
             revision: old.revision + 1,
             epoch: epoch.0,
             leader: Some(self.id),
-            nonce: self.draw(),
+            nonce: self.nonce(seen.version),
             cause,
             ..old.clone()
         };
@@ -202,7 +199,7 @@ impl Member {
             out.extend(leader.copies.keys().map(|&member| Effect::Halt(member)));
             out.push(Effect::StepDown);
             // Clients may have written until now: only the disk knows the end.
-            self.role = Role::Closing;
+            self.role = if self.settings.rules.closing_waits { Role::Closing } else { Role::Follower(None) };
         } else {
             self.role = Role::Follower(None);
         }
