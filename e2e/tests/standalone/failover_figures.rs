@@ -82,8 +82,9 @@ fn measure(event: Event, rounds: usize) -> Figures {
         let go = go.stream(200, 600).expect("the stream starts");
         go.flows(100, FLOW);
         let leader = members.leader();
-        let blow_ms = traffic.disturb();
+        let before_ms = traffic.disturb();
         event.happens(&mut members, leader);
+        let blow_ms = if matches!(event, Event::CutOff) { traffic.now_ms() } else { before_ms };
         traffic.flows(100);
         go.flows(100, FLOW);
         event.is_over(&mut members, leader);
