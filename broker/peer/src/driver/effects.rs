@@ -19,6 +19,7 @@ impl Driver {
                 }
             }
             Effect::Broadcast(message) => {
+                let message = self.as_of_now(message);
                 for outbox in self.links.values() {
                     outbox.send(message.clone().into());
                 }
@@ -48,6 +49,15 @@ impl Driver {
                 self.fault = Some(fault);
             }
         }
+    }
+
+    /// The protocol knows whom it follows, not since when it has heard nothing: two followers of a leader that fell silent
+    /// would assure each other that it lives.
+    fn as_of_now(&self, message: Message) -> Message {
+        let Message::Beat(mut beat) = message else { return message };
+        let alive = self.detector.alive(self.now_ms());
+        beat.hears = beat.hears.filter(|leader| alive.contains(leader));
+        Message::Beat(beat)
     }
 
     fn stream(&mut self, to: crds::group_record::MemberId, session: u64, at: Position) {
