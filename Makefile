@@ -1,6 +1,6 @@
 # The commands of this project; each one says what it does and how long it took. CARGO_TARGET_DIR is honoured.
 .DEFAULT_GOAL := help
-.PHONY: help up down test verify standalone cluster sdk image crds bench-peer bench fuzz sim soak
+.PHONY: help up down test verify standalone cluster sdk image crds bench-peer bench fuzz model sim soak
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,6 +36,8 @@ bench: ## micro-benchmarks of append and read
 	@cargo run -q --release -p engine --example engine_bench
 fuzz: ## every decoder's fuzz target, SECONDS each (default 600)
 	@e2e/fuzz.sh $(or $(SECONDS),600)
+model: ## the replication protocol under the model checker: every order of events and faults, and each rule taken away
+	@cargo test -q -p replica --test model -- --nocapture --test-threads=1
 sim: ## random workloads with power cuts on the simulated disk, SEEDS of them (default 200)
 	@cargo run -q --release -p sim -- --seeds $(or $(SEEDS),200)
 soak: ## the Go SDK sends and receives for SECONDS (default 3600) while the broker is killed again and again

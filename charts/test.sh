@@ -44,6 +44,11 @@ want "brokers' network policy lets the operator in" "app.kubernetes.io/name: mil
 want "the operator is not root" "runAsNonRoot: true"
 without "no right is given for everything" 'verbs: ["*"]'
 without "no secret may be read" "secrets"
+want "the API server guards records" "kind: ValidatingAdmissionPolicyBinding"
+without "which can be left out" "ValidatingAdmissionPolicy" --set recordPolicy.enabled=false
+want "the operator may write records" '["system:serviceaccount:mq:millpond-operator"]'
+want "and others if they are named" '["system:serviceaccount:mq:millpond-operator","ada"]' --set 'recordPolicy.alsoAllow={ada}'
+want "records of other namespaces are left to others" 'values: ["a","b"]' --set 'watchNamespaces={a,b}'
 refused "an unknown value is refused" "imagee" --set imagee.tag=1
 refused "three replicas are refused" "replicas" --set replicas=3
 refused "a namespace is a name" "watchNamespaces" --set 'watchNamespaces={A B}'

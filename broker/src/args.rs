@@ -61,7 +61,7 @@ impl Args {
         config.listen = self.listen.unwrap_or(config.listen);
         config.admin_listen = self.admin_listen.unwrap_or(config.admin_listen);
         config.http_listen = self.http_listen.unwrap_or(config.http_listen);
-        config.log.flush = self.flush.unwrap_or(config.log.flush);
+        config.log.flush = self.flush.or(config.log.flush);
         config.validate().context("configuration")?;
         Ok(config)
     }

@@ -127,6 +127,7 @@ fn setup(config: &BrokerConfig, replication: &ReplicationConfig, shelf: Shelf) -
     Ok(Setup {
         group: format!("{}/{}", config.cluster, config.group),
         ordinal,
+        flush: config.log.flush,
         replication: replication.clone(),
         shelf,
         boot,
@@ -135,7 +136,8 @@ fn setup(config: &BrokerConfig, replication: &ReplicationConfig, shelf: Shelf) -
 }
 
 fn group_config(config: &BrokerConfig) -> GroupConfig {
-    let flush = match config.log.flush {
+    // With several copies and nothing said, the member finds out how many there are.
+    let flush = match config.log.flush.unwrap_or_default() {
         FlushMode::Sync => Flush::Sync,
         FlushMode::Async => Flush::Async,
     };

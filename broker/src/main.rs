@@ -153,7 +153,7 @@ fn gateway_config(config: &BrokerConfig) -> GatewayConfig {
         group: config.group.clone(),
         groups: groups.collect(),
         host: own_address(config),
-        flush: format!("{:?}", config.log.flush),
+        flush: format!("{:?}", config.log.flush.unwrap_or_default()),
         ..GatewayConfig::default()
     }
 }

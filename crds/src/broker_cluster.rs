@@ -2,15 +2,21 @@
 //!
 //! The parts that only say how pods run are in [`placement`](crate::placement).
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+mod status;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Quantity, Span};
-use crate::broker_config::FlushMode;
+use crate::broker_config::{FlushMode, ReplicationMode};
 use crate::object::DeletionPolicy;
 use crate::placement::{Listener, PodTemplate, Resources, Scheduling};
+
+pub use status::{BrokerClusterStatus, ClusterState, CopyLag, GroupStatus, LastTransition, RetainedVolume};
+
+/// Most copies of a group's log.
+pub const COPIES_MAX: u32 = 3;
 
 /// A cluster of brokers.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,9 +40,20 @@ use crate::placement::{Listener, PodTemplate, Resources, Scheduling};
     selectable = ".status.state",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.ready"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
-    printcolumn(name = "Copies", type_ = "integer", json_path = ".spec.copies"),
-    printcolumn(name = "Flush", type_ = "string", json_path = ".spec.flush"),
+    printcolumn(
+        name = "Safe",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"DataSafe\")].status"
+    ),
+    printcolumn(name = "Copies", type_ = "string", json_path = ".status.inSync"),
+    printcolumn(name = "Flush", type_ = "string", json_path = ".status.flush"),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint"),
+    printcolumn(
+        name = "Data",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"DataSafe\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Storage", type_ = "string", json_path = ".spec.storage.size", priority = 1),
     printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = 1),
     printcolumn(
@@ -57,9 +74,14 @@ use crate::placement::{Listener, PodTemplate, Resources, Scheduling};
         "clients outside of Kubernetes reach clusters of one group only for now; set groups to 1, or listener.serviceType to ClusterIP"
     )
 )]
-#[x_kube(validation = Rule::new("!(has(self.image) && has(self.version))").message(
-    "give version or image, not both: version is a tag of the standard image, image names a whole one"
-))]
+#[x_kube(
+    validation = Rule::new("!(has(self.image) && has(self.version))").message(
+        "give version or image, not both: version is a tag of the standard image, image names a whole one"
+    ),
+    validation = Rule::new("!has(self.minInSync) || self.minInSync <= self.copies").message(
+        "minInSync cannot be above copies, because sends would never be answered; lower minInSync or raise copies"
+    )
+)]
 #[serde(rename_all = "camelCase")]
 pub struct BrokerClusterSpec {
     /// Groups of the cluster: each has a log and a broker of its own, and takes its share of every topic.
@@ -69,12 +91,18 @@ pub struct BrokerClusterSpec {
         "groups cannot be lowered for now, because a group's messages would be lost; keep the number, or move to a smaller cluster"
     ))]
     pub groups: i32,
-    /// Copies that each group keeps of its log.
+    /// Copies that each group keeps of its log, each on a disk and a node of its own. May be raised and lowered
+    /// while the cluster serves.
     #[serde(default = "one")]
-    #[x_kube(validation = Rule::new("self == 1").message(
-        "only 1 copy works for now, 2 and 3 come with replication; leave copies out or set 1"
-    ))]
+    #[schemars(range(min = 1, max = 3))]
     pub copies: i32,
+    /// Nothing is acknowledged while fewer copies are in sync; left out: 1, and 2 of 3 copies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3))]
+    pub min_in_sync: Option<i32>,
+    /// Which copies have a message before its send is answered.
+    #[serde(default)]
+    pub replication: ReplicationMode,
     /// Version of the brokers: a tag of the operator's broker image. Left out: what runs keeps running, and a new
     /// cluster gets the operator's own version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,13 +112,14 @@ pub struct BrokerClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// When a send is answered.
-    #[serde(default)]
-    pub flush: FlushMode,
+    /// When a copy counts a message as stored; left out: Sync with one copy, Async with two and three. The status
+    /// shows which one is in effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flush: Option<FlushMode>,
     /// How long messages are kept.
     #[serde(default)]
     pub retention: Retention,
-    /// The disk of each group.
+    /// The disk of each copy of a group.
     #[x_kube(
         validation = Rule::new(
             "(has(self.className) ? self.className : '') == (has(oldSelf.className) ? oldSelf.className : '')"
@@ -114,7 +143,7 @@ pub struct BrokerClusterSpec {
     /// How clients reach the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<Listener>,
-    /// Whether the disks go when this object is deleted.
+    /// Whether the disks go when this object is deleted, and the disk of a copy when `copies` is lowered.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
     /// Whether the operator works on the cluster.
@@ -127,6 +156,31 @@ pub struct BrokerClusterSpec {
         "must be names of namespaces, or '*' for all of them"
     ))]
     pub allowed_namespaces: Vec<String>,
+    /// DANGEROUS. Makes a member lead although it may lack acknowledged messages, which are then LOST. Only for a
+    /// group whose in-sync copies are all gone for good; each entry is used once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["group".into()]))]
+    pub unclean_elections: Vec<UncleanElection>,
+}
+
+impl BrokerClusterSpec {
+    /// Copies of each group.
+    pub fn copies(&self) -> u32 {
+        u32::try_from(self.copies).unwrap_or(1).clamp(1, COPIES_MAX)
+    }
+
+    /// How many copies have to be in sync for a send to be answered.
+    pub fn min_in_sync(&self) -> u32 {
+        let default = if self.copies() == COPIES_MAX { 2 } else { 1 };
+        let asked = self.min_in_sync.and_then(|asked| u32::try_from(asked).ok());
+        asked.unwrap_or(default).clamp(1, self.copies())
+    }
+
+    /// When a copy counts a message as stored.
+    pub fn flush(&self) -> FlushMode {
+        self.flush.unwrap_or_else(|| FlushMode::of_copies(self.copies()))
+    }
 }
 
 fn one() -> i32 {
@@ -179,6 +233,24 @@ pub struct Storage {
     pub class_name: Option<String>,
 }
 
+/// Permission for one election that may lose acknowledged messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UncleanElection {
+    /// The group: `g0`, `g1` and so on.
+    #[schemars(length(min = 2, max = 3), regex(pattern = "^g[0-9]{1,2}$"))]
+    pub group: String,
+    /// Any word that was never used before for this group, for example the date and your name.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9._-]+$"))]
+    pub token: String,
+    /// The epoch that `status.groupStatus` shows for the group: a later one is not touched.
+    #[schemars(range(min = 0))]
+    pub epoch: i64,
+    /// Number of the pod that shall lead: 1 for `shop-g0-1`.
+    #[schemars(range(min = 0, max = 2))]
+    pub ordinal: i32,
+}
+
 /// Whether the operator works on the cluster.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Reconciliation {
@@ -187,81 +259,4 @@ pub enum Reconciliation {
     Active,
     /// It leaves the cluster, its topics and consumer groups as they are.
     Paused,
-}
-
-/// What the operator saw last.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BrokerClusterStatus {
-    /// Generation of the spec this status is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// Where the cluster stands, in one word.
-    #[serde(default)]
-    pub state: ClusterState,
-    /// Groups that exist.
-    #[serde(default)]
-    pub groups: i32,
-    /// Groups that serve.
-    #[serde(default)]
-    pub groups_ready: i32,
-    /// Both as a person reads it: `2/3`.
-    #[serde(default)]
-    pub ready: String,
-    /// Label selector of the broker pods, for autoscalers.
-    #[serde(default)]
-    pub selector: String,
-    /// Address for clients in Kubernetes: `host:port`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// Image of the brokers in effect.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// Each group.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
-    pub group_status: Vec<GroupStatus>,
-    /// What is true, since when and why.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-}
-
-/// Where a cluster stands, in one word.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ClusterState {
-    /// Being created.
-    #[default]
-    Starting,
-    /// Every group serves.
-    Serving,
-    /// Some groups serve.
-    Degraded,
-    /// No group serves.
-    Unavailable,
-    /// A change is being rolled out.
-    Updating,
-    /// The operator was asked to leave it alone.
-    Paused,
-    /// The spec cannot be carried out.
-    Invalid,
-}
-
-/// One group of a cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GroupStatus {
-    /// Its name: `g0`, `g1` and so on.
-    pub name: String,
-    /// What its broker says: `serving`, `disk-full`, `starting`, or `unreachable`.
-    pub state: String,
-    /// How often its log was opened; goes up by one with every start of the broker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epoch: Option<i64>,
-    /// Version of its broker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// Stable address of its broker for clients.
-    #[serde(default)]
-    pub endpoint: String,
 }

@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::names;
 
-pub use replication::{ArbiterConfig, MemberAddress, ReplicationConfig, ReplicationError, ReplicationMode};
+pub use replication::{
+    ACK_STALL_MS_DEFAULT, ArbiterConfig, MemberAddress, PEER_TIMEOUT_MS_DEFAULT, ReplicationConfig,
+    ReplicationError, ReplicationMode,
+};
 
 /// Smallest segment: below it a busy log would be made of files, not of bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
@@ -85,8 +88,9 @@ impl Default for BrokerConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// When a send is answered.
-    pub flush: FlushMode,
+    /// When a copy counts a message as stored; none: by the number of copies, see [`FlushMode::of_copies`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flush: Option<FlushMode>,
     /// Bytes per segment file; smaller frees the disk sooner, larger makes fewer files.
     pub segment_bytes: u64,
     /// Milliseconds after which a message may be removed.
@@ -99,7 +103,7 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            flush: FlushMode::default(),
+            flush: None,
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             retention_ms: RETENTION_MS_DEFAULT,
             retention_bytes: None,
@@ -107,7 +111,7 @@ impl Default for LogConfig {
     }
 }
 
-/// When a send is answered.
+/// When a copy counts a message as stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum FlushMode {
     /// After the disk has confirmed that the message survives a power cut.
@@ -115,6 +119,13 @@ pub enum FlushMode {
     Sync,
     /// After the message is in the operating system's memory: it survives a killed broker, not a power cut.
     Async,
+}
+
+impl FlushMode {
+    /// What suits a number of copies: a single one has to survive a power cut, of several one will.
+    pub fn of_copies(copies: u32) -> Self {
+        if copies > 1 { Self::Async } else { Self::Sync }
+    }
 }
 
 /// Where clients reach one group of the cluster.
@@ -332,7 +343,7 @@ mod tests {
     fn what_is_written_is_read_back_equal() {
         let mut config = two_groups();
         config.log.retention_bytes = Some(8 << 30);
-        config.log.flush = FlushMode::Async;
+        config.log.flush = Some(FlushMode::Async);
         config.tls.cert_file = Some("/tls/tls.crt".into());
         config.tls.key_file = Some("/tls/tls.key".into());
         let text = config.to_yaml().unwrap();

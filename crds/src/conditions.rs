@@ -15,6 +15,8 @@ pub enum Kind {
     Reconciling,
     /// Nothing more happens until a person changes something.
     Stalled,
+    /// Every group has all the copies that were asked for, and all of them hold every acknowledged message.
+    DataSafe,
     /// Every group has room on its disk and accepts sends.
     StorageHealthy,
     /// The operator was asked to leave the object alone.
@@ -28,6 +30,7 @@ impl Kind {
             Self::Ready => "Ready",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
+            Self::DataSafe => "DataSafe",
             Self::StorageHealthy => "StorageHealthy",
             Self::Paused => "Paused",
         }
@@ -91,8 +94,8 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 5] =
-        [Kind::Ready, Kind::Reconciling, Kind::Stalled, Kind::StorageHealthy, Kind::Paused];
+    const KINDS: [Kind; 6] =
+        [Kind::Ready, Kind::Reconciling, Kind::Stalled, Kind::DataSafe, Kind::StorageHealthy, Kind::Paused];
 
     fn step() -> impl Strategy<Value = (usize, bool, usize)> {
         (0..KINDS.len(), any::<bool>(), 0..3usize)

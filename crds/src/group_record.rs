@@ -71,7 +71,7 @@ pub struct GroupRecord {
 }
 
 /// Why a record was changed last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum Cause {
     /// The group is new.
     #[default]

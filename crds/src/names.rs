@@ -39,9 +39,19 @@ pub fn group_name(number: u32) -> String {
     format!("g{number}")
 }
 
-/// The name of a group's StatefulSet, Service and ConfigMap: `shop-g7`.
+/// The name of a group's StatefulSet, Service, ConfigMap and Lease: `shop-g7`.
 pub fn group_object_name(cluster: &str, number: u32) -> String {
     format!("{cluster}-g{number}")
+}
+
+/// The name of a member's pod: `shop-g7-1`.
+pub fn pod_name(cluster: &str, group: u32, ordinal: u32) -> String {
+    format!("{cluster}-g{group}-{ordinal}")
+}
+
+/// The number at the end of a pod's or claim's name: 1 for `shop-g7-1`.
+pub fn ordinal_of(name: &str) -> Option<u32> {
+    name.rsplit_once('-')?.1.parse().ok()
 }
 
 #[cfg(test)]

@@ -35,9 +35,22 @@ pub struct Scheduling {
     /// a constraint is about the brokers of this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology_spread: Option<Vec<TopologySpreadConstraint>>,
+    /// Whether two copies of one group may share a node.
+    #[serde(default)]
+    pub copies_on_different_nodes: Separation,
     /// Priority class of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority_class_name: Option<String>,
+}
+
+/// Whether two copies of one group may share a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Separation {
+    /// Never: a copy for which there is no node waits, and the status says so. Losing a node loses one copy at most.
+    #[default]
+    Required,
+    /// Only when there is no other node: for a laptop, or a cluster with fewer nodes than copies.
+    Preferred,
 }
 
 /// What else broker pods carry. Labels and annotations of the operator win over these.

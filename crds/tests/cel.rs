@@ -1,6 +1,7 @@
 //! The rules that the API server checks: each one lets right objects pass and refuses wrong ones with a sentence.
 #![allow(clippy::unwrap_used, reason = "a test program: helpers fail as tests do")]
 
+use crds::broker_config::FlushMode;
 use crds::{BrokerCluster, ConsumerGroup, Topic};
 use kube::core::cel::{validate_cel, validate_cel_update};
 use serde::Serialize;
@@ -89,6 +90,10 @@ fn clusters_that_can_work_are_accepted() {
             json!({}),
             json!({ "groups": 32, "copies": 1, "flush": "Async", "version": "1.2.3" }),
             json!({ "storage": { "size": 1_073_741_824, "className": "fast" } }),
+            json!({ "copies": 3 }),
+            json!({ "copies": 2, "minInSync": 2, "replication": "Async", "flush": "Sync" }),
+            json!({ "copies": 3, "minInSync": 1, "scheduling": { "copiesOnDifferentNodes": "Preferred" } }),
+            json!({ "uncleanElections": [{ "group": "g0", "token": "2026-01-ada", "epoch": 7, "ordinal": 2 }] }),
             json!({ "retention": { "maxAge": "1m", "maxSize": "16Mi" } }),
             json!({ "allowedNamespaces": ["*"] }),
             json!({ "allowedNamespaces": ["a", "team-1"] }),
@@ -106,7 +111,8 @@ fn clusters_that_cannot_work_are_refused_with_advice() {
         "BrokerCluster",
         &base,
         &[
-            (json!({ "copies": 3 }), "leave copies out or set 1"),
+            (json!({ "minInSync": 2 }), "lower minInSync or raise copies"),
+            (json!({ "copies": 2, "minInSync": 3 }), "lower minInSync or raise copies"),
             (json!({ "version": "1", "image": "a/b:1" }), "give version or image, not both"),
             (json!({ "storage": { "size": "lots" } }), "for example 10Gi"),
             (json!({ "storage": { "size": "1Mi" } }), "at least 64Mi"),
@@ -157,8 +163,38 @@ fn a_cluster_grows_and_does_not_shrink() {
             (storage("10Gi", None), storage("10Gi", Some("b")), Some("class cannot be changed")),
             (json!({ "flush": "Sync" }), json!({ "flush": "Async" }), None),
             (json!({ "version": "1" }), json!({ "image": "a/b:2" }), None),
+            (json!({ "copies": 1 }), json!({ "copies": 3 }), None),
+            (json!({ "copies": 3 }), json!({ "copies": 1 }), None),
+            (
+                json!({ "copies": 3, "minInSync": 3 }),
+                json!({ "copies": 2, "minInSync": 3 }),
+                Some("lower minInSync"),
+            ),
         ],
     );
+}
+
+#[test]
+fn what_is_left_out_follows_from_the_number_of_copies() {
+    let effective = |spec: Value| {
+        let cluster: BrokerCluster =
+            object("BrokerCluster", "some", &with(&json!({ "storage": { "size": "1Gi" } }), &spec));
+        (cluster.spec.min_in_sync(), cluster.spec.flush())
+    };
+    assert_eq!(effective(json!({})), (1, FlushMode::Sync));
+    assert_eq!(effective(json!({ "copies": 2 })), (1, FlushMode::Async));
+    assert_eq!(effective(json!({ "copies": 3 })), (2, FlushMode::Async));
+    assert_eq!(effective(json!({ "copies": 3, "minInSync": 3, "flush": "Sync" })), (3, FlushMode::Sync));
+}
+
+#[test]
+fn numbers_of_copies_out_of_range_are_refused_by_the_schema() {
+    let crd = serde_json::to_value(<BrokerCluster as kube::CustomResourceExt>::crd()).unwrap();
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    for field in ["copies", "minInSync"] {
+        let range = (spec[field]["minimum"].as_f64(), spec[field]["maximum"].as_f64());
+        assert_eq!(range, (Some(1.0), Some(3.0)), "{field}");
+    }
 }
 
 #[test]

@@ -2,16 +2,19 @@
 //!
 //! ```text
 //!   BrokerCluster `shop`, groups: 2
-//!     ├─ ServiceAccount, NetworkPolicy, PodDisruptionBudget, Service `shop`      once
-//!     └─ ConfigMap, Service, StatefulSet `shop-g0`, `shop-g1`                    per group
+//!     ├─ ServiceAccount, Role, RoleBinding, NetworkPolicy, Service `shop`                once
+//!     ├─ PodDisruptionBudget: `shop` with one copy, `shop-g0` and so on with more
+//!     └─ Lease, ConfigMap, Service, StatefulSet `shop-g0`, `shop-g1`                     per group
 //! ```
 //!
 //! Promise: equal clusters make equal objects, whatever the operator's version did before, so an operator's restart
-//! changes nothing. Every object carries the cluster as its owner and goes with it.
+//! changes nothing. Every object carries the cluster as its owner and goes with it, except Leases that have to
+//! outlive it as long as the disks do. The number of copies is in no pod template, so changing it restarts nobody.
 
 mod access;
 mod config;
 mod labels;
+mod lease;
 mod pod;
 mod service;
 mod stateful_set;
@@ -20,10 +23,12 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 pub use config::{InvalidSpec, broker_config};
 pub use labels::{GROUP_LABEL, cluster_labels, cluster_selector, group_of, selector_text};
+pub use lease::{RECORD_FINALIZER, lease};
 
 use crate::fingerprint;
 
@@ -39,6 +44,8 @@ pub const CLIENT_PORT: i32 = 8081;
 pub const ADMIN_PORT: i32 = 8082;
 /// Port of probes and metrics.
 pub const HTTP_PORT: i32 = 8083;
+/// Port where the members of a group talk to each other.
+pub const PEER_PORT: u16 = 8084;
 
 /// A cluster that was found to make sense, with all that is needed to build its objects.
 #[derive(Debug, Clone)]
@@ -61,40 +68,67 @@ pub struct Blueprint {
     pub operator_namespace: String,
 }
 
+/// What a group has that only its history tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Pods that it has to have.
+    pub replicas: u32,
+    /// The size in its existing claim template: Kubernetes lets nobody change it, so it stays as it is and the claims
+    /// themselves are grown.
+    pub claim_size: Option<String>,
+    /// How its pods are started, if that was decided already: it cannot be changed either.
+    pub management: Option<String>,
+}
+
 /// One object of a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Child {
-    /// Identity of the broker pods; has no rights and no token.
+    /// Identity of the broker pods.
     ServiceAccount(ServiceAccount),
+    /// What broker pods may do: read and change the Leases of their own groups.
+    Role(Role),
+    /// Gives the role to the identity.
+    RoleBinding(RoleBinding),
     /// Who may talk to brokers.
     NetworkPolicy(Box<NetworkPolicy>),
     /// How many brokers may be moved at once.
     PodDisruptionBudget(Box<PodDisruptionBudget>),
-    /// Configuration of a group's broker.
+    /// Configuration of a group's brokers.
     ConfigMap(ConfigMap),
     /// An address: of the cluster, or of a group.
     Service(Box<Service>),
-    /// The broker of a group.
+    /// The brokers of a group.
     StatefulSet(Box<StatefulSet>),
+}
+
+/// Runs the same expression on the object inside, whatever its kind.
+macro_rules! with_object {
+    ($child:expr, $object:ident => $body:expr) => {
+        match $child {
+            Child::ServiceAccount($object) => $body,
+            Child::Role($object) => $body,
+            Child::RoleBinding($object) => $body,
+            Child::NetworkPolicy($object) => $body,
+            Child::PodDisruptionBudget($object) => $body,
+            Child::ConfigMap($object) => $body,
+            Child::Service($object) => $body,
+            Child::StatefulSet($object) => $body,
+        }
+    };
 }
 
 impl Child {
     /// Its metadata.
     pub fn metadata(&self) -> &ObjectMeta {
-        match self {
-            Self::ServiceAccount(object) => &object.metadata,
-            Self::NetworkPolicy(object) => &object.metadata,
-            Self::PodDisruptionBudget(object) => &object.metadata,
-            Self::ConfigMap(object) => &object.metadata,
-            Self::Service(object) => &object.metadata,
-            Self::StatefulSet(object) => &object.metadata,
-        }
+        with_object!(self, object => &object.metadata)
     }
 
     /// Its kind.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ServiceAccount(_) => "ServiceAccount",
+            Self::Role(_) => "Role",
+            Self::RoleBinding(_) => "RoleBinding",
             Self::NetworkPolicy(_) => "NetworkPolicy",
             Self::PodDisruptionBudget(_) => "PodDisruptionBudget",
             Self::ConfigMap(_) => "ConfigMap",
@@ -111,47 +145,30 @@ impl Child {
     /// Adds the fingerprint of the whole object, so that a later change by somebody else can be told from a change of
     /// the spec.
     fn sealed(mut self) -> Result<Self, InvalidSpec> {
-        let json = match &self {
-            Self::ServiceAccount(object) => serde_json::to_string(object),
-            Self::NetworkPolicy(object) => serde_json::to_string(object),
-            Self::PodDisruptionBudget(object) => serde_json::to_string(object),
-            Self::ConfigMap(object) => serde_json::to_string(object),
-            Self::Service(object) => serde_json::to_string(object),
-            Self::StatefulSet(object) => serde_json::to_string(object),
-        };
+        let json = with_object!(&self, object => serde_json::to_string(object));
         let json = json.map_err(|error| InvalidSpec(error.to_string()))?;
-        let metadata = match &mut self {
-            Self::ServiceAccount(object) => &mut object.metadata,
-            Self::NetworkPolicy(object) => &mut object.metadata,
-            Self::PodDisruptionBudget(object) => &mut object.metadata,
-            Self::ConfigMap(object) => &mut object.metadata,
-            Self::Service(object) => &mut object.metadata,
-            Self::StatefulSet(object) => &mut object.metadata,
-        };
+        let metadata = with_object!(&mut self, object => &mut object.metadata);
         let annotations = metadata.annotations.get_or_insert_default();
         annotations.insert(APPLIED_ANNOTATION.to_owned(), fingerprint::of(&json));
         Ok(self)
     }
 }
 
-/// All objects of a cluster, in the order they are to be applied: what a pod needs comes before it.
-///
-/// `claim_size` tells the size in a group's existing claim template: Kubernetes lets nobody change it, so it stays as
-/// it is and the claims themselves are grown.
-pub fn children(
-    blueprint: &Blueprint,
-    claim_size: impl Fn(u32) -> Option<String>,
-) -> Result<Vec<Child>, InvalidSpec> {
+/// All objects of a cluster but its Leases, in the order they are to be applied: what a pod needs comes before it.
+pub fn children(blueprint: &Blueprint, shape: impl Fn(u32) -> Shape) -> Result<Vec<Child>, InvalidSpec> {
     let mut children = vec![
         Child::ServiceAccount(access::service_account(blueprint)),
+        Child::Role(access::role(blueprint)),
+        Child::RoleBinding(access::role_binding(blueprint)),
         Child::NetworkPolicy(Box::new(access::network_policy(blueprint))),
-        Child::PodDisruptionBudget(Box::new(access::disruption_budget(blueprint))),
-        Child::Service(Box::new(service::client_service(blueprint))),
     ];
+    let budgets = access::disruption_budgets(blueprint).into_iter().map(Box::new);
+    children.extend(budgets.map(Child::PodDisruptionBudget));
+    children.push(Child::Service(Box::new(service::client_service(blueprint))));
     for group in 0..blueprint.groups {
         let text = config::config_text(blueprint, group)?;
-        let size = claim_size(group).unwrap_or_else(|| blueprint.spec.storage.size.0.clone());
-        let stateful_set = stateful_set::stateful_set(blueprint, group, &size, &fingerprint::of(&text));
+        let shape = shape(group);
+        let stateful_set = stateful_set::stateful_set(blueprint, group, &shape, &fingerprint::of(&text));
         children.push(Child::ConfigMap(config::config_map(blueprint, group, text)));
         children.push(Child::Service(Box::new(service::group_service(blueprint, group))));
         children.push(Child::StatefulSet(Box::new(stateful_set)));

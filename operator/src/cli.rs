@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use crds::amount::Span;
 
-use crate::settings::{EndpointTemplate, Settings};
+use crate::settings::{ADMIN_ENDPOINT_DEFAULT, EndpointTemplate, Settings};
 
 /// Makes Kubernetes and brokers hold what Millpond's custom resources say.
 #[derive(Debug, Clone, Parser)]
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long, default_value = "millpond-operator")]
     pub lease_name: String,
     /// Where brokers' admin API is; for an operator outside of Kubernetes.
-    #[arg(long, value_name = "HOST:PORT", default_value = "{cluster}-{group}.{namespace}.svc:8082",
+    #[arg(long, value_name = "HOST:PORT", default_value = ADMIN_ENDPOINT_DEFAULT,
         value_parser = EndpointTemplate::parse)]
     pub admin_endpoint_template: EndpointTemplate,
     /// How often everything is compared with the brokers although nothing changed.

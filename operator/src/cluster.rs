@@ -2,24 +2,31 @@
 //!
 //! ```text
 //!   observe ──► validate ──► plan (pure) ──► apply ──► report
-//!   children,   Blueprint    children,       server-    status,
-//!   pods,                    one restart     side       conditions,
-//!   brokers                  at most         apply      events
+//!   children,   Blueprint    Leases,         server-    status,
+//!   pods,                    children,       side       conditions,
+//!   records,                 one restart     apply      events
+//!   brokers                  at most
 //! ```
 //!
 //! Promise: a pass may be abandoned anywhere and the next one goes on; at most one broker is restarted at a time, and
 //! only while all others serve; what somebody else changed is put back and counted; nothing of another owner is touched.
+//! The operator is not needed for a failover: brokers agree by themselves, in the Leases that it makes and guards.
 //! Limit: groups are never removed, because nothing drains them yet.
 
 mod apply;
 pub mod controller;
+mod group;
 mod observe;
 mod plan;
+mod record;
+pub mod release;
+mod roll;
 mod status;
 
 pub use apply::ApplyError;
-pub use observe::{BrokerView, ChildMeta, ClaimView, Observed, PodView};
-pub use plan::{Growth, Plan, Problem, Restart, plan};
+pub use observe::{BrokerView, ChildMeta, ClaimView, Member, Observed, PodView};
+pub use plan::{Found, Growth, LeaseStep, Plan, Problem, Removal, Restart, plan};
+pub use record::{LeaseView, MemberReport, reseed};
 pub use status::{Report, report};
 
 #[cfg(test)]

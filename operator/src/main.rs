@@ -122,6 +122,7 @@ async fn work(context: Arc<Context<Brokers>>, args: &Args, stop: CancellationTok
     let mut tasks = JoinSet::new();
     for scope in &scopes {
         tasks.spawn(cluster::controller::run(context.clone(), scope.clone(), stop.clone()));
+        tasks.spawn(cluster::release::run(context.clone(), scope.clone(), stop.clone()));
     }
     tasks.spawn(objects::run(context, scopes, stop.clone()));
     stop.cancelled().await;

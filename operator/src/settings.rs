@@ -5,6 +5,9 @@ use std::time::Duration;
 use client::{Endpoint, InvalidEndpoint};
 use crds::names;
 
+/// Address of a member's admin API in Kubernetes.
+pub const ADMIN_ENDPOINT_DEFAULT: &str = "{cluster}-{group}-{ordinal}.{cluster}-{group}.{namespace}.svc:8082";
+
 /// How the operator runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -14,7 +17,7 @@ pub struct Settings {
     pub broker_image_pull_policy: Option<String>,
     /// Namespace of the operator itself: its pods may use the brokers' admin port.
     pub namespace: String,
-    /// Where the admin API of a group is, with placeholders.
+    /// Where the admin API of a member is, with placeholders.
     pub admin_endpoint: EndpointTemplate,
     /// How often everything is compared with the brokers although nothing changed.
     pub resync: Duration,
@@ -22,13 +25,14 @@ pub struct Settings {
     pub writes_max: usize,
 }
 
-/// An address with the placeholders `{cluster}`, `{namespace}` and `{group}`.
+/// An address with the placeholders `{cluster}`, `{namespace}`, `{group}` and `{ordinal}`. Without the last one all
+/// members of a group are asked at one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointTemplate(String);
 
 impl Default for EndpointTemplate {
     fn default() -> Self {
-        Self("{cluster}-{group}.{namespace}.svc:8082".to_owned())
+        Self(ADMIN_ENDPOINT_DEFAULT.to_owned())
     }
 }
 
@@ -36,16 +40,23 @@ impl EndpointTemplate {
     /// Reads a template; refuses one that makes no endpoint.
     pub fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
         let template = Self(text.to_owned());
-        template.endpoint("namespace", "cluster", 0)?;
+        template.endpoint("namespace", "cluster", 0, 0)?;
         Ok(template)
     }
 
-    /// The address of a group.
-    pub fn endpoint(&self, namespace: &str, cluster: &str, group: u32) -> Result<Endpoint, InvalidEndpoint> {
+    /// The address of a member.
+    pub fn endpoint(
+        &self,
+        namespace: &str,
+        cluster: &str,
+        group: u32,
+        ordinal: u32,
+    ) -> Result<Endpoint, InvalidEndpoint> {
         self.0
             .replace("{namespace}", namespace)
             .replace("{cluster}", cluster)
             .replace("{group}", &names::group_name(group))
+            .replace("{ordinal}", &ordinal.to_string())
             .parse()
     }
 }
@@ -55,9 +66,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_the_stable_service_of_the_group() {
-        let endpoint = EndpointTemplate::default().endpoint("prod", "shop", 3).unwrap();
-        assert_eq!(endpoint.to_string(), "shop-g3.prod.svc:8082");
+    fn the_default_is_the_stable_name_of_the_member() {
+        let endpoint = EndpointTemplate::default().endpoint("prod", "shop", 3, 1).unwrap();
+        assert_eq!(endpoint.to_string(), "shop-g3-1.shop-g3.prod.svc:8082");
     }
 
     #[test]

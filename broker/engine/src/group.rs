@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use store::disk::Disk;
-use store::log::{Draft, LogReader, Poisoned, PrepareError, Preparer};
+use store::log::{Draft, Flush, LogReader, Poisoned, PrepareError, Preparer};
 use store::{Offset, QueueId};
 
 use crate::catalog::{ConsumerGroup, Topic};
@@ -48,6 +48,8 @@ pub struct Group {
     pub(crate) config: GroupConfig,
     pub(crate) state: State,
     pub(crate) inbox: Inbox,
+    /// Whether a send is answered only after a sync.
+    syncs: AtomicBool,
     pub(crate) pending: Pending,
     pub(crate) alarms: Alarms,
     /// End of what is folded and visible.
@@ -112,6 +114,16 @@ impl Group {
     /// The consumer group with that id.
     pub fn consumer_group_by_id(&self, id: u32) -> Option<Arc<ConsumerGroup>> {
         self.state.catalog.read().consumer_group_by_id(id).cloned()
+    }
+
+    /// When a send is answered.
+    pub fn flush(&self) -> Flush {
+        if self.syncs.load(Ordering::Relaxed) { Flush::Sync } else { Flush::Async }
+    }
+
+    /// Answers the sends that come from now on otherwise than the configuration says.
+    pub fn set_flush(&self, flush: Flush) {
+        self.syncs.store(flush == Flush::Sync, Ordering::Relaxed);
     }
 
     /// The state of the log.

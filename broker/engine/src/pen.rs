@@ -104,9 +104,7 @@ impl Pen {
     /// Sees to it that what waits is written, on this thread if it can be done without waiting for the disk.
     pub fn write_here(&self, clock: impl Fn() -> u64) -> Result<(), Poisoned> {
         let mut now_ms = clock();
-        if self.group.config.log.flush == Flush::Sync
-            || now_ms < self.stalled_until_ms.load(Ordering::Relaxed)
-        {
+        if self.group.flush() == Flush::Sync || now_ms < self.stalled_until_ms.load(Ordering::Relaxed) {
             self.group.nudge();
             return Ok(());
         }

@@ -178,7 +178,7 @@ impl Writer {
         let outcomes = self.append(now_ms)?;
         // Nobody waits for what rides along; the background's sync covers it.
         let is_awaited = !self.submissions.is_empty();
-        let must_sync = is_awaited && self.group.config.log.flush == Flush::Sync;
+        let must_sync = is_awaited && self.group.flush() == Flush::Sync;
         if self.role.is_solo() {
             if must_sync {
                 self.log.sync()?;
@@ -240,7 +240,7 @@ impl Writer {
 
     fn answer(&mut self, outcomes: Outcomes) -> Step {
         let mut outcomes = outcomes.into_iter();
-        let step = self.settle_carried(outcomes.next());
+        let step = self.settle_carried(outcomes.next().is_none_or(|outcome| outcome.is_ok()));
         self.drafts.clear();
         for (submission, outcome) in self.submissions.drain(..).zip(outcomes) {
             submission.complete(outcome, &mut self.wakes);
@@ -249,9 +249,9 @@ impl Writer {
     }
 
     /// What rode along was written, or waits for the next batch.
-    fn settle_carried(&mut self, outcome: Option<Result<Vec<Placed>, StoreError>>) -> Step {
+    fn settle_carried(&mut self, is_written: bool) -> Step {
         let mut step = Step::Wrote;
-        if let Some(Err(_)) = outcome {
+        if !is_written {
             self.group.pending.put_back(&mut self.carried);
             // Trying again at once would find as little room: the log thread shall sleep in between.
             if self.submissions.is_empty() {

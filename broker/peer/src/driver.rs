@@ -12,16 +12,19 @@
 mod arbitration;
 mod disk_effects;
 mod effects;
+mod report;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::group_record::{Cause, MemberId, Seen};
+use crds::broker_config::FlushMode;
+use crds::group_record::{MemberId, Seen};
 use parking_lot::RwLock;
 use replica::detector::Detector;
 use replica::event::{Event, Refusal};
 use replica::member::{Member, Role};
+use store::log::Flush;
 use store::{Epoch, Position};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
@@ -57,7 +60,9 @@ pub(crate) struct Driver {
     pub(crate) detector: Detector,
     pub(crate) shelf: Shelf,
     pub(crate) file: MemberFile,
-    pub(crate) flush_sync: bool,
+    /// When a send is answered; none: by the number of copies that are asked for.
+    pub(crate) flush: Option<FlushMode>,
+    flush_sync: bool,
     pub(crate) copy: Option<Copy>,
     pub(crate) freight: Arc<Freight>,
     pub(crate) arbitration: Arbitration,
@@ -75,6 +80,9 @@ pub(crate) struct Driver {
     serves_since: Option<Transition>,
     /// When a leader was heard of last.
     led_ms: u64,
+    /// When the arbiter, or somebody who reached it, said last who leads.
+    ruled_ms: u64,
+    doubted_ms: u64,
     retiring: Option<(u64, oneshot::Sender<()>)>,
     is_retired: bool,
     is_stopped: bool,
@@ -101,6 +109,7 @@ pub(crate) struct Inputs {
 pub(crate) struct Parts {
     pub(crate) member: Member,
     pub(crate) detector: Detector,
+    pub(crate) flush: Option<FlushMode>,
     pub(crate) shelf: Shelf,
     pub(crate) file: MemberFile,
     pub(crate) copy: Option<Copy>,
@@ -112,13 +121,15 @@ pub(crate) struct Parts {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { member, detector, shelf, file, copy, freight, arbitration, standing, status } = parts;
+        let Parts { member, detector, flush, shelf, file, copy, freight, arbitration, standing, status } =
+            parts;
         let last_epoch = copy.as_ref().map_or(Epoch(0), |copy| copy.group().epoch());
         let led_ms = shelf.clock.now_ms();
         Self {
             member,
             detector,
-            flush_sync: shelf.config.log.flush == store::log::Flush::Sync,
+            flush,
+            flush_sync: flush.unwrap_or_default() == FlushMode::Sync,
             shelf,
             file,
             copy,
@@ -135,6 +146,8 @@ impl Driver {
             ships: 0,
             serves_since: None,
             led_ms,
+            ruled_ms: led_ms,
+            doubted_ms: 0,
             retiring: None,
             is_retired: false,
             is_stopped: false,
@@ -180,6 +193,7 @@ impl Driver {
             }
             Input::Command(Command::Stop) => self.is_stopped = true,
         }
+        self.settle_flush();
         self.stand();
         self.retire();
     }
@@ -210,7 +224,10 @@ impl Driver {
             Frame::Relay { base, record } => self.arbitration.relay(from, base, &record),
             Frame::Ask => self.arbitration.ask(from),
             Frame::Seen(seen) => match serde_json::from_str::<Seen>(&seen) {
-                Ok(seen) => self.process(Event::Saw(seen), Body::None),
+                Ok(seen) => {
+                    self.ruled_ms = self.now_ms();
+                    self.process(Event::Saw(seen), Body::None);
+                }
                 Err(error) => debug!(%from, %error, "a relayed record cannot be read"),
             },
             Frame::Greeting(_) => debug!(%from, "a second greeting"),
@@ -220,6 +237,7 @@ impl Driver {
     fn ruling(&mut self, ruling: Ruling) {
         match ruling {
             Ruling::Seen(seen) => {
+                self.ruled_ms = self.now_ms();
                 self.status.write().arbiter_error = None;
                 self.process(Event::Saw(seen), Body::None);
             }
@@ -263,6 +281,7 @@ impl Driver {
             }
             self.process(event, Body::None);
         }
+        self.doubt(now_ms);
         self.arbitration.renew(self.member.leader().is_some().then(|| self.member.id()), now_ms);
         self.note_status();
     }
@@ -274,6 +293,17 @@ impl Driver {
         }
     }
 
+    /// One copy has to be on the disk before a send is answered; several of them need not, unless somebody says so.
+    fn settle_flush(&mut self) {
+        let copies = self.member.seen().map_or(1, |seen| seen.request.copies);
+        let flush = self.flush.unwrap_or_else(|| FlushMode::of_copies(copies));
+        self.flush_sync = flush == FlushMode::Sync;
+        self.member.set_flush_sync(self.flush_sync);
+        if let Some(copy) = &self.copy {
+            copy.group().set_flush(if self.flush_sync { Flush::Sync } else { Flush::Async });
+        }
+    }
+
     /// Lets the protocol take notice, and everything that follows from it.
     fn process(&mut self, event: Event, body: Body) {
         let mut body = Some(body);
@@ -282,74 +312,6 @@ impl Driver {
             for effect in self.member.on_event(event) {
                 self.carry_out(effect, &mut body);
             }
-        }
-    }
-
-    /// Tells the gateway where clients are served.
-    fn stand(&mut self) {
-        let now_ms = self.now_ms();
-        let standing = match (self.member.role(), &self.copy) {
-            (Role::Leader(leader), Some(copy)) if leader.is_serving() => {
-                Standing::Leading(Arc::clone(copy.group()))
-            }
-            (Role::Follower(Some(following)), _) if self.links.contains_key(&following.leader) => {
-                self.led_ms = now_ms;
-                Standing::Following(following.leader.ordinal)
-            }
-            _ => Standing::Leaderless,
-        };
-        if matches!(standing, Standing::Leading(_)) {
-            if self.serves_since.is_none() {
-                let cause = self.member.seen().map_or(Cause::Started, |seen| seen.record.cause);
-                let gap_ms = now_ms - self.led_ms;
-                info!(?cause, gap_ms, "leading");
-                self.serves_since = Some(Transition { cause, at_ms: now_ms, gap_ms });
-            }
-            self.led_ms = now_ms;
-        } else {
-            self.serves_since = None;
-        }
-        self.standing.send_if_modified(|known| {
-            let is_other = !known.is_same(&standing);
-            if is_other {
-                *known = standing;
-            }
-            is_other
-        });
-    }
-
-    fn note_status(&mut self) {
-        let mut status = self.status.write();
-        let member = &self.member;
-        status.ordinal = member.id().ordinal;
-        status.record = member.seen().map(|seen| seen.record.clone()).unwrap_or_default();
-        status.written = member.written();
-        status.committed = member.committed();
-        status.refusal = self.refusal;
-        status.log = self.copy.as_ref().map(|copy| Arc::downgrade(copy.group()));
-        status.transition = self.serves_since.or(status.transition);
-        let is_counted = status.record.in_sync.contains(&member.id());
-        (status.role, status.epoch, status.is_in_sync) = match member.role() {
-            Role::Leader(leader) => ("leader", leader.epoch, leader.is_serving()),
-            Role::Follower(Some(following)) => ("follower", following.epoch, is_counted),
-            Role::Follower(None) => ("follower", member.vow().promised, false),
-            Role::Candidate(_) => ("candidate", member.vow().promised, false),
-            Role::Closing => ("closing", member.vow().promised, false),
-            Role::Faulty(_) => ("faulty", member.vow().promised, false),
-        };
-        let written = member.written().0;
-        let copies = member.leader().into_iter().flat_map(replica::member::Leader::copies);
-        status.lag_bytes = copies.map(|(of, copy)| (of.ordinal, written - copy.written.0)).collect();
-    }
-
-    /// Answers whoever waits for this member to retire.
-    fn retire(&mut self) {
-        let Some((until_ms, _)) = &self.retiring else { return };
-        let has_heirs = self.member.leader().is_some_and(|leader| leader.copies().next().is_some());
-        let waits = (has_heirs || self.reopening.is_some()) && self.now_ms() < *until_ms;
-        if !waits && let Some((_, answer)) = self.retiring.take() {
-            // Whoever asked may be gone by now.
-            let _ = answer.send(());
         }
     }
 }

@@ -157,12 +157,12 @@ fn keep_house(group: &Group, clock: &Clock, stopping: &Stopping) {
         }
         if now_ms >= checkpoint_at_ms || group.wants_checkpoint() {
             checkpoint_at_ms = now_ms + CHECKPOINT_EVERY_MS;
-            let written = Some(group.log_state().written);
-            if written == covered {
+            let committed = Some(group.log_state().committed);
+            if committed == covered {
                 continue;
             }
             match group.checkpoint() {
-                Ok(()) => covered = written,
+                Ok(()) => covered = committed,
                 Err(problem) => error!(%problem, "no checkpoint was written, the next start replays more"),
             }
         }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use arbiter::{Arbiter, WallClock};
-use crds::broker_config::{ReplicationConfig, ReplicationMode};
+use crds::broker_config::{FlushMode, ReplicationConfig, ReplicationMode};
 use crds::group_record::MemberId;
 use parking_lot::RwLock;
 use replica::detector::{Detector, Timing};
 use replica::member::{Member, Rules, Settings};
-use store::log::Flush;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +31,8 @@ pub struct Setup {
     pub group: String,
     /// Number of this member.
     pub ordinal: u32,
+    /// When a send is answered; none: by the number of copies.
+    pub flush: Option<FlushMode>,
     /// Its part of the broker's configuration.
     pub replication: ReplicationConfig,
     /// Its disk.
@@ -154,8 +155,8 @@ async fn prepare(
     commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
 ) -> Result<(Driver, Inputs), StartError> {
-    let Setup { group, ordinal, replication, shelf, boot, entropy } = setup;
-    let flush_sync = shelf.config.log.flush == Flush::Sync;
+    let Setup { group, ordinal, flush, replication, shelf, boot, entropy } = setup;
+    let flush_sync = flush == Some(FlushMode::Sync);
     let file = introduce(&shelf, boot, entropy[0], flush_sync)?;
     let copy = if shelf.holds_copy()? { Some(shelf.open()?) } else { None };
     let id = MemberId { ordinal, store: file.store };
@@ -182,14 +183,14 @@ async fn prepare(
     let (mesh, inbound) = Mesh::new(Greeting { group, from: id }, replication.peer_timeout_ms, stop);
     let addresses: Vec<String> = replication.members.iter().map(|member| member.peer.clone()).collect();
     mesh.start(listener, &addresses, &freight);
-    let parts = Parts { member, detector, shelf, file, copy, freight, arbitration, standing, status };
+    let parts = Parts { member, detector, flush, shelf, file, copy, freight, arbitration, standing, status };
     Ok((Driver::new(parts), Inputs { mesh: inbound, rulings, commands }))
 }
 
 /// Says who this copy is, and whether the end of its log may be lost.
 fn introduce(shelf: &Shelf, boot: u64, store: u64, flush_sync: bool) -> Result<MemberFile, StartError> {
     let disk = &*shelf.disk;
-    let mut file = MemberFile::load(disk)?.unwrap_or(MemberFile { store, ..MemberFile::default() });
+    let mut file = MemberFile::load(disk)?.unwrap_or_else(|| MemberFile { store, ..MemberFile::default() });
     if file.boot != 0 && file.boot != boot && !flush_sync {
         warn!("the machine went down while the log was open: its end may be lost");
         file.vow.is_dirty = true;

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::group_record::{Cause, GroupRecord, GroupRequest, MemberId};
+use crds::group_record::{Cause, GroupRecord, MemberId};
 use store::Position;
 
 use crate::event::Event;
@@ -81,6 +81,11 @@ impl Detector {
     pub fn heard(&mut self, member: MemberId, now_ms: u64) {
         self.heard_ms.insert(member, now_ms);
         self.refused_ms.remove(&member.ordinal);
+    }
+
+    /// Whether something came from a member since then.
+    pub fn heard_since(&self, member: MemberId, since_ms: u64) -> bool {
+        self.heard_ms.get(&member).is_some_and(|&heard_ms| heard_ms >= since_ms)
     }
 
     /// Nobody listens where that member should be.
@@ -221,9 +226,11 @@ impl Detector {
             return;
         }
         let Some(request) = member.seen().map(|seen| &seen.request) else { return };
-        if let Some(to) = successor(member.id().ordinal, request) {
+        let ordinal = member.id().ordinal;
+        let wanted = request.leader.filter(|wanted| *wanted != ordinal);
+        if wanted.is_some() || request.fenced.contains(&ordinal) || ordinal >= request.copies {
             self.handing(now_ms);
-            events.push(Event::HandOver(to));
+            events.push(Event::HandOver(wanted));
         }
     }
 
@@ -234,13 +241,5 @@ impl Detector {
             self.asked_ms = Some(now_ms);
             events.push(Event::Retry);
         }
-    }
-}
-
-/// Whom the operator wants to lead instead; `Some(None)`: anybody else.
-fn successor(ordinal: u32, request: &GroupRequest) -> Option<Option<u32>> {
-    match request.leader {
-        Some(wanted) if wanted != ordinal => Some(Some(wanted)),
-        _ => (request.fenced.contains(&ordinal) || ordinal >= request.copies).then_some(None),
     }
 }

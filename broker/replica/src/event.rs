@@ -52,6 +52,8 @@ pub enum Event {
     },
     /// The leader's log went on, was synced, or was committed without being told (`Effect::Solo`).
     Wrote(End),
+    /// `Effect::Solo(false)` was carried out: nothing is committed without being told any more.
+    SoloEnded(End),
     /// `Effect::StepDown` was carried out: the log as it is on the disk.
     Closed(OnDisk),
     /// `Effect::Append` was carried out, or the log was synced.
@@ -121,7 +123,7 @@ pub struct OnDisk {
 /// What the driver has to do, in this order, each before the next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Write to the disk and sync.
+    /// Write to the disk and sync, the log as well: a candidate that wins alone may hold the only copy that counts.
     Persist(Vow),
     /// Send to one member; it may be lost.
     Send {
@@ -173,8 +175,8 @@ pub enum Effect {
     },
     /// Stop sending the log to a member.
     Halt(MemberId),
-    /// Whether the leader is alone in sync, so that whatever it writes is committed at once. When it ends, it is answered
-    /// by `Wrote`.
+    /// Whether the leader is alone in sync, so that whatever it writes is committed at once; the end of it is answered by
+    /// `SoloEnded`.
     Solo(bool),
     /// Why writes are refused; none: they are taken.
     Refuse(Option<Refusal>),

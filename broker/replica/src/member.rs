@@ -64,6 +64,16 @@ pub struct Rules {
     pub new_term: bool,
     /// R8: who may have lost its tail does not lead.
     pub dirty_waits: bool,
+    /// R8: it stays so until a leader that does not count it has taken it up.
+    pub dirty_until_aligned: bool,
+    /// Acknowledgements of an earlier stream to the same member do not count.
+    pub session_acks: bool,
+    /// R3: a member whose log is of no use leaves the set before it starts anew.
+    pub outdated_leaves: bool,
+    /// `minInSync` goes up once enough are in sync.
+    pub raise_waits: bool,
+    /// What a leader has written is known exactly before it follows.
+    pub closing_waits: bool,
 }
 
 /// A member's state.
@@ -140,10 +150,19 @@ pub struct Leader {
     proposal: Option<Proposal>,
     handing: Option<Handing>,
     sessions: u64,
-    is_solo: bool,
+    solo: Solo,
     /// The set is about to grow: what is committed must be known exactly before.
     is_growing: bool,
     refusal: Option<Refusal>,
+}
+
+/// Whether whatever the leader writes is committed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Solo {
+    No,
+    Yes,
+    /// It was told to end; how far it went is not known yet.
+    Ending,
 }
 
 /// What the leader knows of a follower's log.
@@ -181,6 +200,11 @@ impl Default for Rules {
             solo_ends_first: true,
             new_term: true,
             dirty_waits: true,
+            dirty_until_aligned: true,
+            session_acks: true,
+            outdated_leaves: true,
+            raise_waits: true,
+            closing_waits: true,
         }
     }
 }
@@ -222,6 +246,7 @@ impl Member {
             Event::Received { from, message } => self.received(from, message, out),
             Event::Began { start, written, durable } => self.began(start, written, durable, out),
             Event::Wrote(end) => self.wrote(end, out),
+            Event::SoloEnded(end) => self.solo_ended(end, out),
             Event::Closed(disk) => self.closed(disk),
             Event::Appended { written, durable, began } => self.appended(written, durable, began, out),
             Event::Planted { history } => self.planted(history, out),
@@ -250,6 +275,11 @@ impl Member {
     /// What it keeps on its disk.
     pub fn vow(&self) -> &Vow {
         &self.vow
+    }
+
+    /// Only what a power cut leaves counts as held, or whatever is written; takes effect with the next event.
+    pub fn set_flush_sync(&mut self, flush_sync: bool) {
+        self.settings.flush_sync = flush_sync;
     }
 
     /// The record as it was read last.
@@ -304,7 +334,7 @@ impl Member {
     fn received(&mut self, from: MemberId, message: Message, out: &mut Vec<Effect>) {
         match message {
             Message::Beat(beat) => self.heard_of(from, beat, out),
-            Message::Hello(hello) => self.hello(from, hello, out),
+            Message::Hello(hello) => self.hello(from, &hello, out),
             Message::Align { epoch, session, to } => self.align(from, epoch, session, to, out),
             Message::Seed { epoch, session } => self.seed(from, epoch, session, out),
             Message::Append { epoch, session, from: at, committed } => {
@@ -326,10 +356,9 @@ impl Member {
         self.seen.as_ref().map(|seen| &seen.record)
     }
 
-    /// Another nonce than ever before.
-    fn draw(&mut self) -> u64 {
-        self.nonce = self.nonce.wrapping_add(1);
-        self.nonce
+    /// A nonce for a change of the record as it has this version: nobody else has it, nor has any other start.
+    fn nonce(&self, base: Version) -> u64 {
+        self.nonce.wrapping_add(base.0)
     }
 
     fn fail(&mut self, fault: Fault, out: &mut Vec<Effect>) {
@@ -341,6 +370,13 @@ impl Member {
     fn persist(&mut self, out: &mut Vec<Effect>) {
         self.vow.revision = self.vow.revision.max(self.record().map_or(0, |record| record.revision));
         out.push(Effect::Persist(self.vow.clone()));
+    }
+}
+
+impl Following {
+    /// Whether its log is the beginning of the leader's.
+    pub fn is_aligned(&self) -> bool {
+        self.session.is_some()
     }
 }
 

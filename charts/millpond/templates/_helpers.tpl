@@ -41,7 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [millpond.io]
   resources: [brokerclusters/finalizers]
   verbs: [update]
-# What clusters consist of. Nothing of it is ever deleted: it goes with its owner.
+# What clusters consist of. It goes with its owner; only budgets are deleted, when the number of copies changes.
 - apiGroups: [apps]
   resources: [statefulsets]
   verbs: [get, list, watch, create, patch]
@@ -50,6 +50,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [get, list, watch, create, patch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+# Who leads a group and who has its data. Brokers get the same for their own groups, and nobody can give more rights
+# than they have.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
@@ -58,10 +66,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, delete]
-# Disks grow.
+# Disks grow, and those of copies that are no longer kept go where the cluster's deletionPolicy says so.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
-  verbs: [list, patch]
+  verbs: [list, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -6,14 +6,14 @@ use e2e::{matrix, place};
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_yaml_is_refused_with_a_sentence() {
     let here = Place::new("refusal").await;
-    let two_copies = super::shop("").replace("copies: 1", "copies: 3");
+    let too_strict = super::shop("").replace("copies: 1", "copies: 2, minInSync: 3");
     let small_disk = super::shop("").replace("1Gi", "1Mi");
     let mut capital = String::new();
     matrix::object(&mut capital, "Topic", "orders", "shop", "name: \"a b\"");
     let mut backoff = String::new();
     matrix::object(&mut backoff, "ConsumerGroup", "g", "shop", "retry: {backoff: {}}");
     for (yaml, sentence) in [
-        (two_copies, "leave copies out or set 1"),
+        (too_strict, "lower minInSync or raise copies"),
         (small_disk, "must be a quantity of at least 64Mi"),
         (capital, "must consist of letters, digits"),
         (backoff, "give exactly one of custom and exponential"),

@@ -1,12 +1,14 @@
-//! Who brokers are, who may talk to them, and how many may be moved at once.
+//! Who brokers are, what they may do, who may talk to them, and how many may be moved at once.
 
 use std::collections::BTreeMap;
 
+use crds::names;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -16,7 +18,7 @@ fn metadata(blueprint: &Blueprint) -> ObjectMeta {
     labels::metadata(blueprint, blueprint.cluster.clone(), labels::cluster_labels(&blueprint.cluster))
 }
 
-/// Brokers ask Kubernetes for nothing, so they get no token.
+/// The token comes with the pod alone, not with every pod that names this account.
 pub(super) fn service_account(blueprint: &Blueprint) -> ServiceAccount {
     ServiceAccount {
         metadata: metadata(blueprint),
@@ -25,14 +27,63 @@ pub(super) fn service_account(blueprint: &Blueprint) -> ServiceAccount {
     }
 }
 
-/// One broker at a time, over all groups: a cluster of one group never blocks a node's drain, and a cluster of many
-/// loses one group's share at most. A broker that does not serve may always be moved.
-pub(super) fn disruption_budget(blueprint: &Blueprint) -> PodDisruptionBudget {
-    PodDisruptionBudget {
+/// The Leases of the cluster's own groups by their names, and nothing else. They may neither make nor delete them.
+pub(super) fn role(blueprint: &Blueprint) -> Role {
+    let leases = (0..blueprint.groups).map(|group| names::group_object_name(&blueprint.cluster, group));
+    let verbs = ["get", "list", "watch", "patch"];
+    Role {
         metadata: metadata(blueprint),
+        rules: Some(vec![PolicyRule {
+            api_groups: Some(vec!["coordination.k8s.io".to_owned()]),
+            resources: Some(vec!["leases".to_owned()]),
+            resource_names: Some(leases.collect()),
+            verbs: verbs.map(str::to_owned).into(),
+            ..PolicyRule::default()
+        }]),
+    }
+}
+
+pub(super) fn role_binding(blueprint: &Blueprint) -> RoleBinding {
+    RoleBinding {
+        metadata: metadata(blueprint),
+        role_ref: RoleRef {
+            api_group: "rbac.authorization.k8s.io".to_owned(),
+            kind: "Role".to_owned(),
+            name: blueprint.cluster.clone(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: blueprint.cluster.clone(),
+            namespace: Some(blueprint.namespace.clone()),
+            ..Subject::default()
+        }]),
+    }
+}
+
+/// How many brokers may be moved at once. A broker is ready when it holds every acknowledged message, so what is counted
+/// are copies; one that is not ready may always be moved.
+///
+/// With one copy: one broker over all groups, so a drain never hangs, and of many groups one share is gone at most.
+/// With more: one of each group, so a group always serves.
+pub(super) fn disruption_budgets(blueprint: &Blueprint) -> Vec<PodDisruptionBudget> {
+    if blueprint.spec.copies() == 1 {
+        return vec![budget(metadata(blueprint), labels::cluster_selector(&blueprint.cluster))];
+    }
+    let of_group = |group| {
+        let name = names::group_object_name(&blueprint.cluster, group);
+        let labels_of_group = labels::group_labels(&blueprint.cluster, group);
+        let metadata = labels::metadata(blueprint, name, labels_of_group);
+        budget(metadata, labels::group_selector(&blueprint.cluster, group))
+    };
+    (0..blueprint.groups).map(of_group).collect()
+}
+
+fn budget(metadata: ObjectMeta, selected: BTreeMap<String, String>) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata,
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
-            selector: Some(labels::selector(labels::cluster_selector(&blueprint.cluster))),
+            selector: Some(labels::selector(selected)),
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             ..PodDisruptionBudgetSpec::default()
         }),
@@ -40,7 +91,8 @@ pub(super) fn disruption_budget(blueprint: &Blueprint) -> PodDisruptionBudget {
     }
 }
 
-/// Clients and metrics from anywhere; the admin port from the operator only.
+/// Clients and metrics from anywhere; the admin port from the operator and from brokers, which pass on what only the
+/// leader may do; the peer port from brokers alone.
 pub(super) fn network_policy(blueprint: &Blueprint) -> NetworkPolicy {
     let label = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
     let operator = NetworkPolicyPeer {
@@ -51,6 +103,10 @@ pub(super) fn network_policy(blueprint: &Blueprint) -> NetworkPolicy {
         pod_selector: Some(labels::selector(label("app.kubernetes.io/name", "millpond-operator"))),
         ..NetworkPolicyPeer::default()
     };
+    let brokers = || NetworkPolicyPeer {
+        pod_selector: Some(labels::selector(labels::cluster_selector(&blueprint.cluster))),
+        ..NetworkPolicyPeer::default()
+    };
     NetworkPolicy {
         metadata: metadata(blueprint),
         spec: Some(NetworkPolicySpec {
@@ -58,7 +114,11 @@ pub(super) fn network_policy(blueprint: &Blueprint) -> NetworkPolicy {
             policy_types: Some(vec!["Ingress".to_owned()]),
             ingress: Some(vec![
                 NetworkPolicyIngressRule { ports: Some(vec![port("client"), port("http")]), from: None },
-                NetworkPolicyIngressRule { ports: Some(vec![port("admin")]), from: Some(vec![operator]) },
+                NetworkPolicyIngressRule {
+                    ports: Some(vec![port("admin")]),
+                    from: Some(vec![operator, brokers()]),
+                },
+                NetworkPolicyIngressRule { ports: Some(vec![port("peers")]), from: Some(vec![brokers()]) },
             ]),
             egress: None,
         }),

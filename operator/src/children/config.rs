@@ -1,14 +1,19 @@
-//! The configuration file of a group's broker.
+//! The configuration file of a group's brokers: one for all of them, and the same for any number of copies.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crds::amount::AmountError;
-use crds::broker_config::{BrokerConfig, GroupEndpoint, LogConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN};
+use crds::broker_cluster::COPIES_MAX;
+use crds::broker_config::{
+    ACK_STALL_MS_DEFAULT, ArbiterConfig, BrokerConfig, GroupEndpoint, LogConfig, MemberAddress,
+    PEER_TIMEOUT_MS_DEFAULT, ReplicationConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN,
+};
 use crds::names;
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::{Blueprint, CLIENT_PORT, labels};
+use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, PEER_PORT, labels};
 
 /// Where the volume is mounted.
 pub(super) const DATA_MOUNT: &str = "/var/lib/millpond";
@@ -28,7 +33,7 @@ impl From<AmountError> for InvalidSpec {
     }
 }
 
-/// The configuration of a group's broker.
+/// The configuration of a group's brokers.
 pub fn broker_config(blueprint: &Blueprint, group: u32) -> Result<BrokerConfig, InvalidSpec> {
     let config = BrokerConfig {
         cluster: blueprint.cluster.clone(),
@@ -37,10 +42,33 @@ pub fn broker_config(blueprint: &Blueprint, group: u32) -> Result<BrokerConfig, 
         data: PathBuf::from(DATA_MOUNT).join("data"),
         log: log_config(&blueprint.spec)?,
         groups: (0..blueprint.groups).map(|group| endpoint(blueprint, group)).collect(),
+        replication: Some(replication(blueprint, group)),
         ..BrokerConfig::default()
     };
     config.validate().map_err(|error| InvalidSpec(error.to_string()))?;
     Ok(config)
+}
+
+/// Names all members that there may ever be. How many there are, and how many have to be in sync, is said in the Lease:
+/// a change of it must not restart anybody.
+fn replication(blueprint: &Blueprint, group: u32) -> ReplicationConfig {
+    let name = names::group_object_name(&blueprint.cluster, group);
+    let member = |ordinal: u32| {
+        let pod = names::pod_name(&blueprint.cluster, group, ordinal);
+        let at = |port: i32| format!("{pod}.{name}.{}.svc:{port}", blueprint.namespace);
+        MemberAddress { peer: at(PEER_PORT.into()), client: at(CLIENT_PORT), admin: at(ADMIN_PORT) }
+    };
+    ReplicationConfig {
+        ordinal: None,
+        listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, PEER_PORT)),
+        members: (0..COPIES_MAX).map(member).collect(),
+        arbiter: ArbiterConfig::Lease { namespace: blueprint.namespace.clone(), name: name.clone() },
+        mode: blueprint.spec.replication,
+        copies: None,
+        min_in_sync: None,
+        peer_timeout_ms: PEER_TIMEOUT_MS_DEFAULT,
+        ack_stall_ms: ACK_STALL_MS_DEFAULT,
+    }
 }
 
 fn endpoint(blueprint: &Blueprint, group: u32) -> GroupEndpoint {

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use crds::names;
-use crds::placement::{Resources, Scheduling};
+use crds::placement::{Resources, Scheduling, Separation};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, PodSecurityContext,
-    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext,
-    TopologySpreadConstraint, Volume, VolumeMount,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, PodAffinityTerm,
+    PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
+    SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::config::{CONFIG_FILE, CONFIG_MOUNT, DATA_MOUNT};
-use super::{ADMIN_PORT, Blueprint, CLAIM, CLIENT_PORT, CONFIG_ANNOTATION, HTTP_PORT, labels};
+use super::{ADMIN_PORT, Blueprint, CLAIM, CLIENT_PORT, CONFIG_ANNOTATION, HTTP_PORT, PEER_PORT, labels};
 
 /// The user of distroless images that is not root.
 const USER: i64 = 65532;
@@ -42,10 +42,12 @@ fn pod_spec(blueprint: &Blueprint, group: u32) -> PodSpec {
     let spread = spread(blueprint, &scheduling);
     PodSpec {
         service_account_name: Some(blueprint.cluster.clone()),
-        automount_service_account_token: Some(false),
+        // To change the group's record, and nothing else: see the role.
+        automount_service_account_token: Some(true),
         // Variables of every Service in the namespace: nobody reads them, and thousands slow the start down.
         enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(30),
+        // A leader hands over before it ends.
+        termination_grace_period_seconds: Some(60),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
@@ -68,6 +70,7 @@ fn pod_spec(blueprint: &Blueprint, group: u32) -> PodSpec {
             }),
             ..Volume::default()
         }]),
+        affinity: Some(apart(blueprint, group, scheduling.copies_on_different_nodes)),
         node_selector: Some(scheduling.node_selector).filter(|selector| !selector.is_empty()),
         tolerations: Some(scheduling.tolerations).filter(|tolerations| !tolerations.is_empty()),
         priority_class_name: scheduling.priority_class_name,
@@ -95,7 +98,12 @@ fn container(blueprint: &Blueprint) -> Container {
         image_pull_policy: blueprint.image_pull_policy.clone(),
         command: Some(vec!["/usr/local/bin/millpond-broker".to_owned()]),
         args: Some(vec!["--config".to_owned(), format!("{CONFIG_MOUNT}/{CONFIG_FILE}")]),
-        ports: Some(vec![port("client", CLIENT_PORT), port("admin", ADMIN_PORT), port("http", HTTP_PORT)]),
+        ports: Some(vec![
+            port("client", CLIENT_PORT),
+            port("admin", ADMIN_PORT),
+            port("http", HTTP_PORT),
+            port("peers", PEER_PORT.into()),
+        ]),
         volume_mounts: Some(vec![mount(CLAIM, DATA_MOUNT, false), mount("config", CONFIG_MOUNT, true)]),
         resources: Some(resources(blueprint.spec.resources.as_ref())),
         startup_probe: Some(probe("/healthz", 1, 5, STARTUP_SECONDS_MAX)),
@@ -141,6 +149,29 @@ fn resources(wanted: Option<&Resources>) -> ResourceRequirements {
         limits: convert(&wanted.limits),
         ..ResourceRequirements::default()
     }
+}
+
+/// Keeps the copies of a group on different nodes. Said with one copy as well, so that more of them restart nobody.
+fn apart(blueprint: &Blueprint, group: u32, separation: Separation) -> Affinity {
+    let term = PodAffinityTerm {
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        label_selector: Some(labels::selector(labels::group_selector(&blueprint.cluster, group))),
+        ..PodAffinityTerm::default()
+    };
+    let rule = match separation {
+        Separation::Required => PodAntiAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![term]),
+            ..PodAntiAffinity::default()
+        },
+        Separation::Preferred => PodAntiAffinity {
+            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
+                weight: 100,
+                pod_affinity_term: term,
+            }]),
+            ..PodAntiAffinity::default()
+        },
+    };
+    Affinity { pod_anti_affinity: Some(rule), ..Affinity::default() }
 }
 
 fn spread(blueprint: &Blueprint, scheduling: &Scheduling) -> Vec<TopologySpreadConstraint> {

@@ -4,7 +4,7 @@ use crds::names;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, HTTP_PORT, labels};
+use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, HTTP_PORT, PEER_PORT, labels};
 
 /// What clients dial: any ready broker of the cluster.
 pub(super) fn client_service(blueprint: &Blueprint) -> Service {
@@ -27,7 +27,7 @@ pub(super) fn client_service(blueprint: &Blueprint) -> Service {
     }
 }
 
-/// The stable address of a group, for routes and for the operator.
+/// The stable address of a group, for routes, and under it the names of its members: `shop-g0-1.shop-g0.prod.svc`.
 pub(super) fn group_service(blueprint: &Blueprint, group: u32) -> Service {
     let name = names::group_object_name(&blueprint.cluster, group);
     Service {
@@ -35,13 +35,14 @@ pub(super) fn group_service(blueprint: &Blueprint, group: u32) -> Service {
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
             selector: Some(labels::group_selector(&blueprint.cluster, group)),
-            // A broker that is not ready, its disk full for instance, has to be reachable for the admin API, and
-            // tells clients itself what it cannot do.
+            // A broker that is not ready, one that catches up for instance, has to be reachable for its peers and the
+            // admin API, and passes on what only the leader can do.
             publish_not_ready_addresses: Some(true),
             ports: Some(vec![
                 port("client", CLIENT_PORT),
                 port("admin", ADMIN_PORT),
                 port("http", HTTP_PORT),
+                port("peers", PEER_PORT.into()),
             ]),
             ..ServiceSpec::default()
         }),

@@ -28,8 +28,12 @@ pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
     }
 }
 
+fn shape(claim_size: Option<&str>) -> Shape {
+    Shape { replicas: 1, claim_size: claim_size.map(str::to_owned), management: None }
+}
+
 fn build(spec: &Value, groups: u32) -> Vec<Child> {
-    children(&blueprint(spec, groups), |_| None).unwrap()
+    children(&blueprint(spec, groups), |_| shape(None)).unwrap()
 }
 
 fn small() -> Value {
@@ -38,14 +42,8 @@ fn small() -> Value {
 
 fn object(children: &[Child], kind: &str, name: &str) -> Value {
     let child = children.iter().find(|child| child.kind() == kind && child.name() == name);
-    match child.unwrap_or_else(|| panic!("no {kind} {name}")) {
-        Child::ServiceAccount(object) => json!(object),
-        Child::NetworkPolicy(object) => json!(object),
-        Child::PodDisruptionBudget(object) => json!(object),
-        Child::ConfigMap(object) => json!(object),
-        Child::Service(object) => json!(object),
-        Child::StatefulSet(object) => json!(object),
-    }
+    let child = child.unwrap_or_else(|| panic!("no {kind} {name}"));
+    with_object!(child, object => json!(object))
 }
 
 fn pod_template(children: &[Child], name: &str) -> Value {
@@ -56,7 +54,7 @@ fn pod_template(children: &[Child], name: &str) -> Value {
 fn every_object_is_owned_labelled_and_named_once() {
     let children = build(&small(), 3);
     let names: BTreeSet<_> = children.iter().map(|child| (child.kind(), child.name())).collect();
-    assert_eq!((names.len(), children.len()), (13, 13));
+    assert_eq!((names.len(), children.len()), (15, 15));
     for child in &children {
         let meta = child.metadata();
         assert_eq!(meta.namespace.as_deref(), Some("prod"));
@@ -84,10 +82,9 @@ fn equal_clusters_make_equal_objects() {
 }
 
 #[test]
-fn pods_are_restricted_and_have_no_token() {
+fn pods_are_restricted() {
     let template = pod_template(&build(&small(), 1), "shop-g0");
     let pod = &template["spec"];
-    assert_eq!(pod["automountServiceAccountToken"], false);
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["securityContext"]["runAsUser"], 65532);
     assert_eq!(pod["securityContext"]["fsGroup"], 65532);
@@ -175,6 +172,9 @@ fn a_pod_is_made_anew_only_for_what_it_reads_at_its_start() {
     for (key, value) in [
         ("deletionPolicy", json!("Delete")),
         ("allowedNamespaces", json!(["*"])),
+        ("copies", json!(3)),
+        ("minInSync", json!(1)),
+        ("uncleanElections", json!([{ "group": "g0", "token": "t", "epoch": 1, "ordinal": 0 }])),
         ("listener", json!({ "serviceType": "NodePort" })),
     ] {
         assert_eq!(plain, with(key, value), "{key}");
@@ -184,7 +184,7 @@ fn a_pod_is_made_anew_only_for_what_it_reads_at_its_start() {
 #[test]
 fn the_claim_of_a_group_that_exists_keeps_its_size() {
     let grown = blueprint(&json!({ "storage": { "size": "20Gi" } }), 2);
-    let children = children(&grown, |group| (group == 0).then(|| "10Gi".to_owned())).unwrap();
+    let children = children(&grown, |group| shape((group == 0).then_some("10Gi"))).unwrap();
     let size = |name: &str| {
         object(&children, "StatefulSet", name)["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]
             ["storage"]
@@ -206,11 +206,95 @@ fn disks_stay_unless_the_user_says_otherwise() {
 }
 
 #[test]
-fn the_admin_port_is_for_the_operator_alone() {
+fn brokers_may_change_the_leases_of_their_own_groups_and_nothing_else() {
+    let children = build(&small(), 2);
+    let role = object(&children, "Role", "shop");
+    assert_eq!(
+        role["rules"],
+        json!([{
+            "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["shop-g0", "shop-g1"],
+            "verbs": ["get", "list", "watch", "patch"],
+        }])
+    );
+    let binding = object(&children, "RoleBinding", "shop");
+    assert_eq!(binding["roleRef"]["name"], "shop");
+    assert_eq!(
+        binding["subjects"],
+        json!([{ "kind": "ServiceAccount", "name": "shop", "namespace": "prod" }])
+    );
+    assert_eq!(pod_template(&children, "shop-g0")["spec"]["serviceAccountName"], "shop");
+    assert_eq!(object(&children, "ServiceAccount", "shop")["automountServiceAccountToken"], false);
+}
+
+#[test]
+fn members_find_each_other_by_names_that_stay() {
+    let replication = broker_config(&blueprint(&small(), 2), 1).unwrap().replication.unwrap();
+    let peers: Vec<_> = replication.members.iter().map(|member| member.peer.as_str()).collect();
+    let peer = |ordinal: u32| format!("shop-g1-{ordinal}.shop-g1.prod.svc:8084");
+    assert_eq!(peers, [peer(0), peer(1), peer(2)]);
+    assert_eq!(replication.members[2].client, "shop-g1-2.shop-g1.prod.svc:8081");
+    let lease =
+        crds::broker_config::ArbiterConfig::Lease { namespace: "prod".into(), name: "shop-g1".into() };
+    assert_eq!(replication.arbiter, lease);
+    let children = build(&small(), 2);
+    assert_eq!(object(&children, "StatefulSet", "shop-g1")["spec"]["serviceName"], "shop-g1");
+    let service = object(&children, "Service", "shop-g1")["spec"].clone();
+    assert_eq!((&service["clusterIP"], &service["publishNotReadyAddresses"]), (&json!("None"), &json!(true)));
+    assert!(service["ports"].as_array().unwrap().iter().any(|port| port["name"] == "peers"));
+}
+
+#[test]
+fn copies_of_a_group_share_no_node_unless_the_user_allows_it() {
+    let rule = |spec: &Value| {
+        pod_template(&build(spec, 1), "shop-g0")["spec"]["affinity"]["podAntiAffinity"].clone()
+    };
+    let required = rule(&small())["requiredDuringSchedulingIgnoredDuringExecution"][0].clone();
+    assert_eq!(required["topologyKey"], "kubernetes.io/hostname");
+    assert_eq!(required["labelSelector"]["matchLabels"][GROUP_LABEL], "g0");
+    let mut spec = small();
+    spec["scheduling"] = json!({ "copiesOnDifferentNodes": "Preferred" });
+    let rule = rule(&spec);
+    assert!(rule["requiredDuringSchedulingIgnoredDuringExecution"].is_null());
+    assert_eq!(rule["preferredDuringSchedulingIgnoredDuringExecution"][0]["weight"], 100);
+}
+
+#[test]
+fn of_each_group_with_copies_one_broker_at_a_time_may_be_moved() {
+    let mut spec = small();
+    spec["copies"] = json!(3);
+    let children = build(&spec, 2);
+    for group in ["g0", "g1"] {
+        let budget = object(&children, "PodDisruptionBudget", &format!("shop-{group}"));
+        assert_eq!(budget["spec"]["maxUnavailable"], 1);
+        assert_eq!(budget["spec"]["selector"]["matchLabels"][GROUP_LABEL], group);
+    }
+    assert!(!children.iter().any(|child| child.kind() == "PodDisruptionBudget" && child.name() == "shop"));
+}
+
+#[test]
+fn how_the_pods_of_a_group_are_started_never_changes() {
+    let management = |known: Option<&str>| {
+        let shape = Shape { management: known.map(str::to_owned), ..shape(None) };
+        let children = children(&blueprint(&small(), 1), |_| shape.clone()).unwrap();
+        object(&children, "StatefulSet", "shop-g0")["spec"]["podManagementPolicy"].clone()
+    };
+    assert_eq!(
+        (management(None), management(Some("OrderedReady"))),
+        (json!("Parallel"), json!("OrderedReady"))
+    );
+}
+
+#[test]
+fn the_admin_port_is_for_the_operator_and_brokers_and_the_peer_port_for_brokers() {
     let policy = object(&build(&small(), 1), "NetworkPolicy", "shop");
     let rules = policy["spec"]["ingress"].as_array().unwrap();
     let open: Vec<_> = rules.iter().filter(|rule| rule["from"].is_null()).collect();
-    assert!(open.iter().all(|rule| !rule["ports"].to_string().contains("admin")));
+    for port in ["admin", "peers"] {
+        assert!(open.iter().all(|rule| !rule["ports"].to_string().contains(port)));
+    }
+    let peers = rules.iter().find(|rule| rule["ports"].to_string().contains("peers")).unwrap();
+    let brokers = json!([{ "podSelector": { "matchLabels": cluster_selector("shop") } }]);
+    assert_eq!(peers["from"], brokers);
     let closed = rules.iter().find(|rule| rule["ports"].to_string().contains("admin")).unwrap();
     let from = &closed["from"][0];
     assert_eq!(from["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], "mq");

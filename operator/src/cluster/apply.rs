@@ -1,14 +1,20 @@
 //! Carries out a plan. Each call may fail, and the next pass plans anew.
 
+use std::collections::BTreeMap;
+
+use crds::group_record::{GroupRecord, RECORD_ANNOTATION};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{Growth, Observed, Plan, Restart};
+use super::{Growth, LeaseStep, Observed, Plan, Removal, Restart};
 use crate::children::Child;
 use crate::context::Context;
 use crate::kubernetes::{CallError, MANAGER, within};
@@ -52,7 +58,7 @@ pub(super) struct Applied {
     pub drifted: Vec<String>,
 }
 
-/// Applies children and growth. The restart comes last and by itself.
+/// Applies Leases, children, growth, and removes what is not needed. The restart comes last and by itself.
 pub(super) async fn apply<A>(
     context: &Context<A>,
     namespace: &str,
@@ -60,9 +66,16 @@ pub(super) async fn apply<A>(
     observed: &Observed,
 ) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
+    for step in &plan.leases {
+        if apply_lease(context, namespace, step).await? {
+            applied.created.push(format!("Lease/{}", step.wanted.name_any()));
+        }
+    }
     for child in &plan.children {
         let change = match child {
             Child::ServiceAccount(object) => apply_one(context, namespace, child, object, observed).await?,
+            Child::Role(object) => apply_one(context, namespace, child, object, observed).await?,
+            Child::RoleBinding(object) => apply_one(context, namespace, child, object, observed).await?,
             Child::NetworkPolicy(object) => {
                 apply_one(context, namespace, child, object.as_ref(), observed).await?
             }
@@ -85,7 +98,86 @@ pub(super) async fn apply<A>(
     for growth in &plan.growths {
         grow(context, namespace, growth).await?;
     }
+    for removal in &plan.removals {
+        remove(context, namespace, removal).await?;
+    }
     Ok(applied)
+}
+
+/// Writes the record where there is none, then what the operator owns of the Lease. True: there was none.
+async fn apply_lease<A>(context: &Context<A>, namespace: &str, step: &LeaseStep) -> Result<bool, ApplyError> {
+    let api: Api<Lease> = Api::namespaced(context.client.clone(), namespace);
+    let name = step.wanted.name_any();
+    let record = step.record.as_ref().map(GroupRecord::to_json);
+    let uid = match (&step.found, record) {
+        (Some(found), None) => found.uid.clone(),
+        (Some(found), Some(record)) => {
+            let patch = json!({ "metadata": {
+                "uid": found.uid, "resourceVersion": found.resource_version,
+                "annotations": { RECORD_ANNOTATION: record },
+            } });
+            let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+            within(api.patch(&name, &params, &Patch::Merge(&patch))).await?;
+            found.uid.clone()
+        }
+        // Without a record there is nothing to apply: an empty Lease would invite everybody to lead.
+        (None, None) => return Ok(false),
+        (None, Some(record)) => create_lease(&api, &step.wanted, record).await?,
+    };
+    // With its identity: should it be gone by now, applying must not make one without a record.
+    let mut wanted = step.wanted.clone();
+    wanted.metadata.uid = Some(uid);
+    let params = PatchParams::apply(MANAGER).force();
+    within(api.patch(&name, &params, &Patch::Apply(&wanted))).await?;
+    Ok(step.found.is_none())
+}
+
+/// Makes the Lease with its record in one step. The rest is applied, so that it can be taken back in the same way.
+async fn create_lease(api: &Api<Lease>, wanted: &Lease, record: String) -> Result<String, ApplyError> {
+    let metadata = ObjectMeta {
+        name: wanted.metadata.name.clone(),
+        labels: wanted.metadata.labels.clone(),
+        annotations: Some(BTreeMap::from([(RECORD_ANNOTATION.to_owned(), record)])),
+        ..ObjectMeta::default()
+    };
+    let lease = Lease { metadata, ..Lease::default() };
+    let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+    match within(api.create(&params, &lease)).await {
+        Ok(made) => Ok(made.uid().unwrap_or_default()),
+        // One without our labels: it was not listed.
+        Err(CallError::Refused(status)) if status.is_already_exists() => {
+            Err(ApplyError::NameTaken { kind: "Lease", name: wanted.name_any() })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Deletes an object, if it is still the one that was looked at.
+async fn remove<A>(context: &Context<A>, namespace: &str, removal: &Removal) -> Result<(), CallError> {
+    let client = context.client.clone();
+    match removal {
+        Removal::Budget { name, uid } => {
+            delete(&Api::<PodDisruptionBudget>::namespaced(client, namespace), name, uid).await
+        }
+        Removal::Claim { name, uid } => {
+            delete(&Api::<PersistentVolumeClaim>::namespaced(client, namespace), name, uid).await
+        }
+    }
+}
+
+async fn delete<K: Clone + DeserializeOwned + std::fmt::Debug>(
+    api: &Api<K>,
+    name: &str,
+    uid: &str,
+) -> Result<(), CallError> {
+    let uid = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    let params = DeleteParams { preconditions: Some(uid), ..DeleteParams::default() };
+    match within(api.delete(name, &params)).await {
+        Ok(_) => Ok(()),
+        // Gone, or another one already: what was wanted.
+        Err(CallError::Refused(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 enum Change {
@@ -149,12 +241,5 @@ pub(super) async fn restart<A>(
     restart: &Restart,
 ) -> Result<(), CallError> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let uid = Preconditions { uid: Some(restart.uid.clone()), resource_version: None };
-    let params = DeleteParams { preconditions: Some(uid), ..DeleteParams::default() };
-    match within(api.delete(&restart.pod, &params)).await {
-        Ok(_) => Ok(()),
-        // Gone, or another one already: what was wanted.
-        Err(CallError::Refused(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        Err(error) => Err(error),
-    }
+    delete(&api, &restart.pod, &restart.uid).await
 }

@@ -7,13 +7,15 @@ use crds::BrokerCluster;
 use crds::conditions::{self, Kind};
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Controller};
-use kube::runtime::watcher;
+use kube::runtime::{PredicateConfig, WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,7 @@ use tracing::{info, warn};
 
 use super::apply::{self, ApplyError};
 use super::plan::Problem;
-use super::{observe, plan, report};
+use super::{observe, plan, release, report};
 use crate::admin::BrokerAdmin;
 use crate::backoff::Backoff;
 use crate::context::{Context, Scope};
@@ -46,6 +48,13 @@ pub enum PassError {
 pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: CancellationToken) {
     let own = watcher::Config::default().labels("app.kubernetes.io/managed-by=millpond-operator");
     let client = &context.client;
+    let records = watcher(scope.api::<PartialObjectMeta<Lease>>(client), release::leases())
+        .default_backoff()
+        .touched_objects()
+        .predicate_filter(
+            |lease: &PartialObjectMeta<Lease>| Some(release::told(lease)),
+            PredicateConfig::default(),
+        );
     // Guarded: one object that cannot be read must not stop the watch for all others.
     Controller::new(scope.api::<DeserializeGuard<BrokerCluster>>(client), watcher::Config::default())
         .owns(scope.api::<StatefulSet>(client), own.clone())
@@ -53,7 +62,10 @@ pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: C
         .owns(scope.api::<Service>(client), own.clone())
         .owns(scope.api::<ServiceAccount>(client), own.clone())
         .owns(scope.api::<PodDisruptionBudget>(client), own.clone())
-        .owns(scope.api::<NetworkPolicy>(client), own)
+        .owns(scope.api::<NetworkPolicy>(client), own.clone())
+        .owns(scope.api::<Role>(client), own.clone())
+        .owns(scope.api::<RoleBinding>(client), own)
+        .watches_stream(records, |lease| release::cluster_of(&lease))
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(Duration::from_millis(200)))
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(guarded, retry, context.clone())
@@ -115,6 +127,7 @@ pub async fn reconcile<A: BrokerAdmin>(
     }
     let report = report(cluster, &observed, &plan, context.now());
     write_status(&context, cluster, &report.status).await?;
+    say_retained(&context, cluster, &report.status).await;
     context.backoff.forget(&cluster_key(cluster));
     let settled = report.ready && !report.busy;
     Ok(Action::requeue(if settled {
@@ -179,14 +192,27 @@ async fn write_status<A>(
     Ok(())
 }
 
-/// An event when `Ready` or `Stalled` flips, and never because a pass went by.
+/// An event for each disk that stays behind, once.
+async fn say_retained<A>(context: &Context<A>, cluster: &BrokerCluster, status: &crds::BrokerClusterStatus) {
+    let before = cluster.status.as_ref().map(|status| status.retained_volumes.as_slice()).unwrap_or_default();
+    for volume in status.retained_volumes.iter().filter(|volume| !before.contains(volume)) {
+        let note = format!(
+            "volume claim {} of {} is no longer used and stays, as deletionPolicy Retain says; delete it when its \
+             space is needed",
+            volume.claim, volume.group
+        );
+        context.events.say(&cluster.object_ref(&()), Severity::Normal, "VolumeRetained", &note).await;
+    }
+}
+
+/// An event when `Ready`, `DataSafe` or `Stalled` flips, and never because a pass went by.
 async fn say_transition<A>(
     context: &Context<A>,
     cluster: &BrokerCluster,
     status: &crds::BrokerClusterStatus,
 ) {
     let before = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    for (kind, good) in [(Kind::Ready, true), (Kind::Stalled, false)] {
+    for (kind, good) in [(Kind::Ready, true), (Kind::DataSafe, true), (Kind::Stalled, false)] {
         let Some(after) = conditions::find(&status.conditions, kind) else { continue };
         let known = conditions::find(before, kind).map(|condition| condition.status.as_str());
         // A new cluster is not ready yet, which is no news.

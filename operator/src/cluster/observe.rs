@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 
 use client::admin::GetBrokerResponse;
-use crds::BrokerCluster;
+use crds::group_record::{GroupRecord, GroupRequest, RECORD_ANNOTATION, REQUEST_ANNOTATION};
+use crds::{BrokerCluster, names};
 use futures::future::join_all;
 use futures::try_join;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::record::{LeaseView, MemberReport};
 use crate::admin::BrokerAdmin;
 use crate::children::{APPLIED_ANNOTATION, cluster_selector, group_of, selector_text};
 use crate::context::Context;
@@ -27,17 +31,26 @@ pub struct Observed {
     pub children: BTreeMap<(&'static str, String), ChildMeta>,
     /// StatefulSets by group.
     pub stateful_sets: BTreeMap<u32, StatefulSet>,
-    /// Pods by group.
-    pub pods: BTreeMap<u32, PodView>,
-    /// Volume claims by group.
-    pub claims: BTreeMap<u32, ClaimView>,
-    /// What brokers say, by group; none for a group that has no pod.
-    pub brokers: BTreeMap<u32, BrokerView>,
+    /// Leases by group.
+    pub leases: BTreeMap<u32, LeaseView>,
+    /// What members say about a record that is gone, by group.
+    pub reports: BTreeMap<u32, Vec<MemberReport>>,
+    /// Pods by member.
+    pub pods: BTreeMap<Member, PodView>,
+    /// Volume claims by member.
+    pub claims: BTreeMap<Member, ClaimView>,
+    /// What brokers say, by member; none for a member that has no pod.
+    pub brokers: BTreeMap<Member, BrokerView>,
 }
+
+/// A group and a number of a pod in it.
+pub type Member = (u32, u32);
 
 /// Who made an object and what it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChildMeta {
+    /// Identity of the object.
+    pub uid: String,
     /// Version of the object.
     pub resource_version: String,
     /// Fingerprint of what was applied last.
@@ -72,6 +85,10 @@ pub struct PodView {
 pub struct ClaimView {
     /// Its name.
     pub name: String,
+    /// Its identity, so that never another one is deleted in its place.
+    pub uid: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
     /// The size that was asked for.
     pub requested: String,
     /// The size it has; none: not bound yet.
@@ -95,20 +112,25 @@ pub(super) async fn observe<A: BrokerAdmin>(
     let name = cluster.name_any();
     let namespace = cluster.namespace().unwrap_or_default();
     let reader = Reader { context, namespace: &namespace, labels: selector_text(&cluster_selector(&name)) };
+    // Records last: one that is older than the pods it is held against could let the wrong one go.
     let (sets, pods, claims) = try_join!(
         reader.list::<StatefulSet>(),
         reader.list::<Pod>(),
         reader.list::<PersistentVolumeClaim>()
     )?;
+    let leases = reader.list::<Lease>().await?;
     let mut observed = Observed::default();
-    let (accounts, policies, budgets, configs, services) = try_join!(
+    let (accounts, roles, bindings, policies, budgets, configs, services) = try_join!(
         reader.metadata::<ServiceAccount>("ServiceAccount"),
+        reader.metadata::<Role>("Role"),
+        reader.metadata::<RoleBinding>("RoleBinding"),
         reader.metadata::<NetworkPolicy>("NetworkPolicy"),
         reader.metadata::<PodDisruptionBudget>("PodDisruptionBudget"),
         reader.metadata::<ConfigMap>("ConfigMap"),
         reader.metadata::<Service>("Service")
     )?;
-    observed.children.extend([accounts, policies, budgets, configs, services].into_iter().flatten());
+    let lists = [accounts, roles, bindings, policies, budgets, configs, services];
+    observed.children.extend(lists.into_iter().flatten());
     for set in sets {
         let key = ("StatefulSet", set.name_any());
         observed.children.insert(key, child_meta(&set.metadata));
@@ -116,28 +138,38 @@ pub(super) async fn observe<A: BrokerAdmin>(
             observed.stateful_sets.insert(group, set);
         }
     }
-    observed.pods = pods.iter().filter_map(|pod| Some((group_of(&pod.metadata)?, pod_view(pod)))).collect();
+    for lease in leases {
+        observed.children.insert(("Lease", lease.name_any()), child_meta(&lease.metadata));
+        if let Some(group) = group_of(&lease.metadata) {
+            observed.leases.insert(group, lease_view(&lease));
+        }
+    }
+    observed.pods = pods.iter().filter_map(|pod| Some((member_of(&pod.metadata)?, pod_view(pod)))).collect();
     observed.claims =
-        claims.iter().filter_map(|claim| Some((group_of(&claim.metadata)?, claim_view(claim)))).collect();
-    let asked = observed.pods.keys().map(|group| ask(context, &namespace, &name, *group));
+        claims.iter().filter_map(|claim| Some((member_of(&claim.metadata)?, claim_view(claim)))).collect();
+    let asked = observed.pods.keys().map(|member| ask(context, &namespace, &name, *member));
     observed.brokers = join_all(asked).await.into_iter().collect();
     Ok(observed)
+}
+
+fn member_of(metadata: &ObjectMeta) -> Option<Member> {
+    Some((group_of(metadata)?, names::ordinal_of(metadata.name.as_deref()?)?))
 }
 
 async fn ask<A: BrokerAdmin>(
     context: &Context<A>,
     namespace: &str,
     cluster: &str,
-    group: u32,
-) -> (u32, BrokerView) {
-    let view = match context.settings.admin_endpoint.endpoint(namespace, cluster, group) {
+    (group, ordinal): Member,
+) -> (Member, BrokerView) {
+    let view = match context.settings.admin_endpoint.endpoint(namespace, cluster, group, ordinal) {
         Ok(endpoint) => match context.admin.broker(&endpoint).await {
             Ok(answer) => BrokerView::Answered(Box::new(answer)),
             Err(error) => BrokerView::Unreachable(error.to_string()),
         },
         Err(error) => BrokerView::Unreachable(error.to_string()),
     };
-    (group, view)
+    ((group, ordinal), view)
 }
 
 struct Reader<'a, A> {
@@ -183,11 +215,22 @@ impl<A> Reader<'_, A> {
 pub(super) fn child_meta(metadata: &ObjectMeta) -> ChildMeta {
     let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     ChildMeta {
+        uid: metadata.uid.clone().unwrap_or_default(),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         applied: metadata.annotations.as_ref().and_then(|map| map.get(APPLIED_ANNOTATION).cloned()),
         owner_uid: owner.map(|owner| owner.uid.clone()),
         owner_kind: owner.map(|owner| owner.kind.clone()),
         owner_name: owner.map(|owner| owner.name.clone()),
+    }
+}
+
+fn lease_view(lease: &Lease) -> LeaseView {
+    let text = |annotation: &str| lease.annotations().get(annotation);
+    LeaseView {
+        uid: lease.uid().unwrap_or_default(),
+        resource_version: lease.resource_version().unwrap_or_default(),
+        record: text(RECORD_ANNOTATION).map(|text| GroupRecord::from_json(text)),
+        request: text(REQUEST_ANNOTATION).and_then(|text| GroupRequest::from_json(text).ok()),
     }
 }
 
@@ -224,6 +267,8 @@ fn claim_view(claim: &PersistentVolumeClaim) -> ClaimView {
     let capacity = claim.status.as_ref().and_then(|status| status.capacity.as_ref());
     ClaimView {
         name: claim.name_any(),
+        uid: claim.uid().unwrap_or_default(),
+        deleting: claim.metadata.deletion_timestamp.is_some(),
         requested: requests.and_then(|map| map.get("storage")).map(|q| q.0.clone()).unwrap_or_default(),
         capacity: capacity.and_then(|map| map.get("storage")).map(|q| q.0.clone()),
     }

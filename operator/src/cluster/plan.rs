@@ -1,36 +1,93 @@
 //! What to do about a cluster next. Pure: the spec and what there is in, steps out.
 //!
-//! Promise: a plan restarts at most one broker. It restarts one that does not serve at once, and one that serves only
-//! when every other group serves too, and only after Kubernetes has seen the newest template of every group.
+//! Promise: a plan restarts at most one broker, see [`roll`]; what the record of a group names is not taken away, see
+//! [`record`].
+//!
+//! [`roll`]: super::roll
+//! [`record`]: super::record
+
+use std::collections::BTreeMap;
 
 use crds::BrokerCluster;
 use crds::amount::Quantity;
 use crds::broker_cluster::Reconciliation;
+use crds::group_record::GroupRecord;
 use crds::names;
+use crds::object::DeletionPolicy;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Resource, ResourceExt};
 
-use super::observe::{ChildMeta, Observed};
-use crate::children::{Blueprint, CLAIM, Child, InvalidSpec, children};
+use super::observe::{ChildMeta, Member, Observed};
+use super::record::{self, LeaseView, RecordStep, Traces};
+use super::roll;
+use crate::children::{Blueprint, CLAIM, Child, InvalidSpec, Shape, children, lease};
 use crate::settings::Settings;
 
 /// What to do next.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
+    /// Leases to apply, before everything else.
+    pub leases: Vec<LeaseStep>,
     /// Objects to apply, in order.
     pub children: Vec<Child>,
+    /// Objects that are not needed any more.
+    pub removals: Vec<Removal>,
     /// Volume claims to enlarge.
     pub growths: Vec<Growth>,
     /// The broker to restart.
     pub restart: Option<Restart>,
-    /// Groups whose broker runs with an older template.
-    pub outdated: Vec<u32>,
+    /// Members that run with an older template.
+    pub outdated: Vec<Member>,
+    /// Pods that each group has to have.
+    pub replicas: BTreeMap<u32, u32>,
+    /// Claims of members that are no longer kept, with their groups; they stay.
+    pub retained: Vec<(String, u32)>,
     /// Image of the brokers in effect.
     pub image: String,
     /// How many groups the cluster has.
     pub groups: u32,
     /// What a person has to change.
     pub problem: Option<Problem>,
+}
+
+/// The Lease of a group to apply.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeaseStep {
+    /// What the operator owns of it.
+    pub wanted: Lease,
+    /// The one that exists.
+    pub found: Option<Found>,
+    /// The record to write first.
+    pub record: Option<GroupRecord>,
+}
+
+/// An object that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its identity.
+    pub uid: String,
+    /// Its version.
+    pub resource_version: String,
+}
+
+/// An object that is not needed any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// A disruption budget for another number of copies: two of them over one pod forbid every eviction.
+    Budget {
+        /// Its name.
+        name: String,
+        /// Its identity.
+        uid: String,
+    },
+    /// The disk of a member that is no longer kept.
+    Claim {
+        /// Its name.
+        name: String,
+        /// Its identity.
+        uid: String,
+    },
 }
 
 /// A volume claim to enlarge.
@@ -45,8 +102,8 @@ pub struct Growth {
 /// A broker to restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restart {
-    /// Its group.
-    pub group: u32,
+    /// Its group and number.
+    pub member: Member,
     /// Its pod.
     pub pod: String,
     /// The pod's identity.
@@ -64,6 +121,8 @@ pub enum Problem {
     NameTaken(String),
     /// Objects of an earlier cluster of this name are still being deleted. This passes by itself.
     Leftover(String),
+    /// Nobody can tell who holds every acknowledged message of a group; the rest is carried out.
+    RecordLost(String),
 }
 
 impl Problem {
@@ -74,6 +133,7 @@ impl Problem {
             Self::InvalidChange(_) => "InvalidChange",
             Self::NameTaken(_) => "NameTaken",
             Self::Leftover(_) => "EarlierClusterLeaving",
+            Self::RecordLost(_) => "RecordLost",
         }
     }
 
@@ -83,7 +143,8 @@ impl Problem {
             Self::InvalidSpec(text)
             | Self::InvalidChange(text)
             | Self::NameTaken(text)
-            | Self::Leftover(text) => text,
+            | Self::Leftover(text)
+            | Self::RecordLost(text) => text,
         }
     }
 }
@@ -103,24 +164,137 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -
     if cluster.spec.reconciliation == Reconciliation::Paused {
         return plan;
     }
-    let wanted = blueprint(cluster, &plan, settings)
-        .and_then(|blueprint| children(&blueprint, |group| claim_size(observed.stateful_sets.get(&group)?)));
-    let children = match wanted {
-        Ok(children) => children,
+    plan.replicas = replicas(cluster, observed, plan.groups);
+    let wanted = blueprint(cluster, &plan, settings).and_then(|blueprint| {
+        let children = children(&blueprint, |group| shape(observed.stateful_sets.get(&group), &plan, group))?;
+        Ok((blueprint, children))
+    });
+    let (blueprint, children) = match wanted {
+        Ok(wanted) => wanted,
         Err(InvalidSpec(text)) => {
             plan.problem = Some(Problem::InvalidSpec(text));
             return plan;
         }
     };
-    if let Some(problem) = taken(cluster, observed, &children) {
+    let problem = plan_leases(cluster, observed, &blueprint, &mut plan);
+    if let Some(problem) = taken(cluster, observed, &plan, &children) {
+        plan.leases.clear();
         plan.problem = Some(problem);
         return plan;
     }
-    plan.growths = growths(cluster, observed);
-    plan.outdated = outdated(observed);
-    plan.restart = restart(&plan, observed, &children);
+    plan.problem = problem.or(plan.problem);
+    plan.growths = growths(cluster, observed, &plan);
+    plan.outdated = roll::outdated(observed);
+    plan.restart = roll::restart(&plan, observed, &children);
+    plan_removals(cluster, observed, &children, &mut plan);
     plan.children = children;
     plan
+}
+
+fn replicas(cluster: &BrokerCluster, observed: &Observed, groups: u32) -> BTreeMap<u32, u32> {
+    let current = |group: u32| {
+        let spec = observed.stateful_sets.get(&group)?.spec.as_ref()?;
+        u32::try_from(spec.replicas.unwrap_or(1)).ok()
+    };
+    let wanted =
+        |group: u32| record::replicas(cluster.spec.copies(), current(group), observed.leases.get(&group));
+    (0..groups).map(|group| (group, wanted(group))).collect()
+}
+
+fn shape(existing: Option<&StatefulSet>, plan: &Plan, group: u32) -> Shape {
+    Shape {
+        replicas: plan.replicas.get(&group).copied().unwrap_or(1),
+        claim_size: existing.and_then(claim_size),
+        management: existing.and_then(|set| set.spec.as_ref()?.pod_management_policy.clone()),
+    }
+}
+
+/// The Leases to apply; what is lost is a problem, and its group is left as it is.
+fn plan_leases(
+    cluster: &BrokerCluster,
+    observed: &Observed,
+    blueprint: &Blueprint,
+    plan: &mut Plan,
+) -> Option<Problem> {
+    let mut lost = Vec::new();
+    for group in 0..plan.groups {
+        let known = observed.leases.get(&group);
+        let reports = observed.reports.get(&group).map(Vec::as_slice).unwrap_or_default();
+        let step =
+            record::record_step(known, traces(cluster, observed, group), cluster.spec.min_in_sync(), reports);
+        let record = match step {
+            RecordStep::Keep => None,
+            RecordStep::Write(record) => Some(record),
+            RecordStep::Lost(text) => {
+                lost.push(format!("{}: {text}", names::group_name(group)));
+                continue;
+            }
+        };
+        let current = record.as_ref().or_else(|| known.and_then(LeaseView::readable));
+        plan.leases.push(LeaseStep {
+            wanted: lease(blueprint, group, &record::request(&cluster.spec, group, current)),
+            found: known.map(|known| Found {
+                uid: known.uid.clone(),
+                resource_version: known.resource_version.clone(),
+            }),
+            record,
+        });
+    }
+    (!lost.is_empty()).then(|| {
+        Problem::RecordLost(format!(
+            "no new leader can be chosen for {}; see docs/copies.md",
+            lost.join("; ")
+        ))
+    })
+}
+
+fn traces(cluster: &BrokerCluster, observed: &Observed, group: u32) -> Traces {
+    let name = names::group_name(group);
+    let statuses = cluster.status.iter().flat_map(|status| &status.group_status);
+    Traces {
+        seen: record::was_seen(statuses.into_iter().find(|status| status.name == name)),
+        volumes: observed.claims.keys().filter(|(of, _)| *of == group).count(),
+        runs: observed.stateful_sets.contains_key(&group),
+    }
+}
+
+/// What a smaller number of copies leaves behind.
+fn plan_removals(cluster: &BrokerCluster, observed: &Observed, children: &[Child], plan: &mut Plan) {
+    let budgets = observed.children.iter().filter(|((kind, name), meta)| {
+        let is_wanted = children.iter().any(|child| child.kind() == *kind && child.name() == name);
+        *kind == "PodDisruptionBudget"
+            && meta.owner_uid.is_some()
+            && meta.owner_uid == cluster.uid()
+            && !is_wanted
+    });
+    plan.removals = budgets
+        .map(|((_, name), meta)| Removal::Budget { name: name.clone(), uid: meta.uid.clone() })
+        .collect();
+    for (member @ (group, ordinal), claim) in &observed.claims {
+        let replicas = plan.replicas.get(group).copied().unwrap_or(u32::MAX);
+        let is_free = record::is_released(*ordinal, replicas, observed.leases.get(group));
+        let runs = observed.pods.contains_key(member) || scaled_to(observed, *group) > *ordinal;
+        if !is_free || runs || claim.deleting || !is_ours(&claim.name) {
+            continue;
+        }
+        match cluster.spec.deletion_policy {
+            DeletionPolicy::Retain => plan.retained.push((claim.name.clone(), *group)),
+            DeletionPolicy::Delete => {
+                plan.removals.push(Removal::Claim { name: claim.name.clone(), uid: claim.uid.clone() });
+            }
+        }
+    }
+}
+
+/// How many pods a group's StatefulSet makes now.
+fn scaled_to(observed: &Observed, group: u32) -> u32 {
+    let replicas = || observed.stateful_sets.get(&group)?.spec.as_ref()?.replicas;
+    replicas().and_then(|replicas| u32::try_from(replicas).ok()).unwrap_or(u32::MAX)
+}
+
+/// Only what a StatefulSet made from our template: a pod may have other claims one day.
+fn is_ours(claim: &str) -> bool {
+    claim.starts_with(&format!("{CLAIM}-"))
 }
 
 /// What the user names, else what runs, else the operator's own: a newer operator restarts no broker.
@@ -168,14 +342,15 @@ fn claim_size(set: &StatefulSet) -> Option<String> {
 }
 
 /// Objects without an owner that carry the cluster's labels are taken over: somebody deleted the cluster and kept them.
-fn taken(cluster: &BrokerCluster, observed: &Observed, children: &[Child]) -> Option<Problem> {
+fn taken(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, children: &[Child]) -> Option<Problem> {
     let uid = cluster.uid();
     let foreign = |meta: &&ChildMeta| meta.owner_uid.is_some() && meta.owner_uid != uid;
-    let (child, meta) = children.iter().find_map(|child| {
-        let meta = observed.children.get(&(child.kind(), child.name().to_owned())).filter(foreign)?;
-        Some((child, meta))
+    let leases = plan.leases.iter().map(|step| ("Lease", step.wanted.name_any()));
+    let mut wanted = children.iter().map(|child| (child.kind(), child.name().to_owned())).chain(leases);
+    let ((kind, name), meta) = wanted.find_map(|key| {
+        let meta = observed.children.get(&key).filter(foreign)?;
+        Some((key, meta))
     })?;
-    let (kind, name) = (child.kind(), child.name());
     let (owner_kind, owner) = (meta.owner_kind.as_deref(), meta.owner_name.as_deref().unwrap_or_default());
     if owner_kind == Some("BrokerCluster") && owner == cluster.name_any() {
         let text = format!("{kind} {name} of an earlier BrokerCluster {owner} is still being deleted");
@@ -187,53 +362,15 @@ fn taken(cluster: &BrokerCluster, observed: &Observed, children: &[Child]) -> Op
     )))
 }
 
-fn growths(cluster: &BrokerCluster, observed: &Observed) -> Vec<Growth> {
+fn growths(cluster: &BrokerCluster, observed: &Observed, plan: &Plan) -> Vec<Growth> {
     let size = &cluster.spec.storage.size;
     let Ok(wanted) = size.bytes() else { return Vec::new() };
     let smaller = |requested: &str| Quantity(requested.to_owned()).bytes().is_ok_and(|bytes| bytes < wanted);
+    let is_kept = |(group, ordinal): &Member| plan.replicas.get(group).is_some_and(|pods| ordinal < pods);
     observed
         .claims
-        .values()
-        // Only what a StatefulSet made from our template: a pod may have other claims one day.
-        .filter(|claim| claim.name.starts_with(&format!("{CLAIM}-")) && smaller(&claim.requested))
-        .map(|claim| Growth { claim: claim.name.clone(), size: size.0.clone() })
+        .iter()
+        .filter(|(member, claim)| is_kept(member) && is_ours(&claim.name) && smaller(&claim.requested))
+        .map(|(_, claim)| Growth { claim: claim.name.clone(), size: size.0.clone() })
         .collect()
-}
-
-fn outdated(observed: &Observed) -> Vec<u32> {
-    let newest = |group: &u32| observed.stateful_sets.get(group)?.status.as_ref()?.update_revision.clone();
-    let old = |(group, pod): (&u32, &super::PodView)| {
-        newest(group).is_some_and(|newest| newest != pod.revision).then_some(*group)
-    };
-    observed.pods.iter().filter_map(old).collect()
-}
-
-fn restart(plan: &Plan, observed: &Observed, children: &[Child]) -> Option<Restart> {
-    let all_seen = children.iter().all(|child| match child {
-        Child::StatefulSet(set) => seen(set, observed),
-        Child::ServiceAccount(_)
-        | Child::NetworkPolicy(_)
-        | Child::PodDisruptionBudget(_)
-        | Child::ConfigMap(_)
-        | Child::Service(_) => true,
-    });
-    // A pod that is on its way out is a restart already under way.
-    if !all_seen || observed.pods.values().any(|pod| pod.deleting) {
-        return None;
-    }
-    let pods = || plan.outdated.iter().filter_map(|group| Some((*group, observed.pods.get(group)?)));
-    let all_serve = (0..plan.groups).all(|group| observed.pods.get(&group).is_some_and(|pod| pod.ready));
-    let down = pods().find(|(_, pod)| !pod.ready);
-    let (group, pod) = down.or_else(|| pods().next().filter(|_| all_serve))?;
-    Some(Restart { group, pod: pod.name.clone(), uid: pod.uid.clone() })
-}
-
-/// Whether Kubernetes has this very StatefulSet and has looked at it.
-fn seen(wanted: &StatefulSet, observed: &Observed) -> bool {
-    let group =
-        names::group_number(wanted.labels().get(crate::children::GROUP_LABEL).map_or("", |name| name));
-    let Some(set) = group.and_then(|group| observed.stateful_sets.get(&group)) else { return false };
-    let applied = |set: &StatefulSet| set.annotations().get(crate::children::APPLIED_ANNOTATION).cloned();
-    let looked_at = set.status.as_ref().and_then(|status| status.observed_generation);
-    applied(set) == applied(wanted) && looked_at.is_some() && looked_at >= set.metadata.generation
 }

@@ -1,12 +1,13 @@
 //! What the operator tells about a cluster: status, conditions, and the events of a transition. Pure.
 
-use crds::broker_cluster::{BrokerClusterStatus, ClusterState, GroupStatus, Reconciliation};
+use crds::broker_cluster::{BrokerClusterStatus, ClusterState, Reconciliation, RetainedVolume};
 use crds::conditions::{self, Kind, Wanted};
 use crds::{BrokerCluster, names};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::observe::{BrokerView, Observed};
+use super::group::{self, Health};
+use super::observe::Observed;
 use super::plan::{Plan, Problem};
 use crate::children::{CLIENT_PORT, cluster_selector, selector_text};
 
@@ -15,7 +16,7 @@ use crate::children::{CLIENT_PORT, cluster_selector, selector_text};
 pub struct Report {
     /// The new status.
     pub status: BrokerClusterStatus,
-    /// Whether every group serves.
+    /// Whether every group serves with all of its copies.
     pub ready: bool,
     /// Whether work is under way.
     pub busy: bool,
@@ -29,8 +30,11 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
         observed_generation: cluster.metadata.generation,
         state: facts.state(),
         groups: count(observed.stateful_sets.len()),
-        groups_ready: count(facts.ready),
-        ready: format!("{}/{}", facts.ready, plan.groups),
+        groups_ready: count(facts.ready()),
+        ready: format!("{}/{}", facts.ready(), plan.groups),
+        in_sync: format!("{}/{}", facts.in_sync(), facts.copies),
+        min_in_sync: i32::try_from(cluster.spec.min_in_sync()).ok(),
+        flush: Some(cluster.spec.flush()),
         selector: selector_text(&cluster_selector(&cluster.name_any())),
         endpoint: Some(format!(
             "{}.{}.svc:{CLIENT_PORT}",
@@ -38,7 +42,8 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
             cluster.namespace().unwrap_or_default()
         )),
         image: Some(plan.image.clone()),
-        group_status: (0..plan.groups).map(|group| group_status(cluster, observed, group)).collect(),
+        group_status: (0..plan.groups).map(|group| group::status(cluster, observed, group, now)).collect(),
+        retained_volumes: plan.retained.iter().map(retained).collect(),
         conditions: old.conditions,
     };
     for wanted in facts.conditions() {
@@ -47,7 +52,11 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
     if !facts.paused {
         conditions::remove(&mut status.conditions, Kind::Paused);
     }
-    Report { status, ready: facts.all_ready(), busy: facts.busy().is_some() }
+    Report { status, ready: facts.all_serve() && facts.is_safe(), busy: facts.busy().is_some() }
+}
+
+fn retained((claim, group): &(String, u32)) -> RetainedVolume {
+    RetainedVolume { claim: claim.clone(), group: names::group_name(*group) }
 }
 
 struct Facts<'a> {
@@ -55,50 +64,38 @@ struct Facts<'a> {
     paused: bool,
     /// Whether it has ever served: one that has not is starting, however long that takes.
     started: bool,
-    ready: usize,
-    missing: usize,
-    disk_full: Vec<String>,
-    waiting: Vec<String>,
+    copies: u32,
+    groups: Vec<Health>,
 }
 
 impl<'a> Facts<'a> {
     fn of(cluster: &BrokerCluster, observed: &Observed, plan: &'a Plan) -> Self {
-        let mut facts = Self {
+        let copies = cluster.spec.copies();
+        let pods = |group: u32| plan.replicas.get(&group).copied().unwrap_or(copies);
+        Self {
             plan,
             paused: cluster.spec.reconciliation == Reconciliation::Paused,
             started: cluster.status.as_ref().is_some_and(|status| status.state != ClusterState::Starting),
-            ready: 0,
-            missing: 0,
-            disk_full: Vec::new(),
-            waiting: Vec::new(),
-        };
-        for group in 0..plan.groups {
-            let name = names::group_name(group);
-            let broker = observed.brokers.get(&group);
-            let full = matches!(broker, Some(BrokerView::Answered(answer)) if answer.state == "disk-full");
-            match observed.pods.get(&group) {
-                Some(pod) if pod.ready => facts.ready += 1,
-                Some(pod) if full => {
-                    facts.waiting.push(format!("{name} has no room on its disk ({})", pod.name));
-                }
-                Some(pod) => facts.waiting.push(match &pod.waiting {
-                    Some(reason) => format!("{name} waits: {reason}"),
-                    None => format!("{name} is starting ({})", pod.name),
-                }),
-                None => {
-                    facts.missing += 1;
-                    facts.waiting.push(format!("{name} has no pod yet"));
-                }
-            }
-            if full {
-                facts.disk_full.push(name);
-            }
+            copies,
+            groups: (0..plan.groups).map(|group| Health::of(cluster, observed, group, pods(group))).collect(),
         }
-        facts
     }
 
-    fn all_ready(&self) -> bool {
-        self.ready == self.plan.groups as usize
+    fn ready(&self) -> usize {
+        self.groups.iter().filter(|group| group.serves).count()
+    }
+
+    fn all_serve(&self) -> bool {
+        self.groups.iter().all(|group| group.serves)
+    }
+
+    /// Copies in sync of the group that has the fewest.
+    fn in_sync(&self) -> u32 {
+        self.groups.iter().map(|group| group.in_sync).min().unwrap_or(0)
+    }
+
+    fn is_safe(&self) -> bool {
+        self.in_sync() >= self.copies
     }
 
     fn invalid(&self) -> Option<&Problem> {
@@ -113,18 +110,20 @@ impl<'a> Facts<'a> {
         if let Some(problem @ Problem::Leftover(text)) = self.invalid() {
             return Some((problem.reason(), text.clone()));
         }
-        if self.missing > 0 && self.invalid().is_none() {
-            return Some((
-                "Creating",
-                format!("{} of {} groups have no pod yet", self.missing, self.plan.groups),
-            ));
+        let empty = self.groups.iter().filter(|group| group.empty).count();
+        if empty > 0 && self.invalid().is_none() {
+            return Some(("Creating", format!("{empty} of {} groups have no pod yet", self.plan.groups)));
         }
         if !self.plan.outdated.is_empty() {
-            let groups: Vec<_> = self.plan.outdated.iter().map(|group| names::group_name(*group)).collect();
-            return Some((
-                "Updating",
-                format!("{} run an older template and are restarted in turn", groups.join(", ")),
-            ));
+            let number = self.plan.outdated.len();
+            let text = format!("{number} brokers run an older template and are restarted in turn");
+            return Some(("Updating", text));
+        }
+        let changing: Vec<_> =
+            self.groups.iter().filter(|group| group.changing).map(|group| group.name.as_str()).collect();
+        if !changing.is_empty() {
+            let text = format!("copies of {} are being added or removed", changing.join(", "));
+            return Some(("ChangingCopies", text));
         }
         if !self.plan.growths.is_empty() {
             return Some((
@@ -145,16 +144,24 @@ impl<'a> Facts<'a> {
         if !self.plan.outdated.is_empty() {
             return ClusterState::Updating;
         }
-        match (self.ready, self.missing) {
-            _ if self.all_ready() => ClusterState::Serving,
-            (0, _) if self.started => ClusterState::Unavailable,
-            (0, _) => ClusterState::Starting,
+        match self.ready() {
+            _ if self.all_serve() && self.is_safe() => ClusterState::Serving,
+            // Not degraded: its copies are joining for the first time.
+            _ if self.all_serve() && !self.started => ClusterState::Starting,
+            0 if self.started => ClusterState::Unavailable,
+            0 => ClusterState::Starting,
             _ => ClusterState::Degraded,
         }
     }
 
     fn conditions(&self) -> Vec<Wanted> {
-        let mut all = vec![self.ready_condition(), self.reconciling(), self.stalled(), self.storage()];
+        let mut all = vec![
+            self.ready_condition(),
+            self.reconciling(),
+            self.stalled(),
+            self.data_safe(),
+            self.storage(),
+        ];
         if self.paused {
             let message = "spec.reconciliation is Paused: nothing is changed until it is Active".to_owned();
             all.push(Wanted { kind: Kind::Paused, holds: true, reason: "Paused", message });
@@ -168,16 +175,51 @@ impl<'a> Facts<'a> {
             let message = problem.message().to_owned();
             return Wanted { kind, holds: false, reason: problem.reason(), message };
         }
-        if self.all_ready() {
+        if self.all_serve() {
             let message = match self.plan.groups {
                 1 => "the group serves".to_owned(),
                 groups => format!("all {groups} groups serve"),
             };
             return Wanted { kind, holds: true, reason: "Serving", message };
         }
-        let message =
-            format!("{} of {} groups serve: {}", self.ready, self.plan.groups, self.waiting.join("; "));
+        let waiting = self.troubles(|group| !group.serves);
+        let message = format!("{} of {} groups serve: {waiting}", self.ready(), self.plan.groups);
         Wanted { kind, holds: false, reason: "GroupsNotReady", message }
+    }
+
+    /// What is wrong with some groups.
+    fn troubles(&self, which: impl Fn(&Health) -> bool) -> String {
+        let say = |group: &Health| match group.troubles.as_slice() {
+            [] => format!("{}: nobody leads", group.name),
+            troubles => format!("{}: {}", group.name, troubles.join(", ")),
+        };
+        let all: Vec<_> = self.groups.iter().filter(|group| which(group)).map(say).collect();
+        all.join("; ")
+    }
+
+    /// Is my data safe?
+    fn data_safe(&self) -> Wanted {
+        let kind = Kind::DataSafe;
+        if let Some(problem @ Problem::RecordLost(text)) = self.invalid() {
+            return Wanted { kind, holds: false, reason: problem.reason(), message: text.clone() };
+        }
+        if self.is_safe() {
+            let message = match self.copies {
+                1 => "every acknowledged message is on the only copy, and lost with its disk; set copies to 2 or 3 to \
+                      survive that"
+                    .to_owned(),
+                copies => format!("every acknowledged message is on {copies} copies"),
+            };
+            return Wanted { kind, holds: true, reason: "InSync", message };
+        }
+        let reason = if self.in_sync() == 0 { "NoCopyInSync" } else { "CopiesMissing" };
+        let message = format!(
+            "{} of {} copies are in sync: {}",
+            self.in_sync(),
+            self.copies,
+            self.troubles(|group| group.in_sync < self.copies)
+        );
+        Wanted { kind, holds: false, reason, message }
     }
 
     fn reconciling(&self) -> Wanted {
@@ -198,29 +240,18 @@ impl<'a> Facts<'a> {
 
     fn storage(&self) -> Wanted {
         let kind = Kind::StorageHealthy;
-        if self.disk_full.is_empty() {
+        let full: Vec<_> =
+            self.groups.iter().flat_map(|group| &group.disk_full).map(String::as_str).collect();
+        if full.is_empty() {
             return Wanted { kind, holds: true, reason: "Room", message: String::new() };
         }
         let message = format!(
             "no room on the disk of {}: sends are refused until retention frees some; raise storage.size or lower \
              retention.maxSize",
-            self.disk_full.join(", ")
+            full.join(", ")
         );
         Wanted { kind, holds: false, reason: "DiskFull", message }
     }
-}
-
-fn group_status(cluster: &BrokerCluster, observed: &Observed, group: u32) -> GroupStatus {
-    let name = names::group_object_name(&cluster.name_any(), group);
-    let endpoint = format!("{name}.{}.svc:{CLIENT_PORT}", cluster.namespace().unwrap_or_default());
-    let (state, epoch, version) = match observed.brokers.get(&group) {
-        Some(BrokerView::Answered(answer)) => {
-            (answer.state.clone(), Some(i64::from(answer.epoch)), Some(answer.version.clone()))
-        }
-        Some(BrokerView::Unreachable(_)) => ("unreachable".to_owned(), None, None),
-        None => ("starting".to_owned(), None, None),
-    };
-    GroupStatus { name: names::group_name(group), state, epoch, version, endpoint }
 }
 
 fn count(number: usize) -> i32 {

@@ -1,17 +1,20 @@
-//! Plans and reports, by table; and whole passes against an API that expects exact requests.
+//! Plans, by table. What there is comes from `settled`, and each test changes a part of it.
 
-use std::sync::Arc;
+mod calls;
+mod copies;
+mod status;
+
+use std::collections::BTreeSet;
 
 use client::admin::GetBrokerResponse;
 use crds::BrokerCluster;
-use crds::broker_cluster::ClusterState;
-use crds::conditions::{self, Kind};
+use crds::group_record::{GroupRecord, GroupRequest, MemberId, REQUEST_ANNOTATION};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::children::Child;
-use crate::testing::{Expected, FakeBroker, api, context, expect, noon, refuse, settings};
+use crate::testing::{noon, settings};
 
 fn cluster(spec: &Value) -> BrokerCluster {
     let mut all = json!({ "storage": { "size": "10Gi" } });
@@ -32,13 +35,49 @@ fn settled(cluster: &BrokerCluster) -> Observed {
     for child in plan(cluster, &observed, &settings()).children {
         let Child::StatefulSet(set) = child else { continue };
         let group = crate::children::group_of(&set.metadata).unwrap();
+        let copies = cluster.spec.copies();
         observed.stateful_sets.insert(group, seen(*set));
-        observed.pods.insert(group, pod(group));
-        observed.brokers.insert(group, BrokerView::Answered(Box::new(broker("serving"))));
-        let name = format!("data-shop-g{group}-0");
-        observed.claims.insert(group, ClaimView { name, requested: "10Gi".into(), capacity: None });
+        observed.leases.insert(group, lease(&in_sync(copies), copies));
+        for ordinal in 0..copies {
+            come_up(&mut observed, (group, ordinal));
+        }
     }
     observed
+}
+
+/// The pod is ready, its broker serves, and its disk is there.
+fn come_up(observed: &mut Observed, member @ (group, ordinal): Member) {
+    observed.pods.insert(member, pod(member));
+    observed.brokers.insert(member, BrokerView::Answered(Box::new(broker("serving"))));
+    let name = format!("data-shop-g{group}-{ordinal}");
+    let uid = format!("uid-{name}");
+    observed.claims.insert(member, ClaimView { name, uid, requested: "10Gi".into(), ..ClaimView::default() });
+}
+
+fn member(ordinal: u32) -> MemberId {
+    MemberId { ordinal, store: 7 }
+}
+
+/// Member 0 leads, and this many are in sync.
+fn in_sync(copies: u32) -> GroupRecord {
+    let members: BTreeSet<_> = (0..copies).map(member).collect();
+    GroupRecord {
+        epoch: 4,
+        revision: 9,
+        leader: Some(member(0)),
+        in_sync: members.clone(),
+        members,
+        ..GroupRecord::created(1)
+    }
+}
+
+fn lease(record: &GroupRecord, asked: u32) -> LeaseView {
+    LeaseView {
+        uid: "uid-lease".into(),
+        resource_version: "70".into(),
+        record: Some(Ok(record.clone())),
+        request: Some(GroupRequest { copies: asked, ..GroupRequest::default() }),
+    }
 }
 
 fn seen(mut set: StatefulSet) -> StatefulSet {
@@ -50,10 +89,10 @@ fn seen(mut set: StatefulSet) -> StatefulSet {
     set
 }
 
-fn pod(group: u32) -> PodView {
+fn pod((group, ordinal): Member) -> PodView {
     PodView {
-        name: format!("shop-g{group}-0"),
-        uid: format!("pod-{group}"),
+        name: format!("shop-g{group}-{ordinal}"),
+        uid: format!("pod-{group}-{ordinal}"),
         revision: "new".into(),
         ready: true,
         ..PodView::default()
@@ -74,7 +113,7 @@ fn planned(cluster: &BrokerCluster, observed: &Observed) -> Plan {
 }
 
 fn restarted(cluster: &BrokerCluster, observed: &Observed) -> Option<u32> {
-    planned(cluster, observed).restart.map(|restart| restart.group)
+    planned(cluster, observed).restart.map(|restart| restart.member.0)
 }
 
 #[test]
@@ -89,13 +128,13 @@ fn brokers_are_restarted_one_at_a_time_while_all_others_serve() {
     let cluster = cluster(&json!({ "groups": 3 }));
     let mut observed = settled(&cluster);
     for group in [1, 2] {
-        observed.pods.get_mut(&group).unwrap().revision = "old".into();
+        observed.pods.get_mut(&(group, 0)).unwrap().revision = "old".into();
     }
     assert_eq!(restarted(&cluster, &observed), Some(1));
-    observed.pods.get_mut(&0).unwrap().ready = false;
+    observed.pods.get_mut(&(0, 0)).unwrap().ready = false;
     assert_eq!(restarted(&cluster, &observed), None, "g0 does not serve");
-    observed.pods.get_mut(&0).unwrap().ready = true;
-    observed.pods.remove(&0);
+    observed.pods.get_mut(&(0, 0)).unwrap().ready = true;
+    observed.pods.remove(&(0, 0));
     assert_eq!(restarted(&cluster, &observed), None, "g0 has no pod");
 }
 
@@ -104,11 +143,11 @@ fn an_outdated_broker_that_does_not_serve_is_restarted_at_once() {
     let cluster = cluster(&json!({ "groups": 3 }));
     let mut observed = settled(&cluster);
     for group in [1, 2] {
-        observed.pods.get_mut(&group).unwrap().revision = "old".into();
+        observed.pods.get_mut(&(group, 0)).unwrap().revision = "old".into();
     }
-    observed.pods.get_mut(&2).unwrap().ready = false;
+    observed.pods.get_mut(&(2, 0)).unwrap().ready = false;
     assert_eq!(restarted(&cluster, &observed), Some(2), "it is down already, and its template may be why");
-    observed.pods.get_mut(&2).unwrap().deleting = true;
+    observed.pods.get_mut(&(2, 0)).unwrap().deleting = true;
     assert_eq!(restarted(&cluster, &observed), None, "its restart is under way");
 }
 
@@ -116,7 +155,7 @@ fn an_outdated_broker_that_does_not_serve_is_restarted_at_once() {
 fn nothing_is_restarted_before_kubernetes_has_seen_the_newest_template() {
     let old = cluster(&json!({ "groups": 1 }));
     let mut observed = settled(&old);
-    observed.pods.get_mut(&0).unwrap().revision = "old".into();
+    observed.pods.get_mut(&(0, 0)).unwrap().revision = "old".into();
     let new = cluster(&json!({ "groups": 1, "flush": "Async" }));
     assert_eq!(restarted(&new, &observed), None, "the template in Kubernetes is not the one of the spec");
     let set = observed.stateful_sets.get_mut(&0).unwrap();
@@ -128,9 +167,9 @@ fn nothing_is_restarted_before_kubernetes_has_seen_the_newest_template() {
 fn a_restart_names_the_very_pod_that_was_looked_at() {
     let cluster = cluster(&json!({}));
     let mut observed = settled(&cluster);
-    observed.pods.get_mut(&0).unwrap().revision = "old".into();
+    observed.pods.get_mut(&(0, 0)).unwrap().revision = "old".into();
     let restart = planned(&cluster, &observed).restart.unwrap();
-    assert_eq!((restart.pod.as_str(), restart.uid.as_str()), ("shop-g0-0", "pod-0"));
+    assert_eq!((restart.pod.as_str(), restart.uid.as_str()), ("shop-g0-0", "pod-0-0"));
 }
 
 #[test]
@@ -200,160 +239,4 @@ fn objects_of_somebody_else_are_left_alone() {
     };
     assert_eq!(owned_by("Shop", "x").reason(), "NameTaken");
     assert_eq!(owned_by("BrokerCluster", "shop").reason(), "EarlierClusterLeaving");
-}
-
-fn reported(cluster: &BrokerCluster, observed: &Observed) -> crds::BrokerClusterStatus {
-    report(cluster, observed, &planned(cluster, observed), noon()).status
-}
-
-#[test]
-fn a_cluster_whose_groups_all_serve_is_ready() {
-    let cluster = cluster(&json!({ "groups": 2 }));
-    let status = reported(&cluster, &settled(&cluster));
-    assert_eq!((status.state, status.ready.as_str()), (ClusterState::Serving, "2/2"));
-    assert!(conditions::holds(&status.conditions, Kind::Ready));
-    assert!(!conditions::holds(&status.conditions, Kind::Reconciling));
-    assert!(!conditions::holds(&status.conditions, Kind::Stalled));
-    assert_eq!(status.endpoint.as_deref(), Some("shop.prod.svc:8081"));
-    assert_eq!((status.group_status[1].epoch, status.group_status[1].state.as_str()), (Some(4), "serving"));
-    assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(3)));
-}
-
-#[test]
-fn the_status_says_which_group_waits_and_for_what() {
-    let cluster = cluster(&json!({ "groups": 2 }));
-    let mut observed = settled(&cluster);
-    let pod = observed.pods.get_mut(&1).unwrap();
-    (pod.ready, pod.waiting) = (false, Some("ImagePullBackOff".into()));
-    let status = reported(&cluster, &observed);
-    assert_eq!((status.state, status.ready.as_str()), (ClusterState::Degraded, "1/2"));
-    let ready = conditions::find(&status.conditions, Kind::Ready).unwrap();
-    assert_eq!(ready.message, "1 of 2 groups serve: g1 waits: ImagePullBackOff");
-}
-
-#[test]
-fn a_full_disk_is_named_with_what_to_do() {
-    let cluster = cluster(&json!({}));
-    let mut observed = settled(&cluster);
-    observed.brokers.insert(0, BrokerView::Answered(Box::new(broker("disk-full"))));
-    let status = reported(&cluster, &observed);
-    let storage = conditions::find(&status.conditions, Kind::StorageHealthy).unwrap();
-    assert_eq!((storage.status.as_str(), storage.reason.as_str()), ("False", "DiskFull"));
-    assert!(storage.message.contains("raise storage.size"));
-}
-
-#[test]
-fn a_new_look_at_an_unchanged_cluster_changes_no_status() {
-    let mut cluster = cluster(&json!({ "groups": 2 }));
-    let observed = settled(&cluster);
-    let first = reported(&cluster, &observed);
-    cluster.status = Some(first.clone());
-    let later = noon() + jiff::SignedDuration::from_hours(1);
-    let again = report(&cluster, &observed, &planned(&cluster, &observed), later).status;
-    assert_eq!(again, first);
-}
-
-const LISTS: [&str; 8] = [
-    "GET /apis/apps/v1/namespaces/prod/statefulsets",
-    "GET /api/v1/namespaces/prod/pods",
-    "GET /api/v1/namespaces/prod/persistentvolumeclaims",
-    "GET /api/v1/namespaces/prod/serviceaccounts",
-    "GET /apis/networking.k8s.io/v1/namespaces/prod/networkpolicies",
-    "GET /apis/policy/v1/namespaces/prod/poddisruptionbudgets",
-    "GET /api/v1/namespaces/prod/configmaps",
-    "GET /api/v1/namespaces/prod/services",
-];
-
-fn nothing_there() -> Vec<Expected> {
-    LISTS.into_iter().map(|list| expect(list, json!({ "metadata": {}, "items": [] }))).collect()
-}
-
-#[tokio::test]
-async fn a_new_cluster_is_applied_in_order_and_reported() {
-    let cluster = cluster(&json!({}));
-    let mut expected = nothing_there();
-    let children = planned(&cluster, &Observed::default()).children;
-    for child in &children {
-        let (look, patch) = match (child.kind(), child.name()) {
-            ("ServiceAccount", _) => (
-                "GET /api/v1/namespaces/prod/serviceaccounts/shop",
-                "PATCH /api/v1/namespaces/prod/serviceaccounts/shop",
-            ),
-            ("NetworkPolicy", _) => (
-                "GET /apis/networking.k8s.io/v1/namespaces/prod/networkpolicies/shop",
-                "PATCH /apis/networking.k8s.io/v1/namespaces/prod/networkpolicies/shop",
-            ),
-            ("PodDisruptionBudget", _) => (
-                "GET /apis/policy/v1/namespaces/prod/poddisruptionbudgets/shop",
-                "PATCH /apis/policy/v1/namespaces/prod/poddisruptionbudgets/shop",
-            ),
-            ("ConfigMap", _) => (
-                "GET /api/v1/namespaces/prod/configmaps/shop-g0",
-                "PATCH /api/v1/namespaces/prod/configmaps/shop-g0",
-            ),
-            ("Service", "shop") => {
-                ("GET /api/v1/namespaces/prod/services/shop", "PATCH /api/v1/namespaces/prod/services/shop")
-            }
-            ("Service", _) => (
-                "GET /api/v1/namespaces/prod/services/shop-g0",
-                "PATCH /api/v1/namespaces/prod/services/shop-g0",
-            ),
-            _ => (
-                "GET /apis/apps/v1/namespaces/prod/statefulsets/shop-g0",
-                "PATCH /apis/apps/v1/namespaces/prod/statefulsets/shop-g0",
-            ),
-        };
-        expected.push(refuse(look, 404, "NotFound"));
-        expected.push(expect(patch, json!({ "metadata": { "name": child.name() }, "spec": {} })));
-    }
-    expected.push(expect(
-        "PATCH /apis/millpond.io/v1alpha1/namespaces/prod/brokerclusters/shop/status",
-        json!(cluster),
-    ));
-    let (client, server) = api(expected);
-    let context = Arc::new(context(client, FakeBroker::default()));
-    controller::reconcile(&cluster, context.clone()).await.unwrap();
-    drop(context);
-    let sent = server.await.unwrap();
-    let patches: Vec<_> = sent.iter().filter(|(line, _)| line.starts_with("PATCH")).collect();
-    assert!(
-        patches[..children.len()]
-            .iter()
-            .all(|(line, _)| line.contains("fieldManager=millpond-operator&force=true")
-                || line.contains("force=true&fieldManager=millpond-operator"))
-    );
-    assert_eq!(sent.last().unwrap().1["status"]["state"], "Starting");
-}
-
-#[tokio::test]
-async fn a_service_of_somebody_else_stops_the_pass_and_is_named() {
-    let cluster = cluster(&json!({}));
-    let mut expected = nothing_there();
-    expected.push(expect(
-        "GET /api/v1/namespaces/prod/serviceaccounts/shop",
-        json!({ "metadata": { "name": "shop" } }),
-    ));
-    expected.push(expect(
-        "PATCH /apis/millpond.io/v1alpha1/namespaces/prod/brokerclusters/shop/status",
-        json!(cluster),
-    ));
-    let (client, server) = api(expected);
-    let context = Arc::new(context(client, FakeBroker::default()));
-    controller::reconcile(&cluster, context.clone()).await.unwrap();
-    drop(context);
-    let status = server.await.unwrap().pop().unwrap().1["status"].clone();
-    assert_eq!(status["state"], "Invalid");
-    let stalled = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Stalled").unwrap();
-    assert!(stalled["message"].as_str().unwrap().contains("ServiceAccount shop exists"), "{stalled}");
-}
-
-#[tokio::test]
-async fn a_cluster_that_is_leaving_is_not_touched() {
-    let mut leaving = cluster(&json!({}));
-    leaving.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(noon()));
-    let (client, server) = api(Vec::new());
-    let context = Arc::new(context(client, FakeBroker::default()));
-    controller::reconcile(&leaving, context.clone()).await.unwrap();
-    drop(context);
-    assert!(server.await.unwrap().is_empty());
 }

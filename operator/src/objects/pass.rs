@@ -75,12 +75,13 @@ pub async fn pass<K: Kind, A: BrokerAdmin>(
 }
 
 fn endpoints<A>(context: &Context<A>, cluster: &ClusterKey, view: &ClusterView) -> Vec<Endpoint> {
-    let ClusterView::Present { groups, .. } = view else { return Vec::new() };
+    let ClusterView::Present { leaders, .. } = view else { return Vec::new() };
     let template = &context.settings.admin_endpoint;
     // The template was checked at the start: with the name of a cluster in it, it is an endpoint still.
-    (0..*groups)
-        .filter_map(|group| template.endpoint(&cluster.namespace, &cluster.name, group).ok())
-        .collect()
+    let at = |(group, leader): (u32, &u32)| {
+        template.endpoint(&cluster.namespace, &cluster.name, group, *leader).ok()
+    };
+    (0..).zip(leaders).filter_map(at).collect()
 }
 
 /// What every group holds. All or nothing: half a picture would make half of the decisions wrong.

@@ -22,7 +22,7 @@ fn cluster() -> ClusterKey {
 }
 
 fn present() -> ClusterView {
-    ClusterView::Present { groups: 1, allowed: Vec::new() }
+    ClusterView::Present { leaders: vec![0], allowed: Vec::new() }
 }
 
 /// A Topic of the cluster `default/shop`, with parts of its metadata and spec replaced.
@@ -157,7 +157,7 @@ fn a_difference_without_a_change_of_the_spec_is_drift() {
 fn another_namespace_has_to_be_let_in() {
     let other = topic("orders", &json!({ "namespace": "team" }), &json!({}));
     let view = |allowed: &[&str]| ClusterView::Present {
-        groups: 1,
+        leaders: vec![0],
         allowed: allowed.iter().map(|name| (*name).to_owned()).collect(),
     };
     let kept_out = decision(&view(&[]), &[], std::slice::from_ref(&other));

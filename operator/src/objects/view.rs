@@ -2,6 +2,7 @@
 
 use crds::BrokerCluster;
 use crds::broker_cluster::Reconciliation;
+use crds::names;
 
 /// A cluster as its topics and consumer groups see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub enum ClusterView {
     Paused,
     /// It has brokers.
     Present {
-        /// How many groups.
-        groups: u32,
+        /// The member that leads, of each group.
+        leaders: Vec<u32>,
         /// Other namespaces that may use it; `*` for all.
         allowed: Vec<String>,
     },
@@ -33,12 +34,16 @@ impl ClusterView {
         if cluster.spec.reconciliation == Reconciliation::Paused {
             return Self::Paused;
         }
-        let groups = cluster.status.as_ref().map_or(0, |status| status.groups);
-        match u32::try_from(groups) {
-            Ok(groups) if groups > 0 => {
-                Self::Present { groups, allowed: cluster.spec.allowed_namespaces.clone() }
-            }
-            Ok(_) | Err(_) => Self::Starting,
-        }
+        let Some(status) = cluster.status.as_ref().filter(|status| status.groups > 0) else {
+            return Self::Starting;
+        };
+        let groups = u32::try_from(status.groups).unwrap_or_default();
+        let leader = |group| {
+            let known = status.group_status.iter().find(|known| known.name == names::group_name(group))?;
+            names::ordinal_of(known.leader.as_ref()?)
+        };
+        // Nobody leads yet: the first one is as good as any, and says what is missing.
+        let leaders = (0..groups).map(|group| leader(group).unwrap_or(0)).collect();
+        Self::Present { leaders, allowed: cluster.spec.allowed_namespaces.clone() }
     }
 }

@@ -9,7 +9,7 @@ use store::Position;
 use store::checkpoint::{self, Checkpoint, CheckpointError};
 use store::disk::Disk;
 use store::index::{Index, IndexError};
-use store::log::{EpochStart, EpochsError, Log, Replay};
+use store::log::{EpochStart, EpochsError, Flush, Log, Replay};
 
 use super::checkpoint::{COMMITTED_SECTION, ENGINE_SECTION, EPOCHS_SECTION, INDEX_SECTION};
 use super::{Alarms, Group, GroupConfig, OpenError};
@@ -50,6 +50,7 @@ impl Group {
         let committed = committed.max(covered).max(log.known_committed()).min(log.written());
         let group = Arc::new(Self {
             inbox: Inbox::new(config.inbox_bytes_max),
+            syncs: AtomicBool::new(config.log.flush == Flush::Sync),
             config,
             state,
             pending: Pending::default(),

@@ -14,8 +14,9 @@ use store::Position;
 use store::log::{Draft, Entry, Placed};
 
 use super::{CommitError, Outcomes, Role, Step, Writer};
+use crate::group::Group;
 use crate::inbox::Submission;
-use crate::state::Unknown;
+use crate::state::{Arrival, Unknown};
 
 /// Queues whose new messages are shown together when a long stretch is folded.
 const ARRIVALS_MAX: usize = 4096;
@@ -126,7 +127,7 @@ impl Writer {
     /// Not alone: keeps what was written until it is agreed, and answers what was refused.
     pub(super) fn keep(&mut self, outcomes: Outcomes) -> Step {
         let mut outcomes = outcomes.into_iter();
-        let step = self.settle_carried(outcomes.next());
+        let step = self.settle_carried(outcomes.next().is_none_or(|outcome| outcome.is_ok()));
         let mut drafts = self.drafts.drain(..).skip(self.parts[0].len());
         for ((mut submission, outcome), part) in
             self.submissions.drain(..).zip(outcomes).zip(self.parts.iter().skip(1))
@@ -150,12 +151,7 @@ impl Writer {
     }
 }
 
-fn fold(
-    group: &crate::group::Group,
-    drafts: &[Draft],
-    placed: &[Placed],
-    arrivals: &mut Vec<crate::state::Arrival>,
-) {
+fn fold(group: &Group, drafts: &[Draft], placed: &[Placed], arrivals: &mut Vec<Arrival>) {
     let epoch = group.epoch();
     for (draft, placed) in drafts.iter().zip(placed) {
         let entry = Entry::of(draft, placed, epoch);

@@ -78,7 +78,7 @@ impl Writer {
             Role::Closed => return Err(CommitError::Closed),
         };
         if is_solo {
-            if self.group.config.log.flush == Flush::Sync
+            if self.group.flush() == Flush::Sync
                 && let Err(poisoned) = self.log.sync()
             {
                 self.end();

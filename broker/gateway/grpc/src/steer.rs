@@ -15,19 +15,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::call::GrpcError;
 use crate::gateway::Gateway;
-use crate::leader::{LeaderAddress, Leadership, Post};
+use crate::leader::{LeaderAddress, Leadership, Post, Seat};
 use crate::refusal::Refusal;
-use crate::relay::{self, Outgoing, Relay, RelayedBody, Unsent, Until};
+use crate::relay::{self, Link, Outgoing, Relay, RelayedBody, Unsent, Until};
 
 /// The answer leaves this long before the client's deadline.
 const RESERVE_MS: u64 = 200;
 /// A leader that cannot be connected to is tried again after this time, or when another one is known.
-const AGAIN_MS: u64 = 100;
+const AGAIN_MS: u64 = 200;
 
 /// A call to be steered.
 pub(crate) struct Steering<'a> {
@@ -67,50 +68,74 @@ impl Steering<'_> {
         }
         let until_ms = self.until_ms();
         let mut changes = self.leadership.changes();
+        let mut tried = false;
         loop {
-            let held = match self.leadership.hold() {
-                Ok(held) => held,
-                Err(refusal) => return Steered::Refused(refusal, request),
-            };
             let seat = self.leadership.seat();
-            let wait_ms = match &seat.post {
-                Post::Here(gateway) => return Steered::Here(Arc::clone(gateway), request),
-                Post::There(leader) if !self.is_forwarded => {
-                    let link = self.relay.link((self.address)(leader));
-                    let ready = tokio::select! {
-                        ready = link.ready() => ready,
-                        () = seat.ended.cancelled() => continue,
-                    };
-                    match ready {
-                        Ok(()) => {
-                            drop(held);
-                            let ended = seat.ended.clone();
-                            drop(seat);
-                            match self.send(link, request, ended).await {
-                                Ok(Ok(response)) => return Steered::Relayed(response),
-                                Ok(Err(error)) => return Steered::Lost(error),
-                                Err(Unsent(back)) => request = back,
-                            }
-                        }
-                        Err(unreachable) => debug!(%unreachable, "holding a call"),
-                    }
-                    AGAIN_MS
-                }
-                Post::There(_) | Post::Nowhere(_) => u64::MAX,
-            };
-            let now_ms = self.leadership.now_ms();
-            if now_ms >= until_ms {
+            if let Post::Here(gateway) = &seat.post {
+                return Steered::Here(Arc::clone(gateway), request);
+            }
+            if tried && self.leadership.now_ms() >= until_ms {
                 return Steered::Refused(self.leadership.nobody(), request);
             }
-            let wait = Duration::from_millis(wait_ms.min(until_ms - now_ms));
-            // A change that came since is told at once.
-            let _ = tokio::time::timeout(wait, changes.changed()).await;
+            tried = true;
+            let mut link = self.link(&seat.post);
+            if !link.as_ref().is_some_and(Link::is_connected) {
+                let _held = match self.leadership.hold() {
+                    Ok(held) => held,
+                    Err(refusal) => return Steered::Refused(refusal, request),
+                };
+                link = self.wait(link, &seat, &mut changes, until_ms).await;
+            }
+            let Some(link) = link else { continue };
+            match self.send(link, request, seat.ended.clone()).await {
+                Ok(Ok(response)) => return Steered::Relayed(response),
+                Ok(Err(error)) => return Steered::Lost(error),
+                Err(Unsent(back)) => request = back,
+            }
         }
+    }
+
+    /// The way to the leader, if there is one that this call may take.
+    fn link(&self, post: &Post) -> Option<Link> {
+        match post {
+            Post::There(leader) if !self.is_forwarded => Some(self.relay.link((self.address)(leader))),
+            Post::Here(_) | Post::There(_) | Post::Nowhere(_) => None,
+        }
+    }
+
+    /// Waits until the link is connected, or something has changed, or it is time to try again or to give up.
+    async fn wait(
+        &self,
+        link: Option<Link>,
+        seat: &Seat,
+        changes: &mut watch::Receiver<()>,
+        until_ms: u64,
+    ) -> Option<Link> {
+        if let Some(link) = link {
+            let ready = tokio::select! {
+                ready = link.ready() => ready,
+                () = seat.ended.cancelled() => return None,
+            };
+            match ready {
+                Ok(()) => return Some(link),
+                Err(unreachable) => debug!(%unreachable, "holding a call"),
+            }
+            self.changed(changes, until_ms, AGAIN_MS).await;
+        } else {
+            self.changed(changes, until_ms, u64::MAX).await;
+        }
+        None
+    }
+
+    /// Waits for a change of leadership; one that came since the last wait is told at once.
+    async fn changed(&self, changes: &mut watch::Receiver<()>, until_ms: u64, longest_ms: u64) {
+        let left_ms = until_ms.saturating_sub(self.leadership.now_ms());
+        let _ = tokio::time::timeout(Duration::from_millis(left_ms.min(longest_ms)), changes.changed()).await;
     }
 
     async fn send(
         &self,
-        link: relay::Link,
+        link: Link,
         mut request: Request<Outgoing>,
         ended: CancellationToken,
     ) -> Result<Result<Response<RelayedBody>, GrpcError>, Unsent> {

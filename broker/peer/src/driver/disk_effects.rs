@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::group::{Planting, Seed};
 use engine::writer::{CommitError, FollowError};
-use replica::event::{Event, Vow};
+use replica::event::{Event, Message, Vow};
 use replica::history::History;
 use store::log::{EpochStart, RawError, RawSpan, SegmentSpan, Stamps};
 use store::{Epoch, Position};
@@ -18,6 +18,11 @@ use crate::log_thread::end;
 
 impl Driver {
     pub(super) fn persist(&mut self, vow: Vow) {
+        if let Some(copy) = &self.copy
+            && let Err(poisoned) = copy.group().sync()
+        {
+            end(&poisoned);
+        }
         self.file.vow = vow;
         if let Err(error) = self.file.save(&*self.shelf.disk) {
             end(&error);
@@ -48,13 +53,14 @@ impl Driver {
         self.ships = 0;
         let Some(copy) = self.copy.take() else { return };
         copy.pen().close();
-        let (shelf, (sender, receiver)) = (self.shelf.clone(), oneshot::channel());
+        let (opened, reopening) = oneshot::channel();
+        let again = self.shelf.clone();
         tokio::task::spawn_blocking(move || {
-            copy.close(&shelf.slot);
+            copy.close(&again.slot);
             // The driver may have stopped meanwhile.
-            let _ = sender.send(shelf.open());
+            let _ = opened.send(again.open());
         });
-        self.reopening = Some(receiver);
+        self.reopening = Some(reopening);
     }
 
     pub(super) fn reopened(&mut self, opened: Result<Copy, CopyError>) {
@@ -63,6 +69,11 @@ impl Driver {
         let disk = copy.on_disk();
         self.copy = Some(copy);
         self.process(Event::Closed(disk), Body::None);
+        // Whoever leads now has said so while the log was closed, and waits for this copy.
+        let heard: Vec<_> = self.member.heard().iter().map(|(&from, beat)| (from, beat.clone())).collect();
+        for (from, beat) in heard {
+            self.process(Event::Received { from, message: Message::Beat(beat) }, Body::None);
+        }
     }
 
     pub(super) fn append(&mut self, body: Option<Body>) {
@@ -212,8 +223,8 @@ impl Driver {
             self.freight.commit(copy.group().published());
         } else {
             self.stamp();
+            self.events.push_back(Event::SoloEnded(copy.end()));
         }
-        self.events.push_back(Event::Wrote(copy.end()));
     }
 
     pub(super) fn run_events(&mut self) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
@@ -102,38 +103,44 @@ async fn write(
 ) -> Result<(), LinkError> {
     let (mut reader, mut writer) = stream.into_split();
     let mut ship: Option<Ship> = None;
-    let mut nothing = [0];
     loop {
-        let order = match &mut ship {
-            Some(under_way) => match orders.try_recv() {
-                Ok(order) => Some(order),
-                Err(mpsc::error::TryRecvError::Disconnected) => return Err(LinkError::Stopped),
-                Err(mpsc::error::TryRecvError::Empty) => {
-                    if under_way.ship(freight, &mut writer).await? {
-                        continue;
-                    }
-                    tokio::select! {
-                        order = orders.recv() => Some(order.ok_or(LinkError::Stopped)?),
-                        () = freight.more(under_way.at) => None,
-                        // The peer never sends here: what can be read is the end.
-                        _ = reader.read(&mut nothing) => return Err(ended()),
-                    }
-                }
-            },
-            None => tokio::select! {
-                order = orders.recv() => Some(order.ok_or(LinkError::Stopped)?),
-                _ = reader.read(&mut nothing) => return Err(ended()),
-            },
-        };
+        if let Some(under_way) = &mut ship
+            && orders.is_empty()
+            && under_way.ship(freight, &mut writer).await?
+        {
+            continue;
+        }
+        let Some(order) = next(&mut orders, ship.as_ref(), freight, &mut reader).await? else { continue };
         if orders.len() + 1 >= WAITING_MAX {
             return Err(ended());
         }
         match order {
-            Some(Order::Send(frame)) => write_frame(&mut writer, &frame).await?,
-            Some(Order::Stream(begun)) => ship = Some(begun),
-            Some(Order::Halt) => ship = None,
-            None => {}
+            Order::Send(frame) => write_frame(&mut writer, &frame).await?,
+            Order::Stream(begun) => ship = Some(begun),
+            Order::Halt => ship = None,
         }
+    }
+}
+
+/// The next order; none when there is more to ship.
+async fn next(
+    orders: &mut mpsc::Receiver<Order>,
+    ship: Option<&Ship>,
+    freight: &Freight,
+    reader: &mut OwnedReadHalf,
+) -> Result<Option<Order>, LinkError> {
+    let more = async {
+        match ship {
+            Some(ship) => freight.more(ship.at).await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut nothing = [0];
+    tokio::select! {
+        order = orders.recv() => order.map(Some).ok_or(LinkError::Stopped),
+        () = more => Ok(None),
+        // The peer never sends here: what can be read is the end.
+        _ = reader.read(&mut nothing) => Err(ended()),
     }
 }
 

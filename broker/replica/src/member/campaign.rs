@@ -54,9 +54,8 @@ impl Member {
     fn saw_following(&mut self, out: &mut Vec<Effect>) {
         self.retract(out);
         let is_counted = self.record().is_some_and(|record| record.in_sync.contains(&self.id));
-        if self.vow.is_dirty && !is_counted && self.record().is_some_and(|record| record.epoch > 0) {
-            // It will be counted again only after it has caught up.
-            self.vow.is_dirty = false;
+        if self.vow.is_dirty && !is_counted && !self.settings.rules.dirty_until_aligned {
+            self.vow.is_dirty = false; // only under the model checker
             self.persist(out);
         }
         let names_me = self.record().is_some_and(|record| record.leader == Some(self.id));
@@ -112,7 +111,7 @@ impl Member {
     }
 
     fn candidacy_record(
-        &mut self,
+        &self,
         seen: &Seen,
         epoch: Epoch,
         right: Right,
@@ -125,7 +124,7 @@ impl Member {
             revision: old.revision + 1,
             epoch: epoch.0,
             leader: Some(self.id),
-            nonce: self.draw(),
+            nonce: self.nonce(seen.version),
             cause,
             ..old.clone()
         };
@@ -202,7 +201,7 @@ impl Member {
             out.extend(leader.copies.keys().map(|&member| Effect::Halt(member)));
             out.push(Effect::StepDown);
             // Clients may have written until now: only the disk knows the end.
-            self.role = Role::Closing;
+            self.role = if self.settings.rules.closing_waits { Role::Closing } else { Role::Follower(None) };
         } else {
             self.role = Role::Follower(None);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crds::group_record::{GroupRecord, MemberId};
 use store::Position;
 
-use super::{Leader, Member, Role};
+use super::{Leader, Member, Role, Solo};
 use crate::event::{Effect, Message, Refusal};
 
 impl Member {
@@ -27,9 +27,10 @@ impl Member {
             others.map(|member| leader.held_by(*member, self.settings.flush_sync)).fold(own, Position::min)
         };
         let is_alone = effective.iter().all(|member| *member == self.id) || self.settings.is_async;
-        if is_enough && held > self.committed {
+        // What was committed alone until the end of it is yet to be heard of; it is not less than this.
+        if is_enough && held > self.committed && leader.solo != Solo::Ending {
             self.committed = held;
-            if !leader.is_solo {
+            if leader.solo == Solo::No {
                 out.push(Effect::Commit(held));
             }
         }
@@ -38,9 +39,16 @@ impl Member {
             out.push(Effect::Serve(leader.epoch));
         }
         let is_solo = is_alone && is_enough && leader.is_serving && !leader.is_growing;
-        if is_solo != leader.is_solo {
-            leader.is_solo = is_solo;
-            out.push(Effect::Solo(is_solo));
+        match leader.solo {
+            Solo::No if is_solo => {
+                leader.solo = Solo::Yes;
+                out.push(Effect::Solo(true));
+            }
+            Solo::Yes if !is_solo => {
+                leader.solo = Solo::Ending;
+                out.push(Effect::Solo(false));
+            }
+            Solo::No | Solo::Yes | Solo::Ending => {}
         }
         leader.refuse_or_take(record, out);
         self.ask_successor(out);

@@ -175,6 +175,12 @@ impl Member {
     }
 
     fn begin_session(&mut self, leader: MemberId, epoch: Epoch, session: u64, out: &mut Vec<Effect>) {
+        if self.vow.is_dirty {
+            // The leader knew of it: it counts this member no more, and again only for what it has from now on. The
+            // record does not say that: it may be about to count this member for what it had before.
+            self.vow.is_dirty = false;
+            self.persist(out);
+        }
         let committed = Position(0);
         self.role = Role::Follower(Some(Following { leader, epoch, session: Some(session), committed }));
         let (written, durable) = (self.written(), self.durable);

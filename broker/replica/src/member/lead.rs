@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::group_record::MemberId;
 use store::{Epoch, Position};
 
-use super::{Copy, Handing, Leader, Member, Role};
+use super::{Copy, Handing, Leader, Member, Role, Solo};
 use crate::event::{Effect, End, Hello, Message};
 use crate::history::{EpochStart, History};
 
@@ -30,7 +30,7 @@ impl Member {
             proposal: None,
             handing: None,
             sessions: 0,
-            is_solo: false,
+            solo: Solo::No,
             is_growing: false,
             refusal: None,
         });
@@ -69,6 +69,13 @@ impl Member {
         self.propose_wish(out);
     }
 
+    pub(super) fn solo_ended(&mut self, end: End, out: &mut Vec<Effect>) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.solo = Solo::No;
+        }
+        self.wrote(end, out);
+    }
+
     pub(super) fn saw_leading(&mut self, out: &mut Vec<Effect>) {
         let Some(seen) = &self.seen else { return };
         let Role::Leader(leader) = &mut self.role else { return };
@@ -85,7 +92,7 @@ impl Member {
         }
     }
 
-    pub(super) fn hello(&mut self, from: MemberId, hello: Hello, out: &mut Vec<Effect>) {
+    pub(super) fn hello(&mut self, from: MemberId, hello: &Hello, out: &mut Vec<Effect>) {
         let Role::Leader(leader) = &mut self.role else { return };
         if leader.epoch != hello.epoch || leader.began.is_none() {
             return;
@@ -95,10 +102,17 @@ impl Member {
         }
         let is_counted = self.seen.as_ref().is_some_and(|seen| seen.record.in_sync.contains(&from))
             || leader.proposal.as_ref().is_some_and(|proposal| proposal.record.in_sync.contains(&from));
-        let common = hello.history.as_ref().and_then(|other| self.log.as_ref()?.common(other));
+        let common = hello.history.as_ref().and_then(|other| {
+            let mut own = self.log.clone()?;
+            if other.last_epoch() == leader.epoch {
+                // Only this leader writes in its epoch, and may not have heard yet how far it has written.
+                own.written = own.written.max(other.written);
+            }
+            own.common(other)
+        });
         let common = common.filter(|common| *common >= self.head);
         let lost_tail = hello.is_dirty && self.settings.rules.dirty_waits;
-        if is_counted && (common.is_none() || lost_tail) {
+        if is_counted && (common.is_none() || lost_tail) && self.settings.rules.outdated_leaves {
             // Not while it counts as somebody who has everything.
             leader.outdated.insert(from);
             return self.propose_wish(out);
@@ -126,10 +140,9 @@ impl Member {
         (written, durable): (Position, Position),
         out: &mut Vec<Effect>,
     ) {
-        let end = self.written();
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(copy) = leader.copies.get_mut(&from) else { return };
-        if leader.epoch != epoch || copy.session != session || written > end {
+        if (leader.epoch != epoch || copy.session != session) && self.settings.rules.session_acks {
             return;
         }
         let is_first = !std::mem::replace(&mut copy.is_aligned, true);

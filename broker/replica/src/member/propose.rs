@@ -2,7 +2,7 @@
 
 use crds::group_record::{Cause, GroupRecord};
 
-use super::{Member, Proposal, Role};
+use super::{Member, Proposal, Role, Solo};
 use crate::event::Effect;
 
 impl Member {
@@ -18,7 +18,7 @@ impl Member {
         }
         let (Some((record, cause)), Some(seen)) = (wish, &self.seen) else { return };
         let (base, revision) = (seen.version, seen.record.revision + 1);
-        let record = GroupRecord { revision, nonce: self.draw(), cause, ..record };
+        let record = GroupRecord { revision, nonce: self.nonce(base), cause, ..record };
         let Role::Leader(leader) = &mut self.role else { return };
         leader.proposal = Some(Proposal { base, record: record.clone() });
         // The larger set counts from now on, before anybody can know of it.
@@ -31,11 +31,11 @@ impl Member {
         let Some(seen) = &self.seen else { return false };
         let grows = wish.is_some_and(|(record, _)| !record.in_sync.is_subset(&seen.record.in_sync));
         let Role::Leader(leader) = &mut self.role else { return false };
-        let was_solo = leader.is_solo;
         if grows != leader.is_growing {
             leader.is_growing = grows;
             self.advance(out);
         }
-        !(grows && was_solo && self.settings.rules.solo_ends_first && !self.settings.is_async)
+        let is_exact = self.leader().is_some_and(|leader| leader.solo == Solo::No);
+        !grows || is_exact || !self.settings.rules.solo_ends_first || self.settings.is_async
     }
 }

@@ -15,10 +15,10 @@ impl Member {
             return None;
         }
         self.wish_shrink(leader, &seen.record)
-            .or_else(|| self.wish_leave(&seen.record, seen.request.copies))
-            .or_else(|| self.wish_join(leader, &seen.record, seen.request.copies))
+            .or_else(|| self.wish_leave(leader, &seen.record, seen.request.copies))
+            .or_else(|| wish_join(leader, &seen.record, seen.request.copies))
             .or_else(|| self.wish_expand(leader, &seen.record))
-            .or_else(|| wish_min(&seen.record, seen.request.min_in_sync))
+            .or_else(|| self.wish_min(&seen.record))
     }
 
     /// Who has nothing to go on with does not count; who does not answer does not, as long as enough do.
@@ -36,10 +36,12 @@ impl Member {
     }
 
     /// Members that shall keep no copy any more, and those whose volume was replaced.
-    fn wish_leave(&self, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
+    fn wish_leave(&self, leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
+        let is_there =
+            |member: &MemberId| self.heard.contains_key(member) || leader.copies.contains_key(member);
         let is_replaced = |member: &MemberId| {
-            self.heard.keys().any(|other| other.ordinal == member.ordinal && other.store != member.store)
-                && !self.heard.contains_key(member)
+            let mut others = self.heard.keys().chain(leader.copies.keys());
+            others.any(|other| other.ordinal == member.ordinal && other != member) && !is_there(member)
         };
         let leaves =
             |member: &MemberId| *member != self.id && (member.ordinal >= copies || is_replaced(member));
@@ -49,16 +51,8 @@ impl Member {
         }
         let in_sync: BTreeSet<_> = record.in_sync.intersection(&members).copied().collect();
         // Only as a wish of the operator, or when what is gone does not come back.
-        let min_in_sync = record.min_in_sync.min(self.wished_min()).max(1);
+        let min_in_sync = record.min_in_sync.min(self.wished_min());
         Some((GroupRecord { members, in_sync, min_in_sync, ..record.clone() }, Cause::Reconfigured))
-    }
-
-    fn wish_join(&self, leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
-        let joins = |member: &&MemberId| member.ordinal < copies && !record.members.contains(member);
-        let member = *leader.copies.keys().find(joins)?;
-        let mut record = record.clone();
-        record.members.insert(member);
-        Some((record, Cause::Reconfigured))
     }
 
     /// R3: whoever joins the set has everything that was or could have been committed.
@@ -82,17 +76,26 @@ impl Member {
         Some((record, Cause::Expanded))
     }
 
+    /// Raised once enough are in sync, lowered at once.
+    fn wish_min(&self, record: &GroupRecord) -> Option<(GroupRecord, Cause)> {
+        let wanted = self.wished_min();
+        let is_enough = record.in_sync.len() >= wanted as usize || !self.settings.rules.raise_waits;
+        (wanted < record.min_in_sync || wanted > record.min_in_sync && is_enough)
+            .then(|| (GroupRecord { min_in_sync: wanted, ..record.clone() }, Cause::Reconfigured))
+    }
+
     fn wished_min(&self) -> u32 {
-        self.seen.as_ref().map_or(1, |seen| seen.request.min_in_sync)
+        self.seen.as_ref().map_or(1, |seen| seen.request.min_in_sync.max(1))
     }
 }
 
-/// Raised once enough are in sync, lowered at once.
-fn wish_min(record: &GroupRecord, wanted: u32) -> Option<(GroupRecord, Cause)> {
-    let wanted = wanted.max(1);
-    let is_possible = wanted < record.min_in_sync || record.in_sync.len() >= wanted as usize;
-    (wanted != record.min_in_sync && is_possible)
-        .then(|| (GroupRecord { min_in_sync: wanted, ..record.clone() }, Cause::Reconfigured))
+fn wish_join(leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(GroupRecord, Cause)> {
+    let is_free = |ordinal| record.members.iter().all(|member| member.ordinal != ordinal);
+    let joins = |member: &&MemberId| member.ordinal < copies && is_free(member.ordinal);
+    let member = *leader.copies.keys().find(joins)?;
+    let mut record = record.clone();
+    record.members.insert(member);
+    Some((record, Cause::Reconfigured))
 }
 
 impl Leader {

@@ -29,6 +29,9 @@ const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 256 << 20;
 const FRAME_BYTES_MAX: u32 = 64 << 10;
 
+/// Calls given up whose late replies are still expected.
+const RESETS_KNOWN: usize = 1000;
+
 type Connecting = Shared<BoxFuture<'static, Result<SendRequest<Outgoing>, Unreachable>>>;
 
 /// A connection, or the attempt to make it. Each call keeps a clone as long as it lasts.
@@ -74,6 +77,11 @@ impl Link {
         self.connecting.peek().is_some_and(|ended| ended.as_ref().map_or(true, SendRequest::is_closed))
     }
 
+    /// Whether a request can be sent now.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connecting.peek().is_some_and(|ended| ended.as_ref().is_ok_and(|client| !client.is_closed()))
+    }
+
     /// Whether the leader takes another call on this connection.
     pub(crate) fn has_room(&self) -> bool {
         Arc::strong_count(&self.address) <= CALLS_MAX
@@ -111,6 +119,9 @@ async fn connect(address: &str) -> io::Result<SendRequest<Outgoing>> {
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WAIT)
         .keep_alive_while_idle(true)
+        // Clients that leave reset their calls; over the life of a link those are many, and the leader is no enemy.
+        .max_concurrent_reset_streams(RESETS_KNOWN)
+        .max_local_error_reset_streams(None)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;

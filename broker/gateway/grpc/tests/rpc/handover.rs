@@ -28,7 +28,7 @@ async fn streams_and_sessions_end_at_once() {
     let mut stream = open(&broker, &broker.call(), consumer(ClientType::PushConsumer)).await;
     let client = broker.gateway.clients().swap_remove(0);
     broker.leadership.set(Place::Nowhere(Absence::Electing));
-    let error = stream.next().await.unwrap().unwrap_err();
+    let error = in_time(stream.next()).await.unwrap().unwrap_err();
     assert_eq!(error.code, 14, "{error}");
     assert!(stream.next().await.is_none() && client.ended());
 }
@@ -43,7 +43,7 @@ async fn a_waiting_receive_ends_at_once_with_no_message() {
         }
         broker.leadership.set(Place::Nowhere(Absence::Electing));
     };
-    let (received, ()) = futures::join!(broker.receive(simple()), ended);
+    let (received, ()) = in_time(futures::future::join(broker.receive(simple()), ended)).await;
     assert_eq!(code_of(Some(&received.status)), Code::MessageNotFound);
     assert_eq!(broker.now_ms(), began, "no time has passed");
 }

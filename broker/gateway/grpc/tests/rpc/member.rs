@@ -84,6 +84,11 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) async fn start(config: GatewayConfig) -> Self {
+        Self::start_on("127.0.0.1:0", config).await
+    }
+
+    /// As `start`, for clients of this address.
+    pub(crate) async fn start_on(clients: &str, config: GatewayConfig) -> Self {
         let began = tokio::time::Instant::now();
         let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> =
             Arc::new(move || crate::broker::START_MS + began.elapsed().as_millis() as u64);
@@ -99,7 +104,8 @@ impl Member {
         let admin =
             AdminService::new(Arc::clone(&leadership), Arc::clone(&connections.mailbox), Arc::new(|| 0));
         let admin = admin.server(Arc::default());
-        let (clients, admins) = (listener().await, listener().await);
+        let clients = TcpListener::bind(clients).await.unwrap();
+        let admins = listener().await;
         let address = LeaderAddress { member: 0, client: address(&clients), admin: address(&admins) };
         let serving = [
             serve(clients, move |stream, remote| connections.clone().serve(stream, remote)),
@@ -195,8 +201,8 @@ impl Client {
 
     /// A telemetry stream: its way in, and its reply.
     pub(crate) async fn telemetry(&self) -> (mpsc::UnboundedSender<Bytes>, Response<Incoming>) {
-        let (send, sent) = mpsc::unbounded();
-        let body = StreamBody::new(sent.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))));
+        let (send, written) = mpsc::unbounded();
+        let body = StreamBody::new(written.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))));
         let request = request(self.address, "Telemetry", &v2::TelemetryCommand::default());
         (send, self.any(request.map(|_| body.boxed_unsync())).await)
     }
@@ -205,17 +211,17 @@ impl Client {
 /// A leader that answers with what the test writes, frame by frame; each frame given is one DATA frame.
 pub(crate) async fn scripted() -> (LeaderAddress, mpsc::UnboundedSender<Bytes>, JoinHandle<()>) {
     let listener = listener().await;
-    let (send, sent) = mpsc::unbounded();
+    let (send, written) = mpsc::unbounded();
     let address = LeaderAddress { member: 9, client: address(&listener), admin: String::new() };
-    let sent = Arc::new(parking_lot::Mutex::new(Some(sent)));
+    let written = Arc::new(parking_lot::Mutex::new(Some(written)));
     let serving = serve(listener, move |stream, _| {
-        let sent = Arc::clone(&sent);
+        let written = Arc::clone(&written);
         async move {
             let service = service_fn(move |_: Request<Incoming>| {
-                let sent = sent.lock().take();
+                let written = written.lock().take();
                 async move {
-                    let Some(sent) = sent else { return std::future::pending().await };
-                    let frames = sent.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
+                    let Some(written) = written else { return std::future::pending().await };
+                    let frames = written.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
                     Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
                 }
             });

@@ -197,6 +197,37 @@ async fn a_leader_that_cannot_be_reached_holds_calls_until_another_one_leads() {
 }
 
 #[tokio::test]
+async fn a_leader_that_comes_back_at_its_address_is_found_again() {
+    let (log, leader, follower) = pair().await;
+    let client = follower.client().await;
+    send(&client, "A").await;
+    let mut end = client.telemetry().await.1.into_body();
+    leader.kill();
+    while in_time(end.frame()).await.is_some() {}
+    let held = tokio::spawn(async move { send(&client, "B").await });
+    follower.holds(1).await;
+    let again = Member::start_on(&leader.address.client, GatewayConfig::default()).await;
+    again.leadership.set(log.here());
+    assert_eq!(code_of(in_time(held).await.unwrap().status.as_ref()), Code::Ok);
+    assert_eq!(log.stored(), 2);
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_behind_a_follower_takes_no_message_with_it() {
+    let (_log, leader, follower) = pair().await;
+    let vanishing = follower.client().await;
+    let hour = v2::ReceiveMessageRequest { invisible_duration: duration(3_600_000), ..simple() };
+    let waiting = tokio::spawn(async move { vanishing.begin("ReceiveMessage", &hour).await });
+    let gateway = leader.leadership.gateway().unwrap();
+    eventually(|| gateway.figures().waiting_receives == 1).await;
+    waiting.abort();
+    eventually(|| gateway.figures().waiting_receives == 0).await;
+    let client = follower.client().await;
+    send(&client, "M").await;
+    assert_eq!(receive(&client, simple()).await.len(), 1);
+}
+
+#[tokio::test]
 async fn members_that_point_at_each_other_relay_once_and_refuse_each_message() {
     let config = || GatewayConfig { hold_ms_max: 50, ..GatewayConfig::default() };
     let (one, other) = (Member::start(config()).await, Member::start(config()).await);

@@ -1,0 +1,149 @@
+//! Whole passes against an API that wants exact requests.
+
+use std::sync::Arc;
+
+use crds::group_record::RECORD_ANNOTATION;
+use serde_json::json;
+
+use super::*;
+use crate::testing::{Expected, FakeBroker, api, context, expect, refuse};
+
+const LISTS: [&str; 11] = [
+    "GET /apis/apps/v1/namespaces/prod/statefulsets",
+    "GET /api/v1/namespaces/prod/pods",
+    "GET /api/v1/namespaces/prod/persistentvolumeclaims",
+    "GET /apis/coordination.k8s.io/v1/namespaces/prod/leases",
+    "GET /api/v1/namespaces/prod/serviceaccounts",
+    "GET /apis/rbac.authorization.k8s.io/v1/namespaces/prod/roles",
+    "GET /apis/rbac.authorization.k8s.io/v1/namespaces/prod/rolebindings",
+    "GET /apis/networking.k8s.io/v1/namespaces/prod/networkpolicies",
+    "GET /apis/policy/v1/namespaces/prod/poddisruptionbudgets",
+    "GET /api/v1/namespaces/prod/configmaps",
+    "GET /api/v1/namespaces/prod/services",
+];
+
+fn nothing_there() -> Vec<Expected> {
+    LISTS.into_iter().map(|list| expect(list, json!({ "metadata": {}, "items": [] }))).collect()
+}
+
+const LEASES: &str = "POST /apis/coordination.k8s.io/v1/namespaces/prod/leases";
+const LEASE: &str = "PATCH /apis/coordination.k8s.io/v1/namespaces/prod/leases/shop-g0";
+
+fn new_lease() -> [Expected; 2] {
+    let made = json!({ "metadata": { "name": "shop-g0", "uid": "uid-lease" } });
+    [expect(LEASES, made.clone()), expect(LEASE, made)]
+}
+
+/// Whether it exists, and the patch that applies it.
+fn calls(child: &Child) -> (&'static str, &'static str) {
+    macro_rules! both {
+        ($path:literal) => {
+            (concat!("GET ", $path), concat!("PATCH ", $path))
+        };
+    }
+    match (child.kind(), child.name()) {
+        ("ServiceAccount", _) => both!("/api/v1/namespaces/prod/serviceaccounts/shop"),
+        ("Role", _) => both!("/apis/rbac.authorization.k8s.io/v1/namespaces/prod/roles/shop"),
+        ("RoleBinding", _) => both!("/apis/rbac.authorization.k8s.io/v1/namespaces/prod/rolebindings/shop"),
+        ("NetworkPolicy", _) => both!("/apis/networking.k8s.io/v1/namespaces/prod/networkpolicies/shop"),
+        ("PodDisruptionBudget", _) => both!("/apis/policy/v1/namespaces/prod/poddisruptionbudgets/shop"),
+        ("ConfigMap", _) => both!("/api/v1/namespaces/prod/configmaps/shop-g0"),
+        ("Service", "shop") => both!("/api/v1/namespaces/prod/services/shop"),
+        ("Service", _) => both!("/api/v1/namespaces/prod/services/shop-g0"),
+        _ => both!("/apis/apps/v1/namespaces/prod/statefulsets/shop-g0"),
+    }
+}
+
+#[tokio::test]
+async fn a_new_cluster_is_applied_in_order_and_reported() {
+    let cluster = cluster(&json!({}));
+    let mut expected = nothing_there();
+    let children = planned(&cluster, &Observed::default()).children;
+    expected.extend(new_lease());
+    for child in &children {
+        let (look, patch) = calls(child);
+        expected.push(refuse(look, 404, "NotFound"));
+        let mut answer = json!({ "metadata": { "name": child.name() }, "spec": {} });
+        if child.kind() == "RoleBinding" {
+            answer["roleRef"] =
+                json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "shop" });
+        }
+        expected.push(expect(patch, answer));
+    }
+    expected.push(expect(
+        "PATCH /apis/millpond.io/v1alpha1/namespaces/prod/brokerclusters/shop/status",
+        json!(cluster),
+    ));
+    let (client, server) = api(expected);
+    let context = Arc::new(context(client, FakeBroker::default()));
+    controller::reconcile(&cluster, context.clone()).await.unwrap();
+    drop(context);
+    let sent = server.await.unwrap();
+    let patches: Vec<_> = sent.iter().filter(|(line, _)| line.starts_with("PATCH")).collect();
+    assert!(
+        patches[..=children.len()]
+            .iter()
+            .all(|(line, _)| line.contains("fieldManager=millpond-operator&force=true")
+                || line.contains("force=true&fieldManager=millpond-operator"))
+    );
+    assert_eq!(sent.last().unwrap().1["status"]["state"], "Starting");
+    // The record is made in one step with the Lease, and never applied.
+    let (_, made) = sent.iter().find(|(line, _)| line.starts_with("POST")).unwrap();
+    let record = made["metadata"]["annotations"][RECORD_ANNOTATION].as_str().unwrap();
+    assert_eq!(GroupRecord::from_json(record), Ok(GroupRecord::created(1)));
+    let applied = &patches[0].1["metadata"];
+    assert_eq!(applied["uid"], "uid-lease");
+    assert_eq!(applied["annotations"].as_object().unwrap().keys().collect::<Vec<_>>(), [REQUEST_ANNOTATION]);
+}
+
+#[tokio::test]
+async fn a_service_of_somebody_else_stops_the_pass_and_is_named() {
+    let cluster = cluster(&json!({}));
+    let mut expected = nothing_there();
+    expected.extend(new_lease());
+    expected.push(expect(
+        "GET /api/v1/namespaces/prod/serviceaccounts/shop",
+        json!({ "metadata": { "name": "shop" } }),
+    ));
+    expected.push(expect(
+        "PATCH /apis/millpond.io/v1alpha1/namespaces/prod/brokerclusters/shop/status",
+        json!(cluster),
+    ));
+    let (client, server) = api(expected);
+    let context = Arc::new(context(client, FakeBroker::default()));
+    controller::reconcile(&cluster, context.clone()).await.unwrap();
+    drop(context);
+    let status = server.await.unwrap().pop().unwrap().1["status"].clone();
+    assert_eq!(status["state"], "Invalid");
+    let stalled = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Stalled").unwrap();
+    assert!(stalled["message"].as_str().unwrap().contains("ServiceAccount shop exists"), "{stalled}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_leaving_is_not_touched() {
+    let mut leaving = cluster(&json!({}));
+    leaving.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(noon()));
+    let (client, server) = api(Vec::new());
+    let context = Arc::new(context(client, FakeBroker::default()));
+    controller::reconcile(&leaving, context.clone()).await.unwrap();
+    drop(context);
+    assert!(server.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_lease_of_somebody_else_is_left_alone() {
+    let cluster = cluster(&json!({}));
+    let mut expected = nothing_there();
+    expected.push(refuse(LEASES, 409, "AlreadyExists"));
+    expected.push(expect(
+        "PATCH /apis/millpond.io/v1alpha1/namespaces/prod/brokerclusters/shop/status",
+        json!(cluster),
+    ));
+    let (client, server) = api(expected);
+    let context = Arc::new(context(client, FakeBroker::default()));
+    controller::reconcile(&cluster, context.clone()).await.unwrap();
+    drop(context);
+    let status = server.await.unwrap().pop().unwrap().1["status"].clone();
+    let stalled = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Stalled").unwrap();
+    assert!(stalled["message"].as_str().unwrap().contains("Lease shop-g0 exists"), "{stalled}");
+}

@@ -1,0 +1,136 @@
+//! What is told about a cluster.
+
+use crds::broker_cluster::ClusterState;
+use crds::conditions::{self, Kind};
+use crds::group_record::Cause;
+use serde_json::json;
+
+use super::*;
+
+fn reported(cluster: &BrokerCluster, observed: &Observed) -> crds::BrokerClusterStatus {
+    report(cluster, observed, &planned(cluster, observed), noon()).status
+}
+
+#[test]
+fn a_cluster_whose_groups_all_serve_is_ready() {
+    let cluster = cluster(&json!({ "groups": 2 }));
+    let status = reported(&cluster, &settled(&cluster));
+    assert_eq!((status.state, status.ready.as_str()), (ClusterState::Serving, "2/2"));
+    assert!(conditions::holds(&status.conditions, Kind::Ready));
+    assert!(!conditions::holds(&status.conditions, Kind::Reconciling));
+    assert!(!conditions::holds(&status.conditions, Kind::Stalled));
+    assert_eq!(status.endpoint.as_deref(), Some("shop.prod.svc:8081"));
+    assert_eq!((status.group_status[1].epoch, status.group_status[1].state.as_str()), (Some(4), "serving"));
+    assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(3)));
+}
+
+#[test]
+fn the_status_says_which_group_waits_and_for_what() {
+    let cluster = cluster(&json!({ "groups": 2 }));
+    let mut observed = settled(&cluster);
+    let pod = observed.pods.get_mut(&(1, 0)).unwrap();
+    (pod.ready, pod.waiting) = (false, Some("ImagePullBackOff".into()));
+    let status = reported(&cluster, &observed);
+    assert_eq!((status.state, status.ready.as_str()), (ClusterState::Degraded, "1/2"));
+    let ready = conditions::find(&status.conditions, Kind::Ready).unwrap();
+    assert_eq!(ready.message, "1 of 2 groups serve: g1: shop-g1-0 waits: ImagePullBackOff");
+}
+
+#[test]
+fn one_line_answers_whether_the_data_is_safe() {
+    let mut cluster = cluster(&json!({ "copies": 3, "groups": 2 }));
+    let mut observed = settled(&cluster);
+    cluster.status = Some(reported(&cluster, &observed));
+    let safe = |observed: &Observed| {
+        let status = reported(&cluster, observed);
+        let condition = conditions::find(&status.conditions, Kind::DataSafe).unwrap().clone();
+        (status.in_sync, status.state, condition.status == "True", condition.message)
+    };
+    let (in_sync, state, holds, message) = safe(&observed);
+    assert_eq!((in_sync.as_str(), state, holds), ("3/3", ClusterState::Serving, true));
+    assert_eq!(message, "every acknowledged message is on 3 copies");
+    // A copy is lost: its leader goes on without it.
+    let mut record = super::in_sync(3);
+    record.in_sync.remove(&member(2));
+    observed.leases.insert(1, lease(&record, 3));
+    observed.pods.get_mut(&(1, 2)).unwrap().ready = false;
+    let behind = |written| {
+        BrokerView::Answered(Box::new(GetBrokerResponse { log_written: written, ..broker("serving") }))
+    };
+    observed.brokers.insert((1, 0), behind(5000));
+    observed.brokers.insert((1, 2), behind(1000));
+    let (in_sync, state, holds, message) = safe(&observed);
+    assert_eq!((in_sync.as_str(), state, holds), ("2/3", ClusterState::Degraded, false));
+    assert_eq!(message, "2 of 3 copies are in sync: g1: shop-g1-2 is catching up (4000 bytes behind)");
+    // The whole group is gone.
+    for ordinal in 0..3 {
+        observed.pods.remove(&(1, ordinal));
+    }
+    let (in_sync, state, holds, _) = safe(&observed);
+    assert_eq!((in_sync.as_str(), state, holds), ("0/3", ClusterState::Degraded, false));
+}
+
+#[test]
+fn a_group_without_enough_copies_in_sync_does_not_serve_and_says_why() {
+    let cluster = cluster(&json!({ "copies": 2, "minInSync": 2 }));
+    let mut observed = settled(&cluster);
+    let mut record = super::in_sync(2);
+    (record.min_in_sync, record.in_sync) = (2, [member(0)].into());
+    observed.leases.insert(0, lease(&record, 2));
+    let ready = reported(&cluster, &observed).conditions;
+    let ready = conditions::find(&ready, Kind::Ready).unwrap();
+    assert_eq!(ready.status, "False");
+    assert!(ready.message.contains("sends are refused until 2 copies are in sync"), "{}", ready.message);
+}
+
+#[test]
+fn the_record_of_each_group_is_mirrored_and_its_last_change_is_kept() {
+    let mut cluster = cluster(&json!({ "copies": 2 }));
+    let mut observed = settled(&cluster);
+    let mut record = super::in_sync(2);
+    (record.cause, record.leader, record.epoch) = (Cause::LeaderLost, Some(member(1)), 8);
+    record.in_sync.remove(&member(0));
+    observed.leases.insert(0, lease(&record, 2));
+    let status = reported(&cluster, &observed);
+    let group = &status.group_status[0];
+    assert_eq!((group.leader.as_deref(), group.epoch, group.revision), (Some("shop-g0-1"), Some(8), Some(9)));
+    assert_eq!(
+        (group.in_sync.as_slice(), group.learning.as_slice()),
+        (&["shop-g0-1".to_owned()][..], &["shop-g0-0".to_owned()][..])
+    );
+    let change = group.last_transition.clone().unwrap();
+    assert_eq!((change.cause, change.at.0), (Cause::LeaderLost, noon()));
+    // Later passes do not move the time, a later change does.
+    cluster.status = Some(status);
+    let later = noon() + jiff::SignedDuration::from_secs(90);
+    let again = |observed: &Observed| {
+        let status = report(&cluster, observed, &planned(&cluster, observed), later).status;
+        status.group_status[0].last_transition.clone().unwrap().at.0
+    };
+    assert_eq!(again(&observed), noon());
+    record.revision += 1;
+    observed.leases.insert(0, lease(&record, 2));
+    assert_eq!(again(&observed), later);
+}
+
+#[test]
+fn a_full_disk_is_named_with_what_to_do() {
+    let cluster = cluster(&json!({}));
+    let mut observed = settled(&cluster);
+    observed.brokers.insert((0, 0), BrokerView::Answered(Box::new(broker("disk-full"))));
+    let status = reported(&cluster, &observed);
+    let storage = conditions::find(&status.conditions, Kind::StorageHealthy).unwrap();
+    assert_eq!((storage.status.as_str(), storage.reason.as_str()), ("False", "DiskFull"));
+    assert!(storage.message.contains("raise storage.size"));
+}
+
+#[test]
+fn a_new_look_at_an_unchanged_cluster_changes_no_status() {
+    let mut cluster = cluster(&json!({ "groups": 2 }));
+    let observed = settled(&cluster);
+    let first = reported(&cluster, &observed);
+    cluster.status = Some(first.clone());
+    let later = noon() + jiff::SignedDuration::from_hours(1);
+    let again = report(&cluster, &observed, &planned(&cluster, &observed), later).status;
+    assert_eq!(again, first);
+}
