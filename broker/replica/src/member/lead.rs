@@ -60,10 +60,11 @@ impl Member {
         if leader.began.is_none() {
             return;
         }
+        // A leader's log only grows; an answer may have been made before what was heard since.
         if let Some(log) = &mut self.log {
-            log.written = end.written;
+            log.written = log.written.max(end.written);
         }
-        self.durable = end.durable;
+        self.durable = self.durable.max(end.durable);
         self.committed = self.committed.max(end.committed);
         self.advance(out);
         self.propose_wish(out);

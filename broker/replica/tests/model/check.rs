@@ -58,11 +58,7 @@ impl Model for Checked {
             Property::always(SAFE, |_, world: &World| world.wrong.is_none()),
             Property::always(LIVE, |model: &Self, world: &World| {
                 model.heals_every == 0
-<<<<<<< HEAD
-                    || world.digest() % model.heals_every != 0
-=======
                     || !world.digest().is_multiple_of(model.heals_every)
->>>>>>> 55f0b28a462334e6aecdcf88e3d2c10fdcacf6bd
                     || model.heals(world).is_ok()
             }),
         ]

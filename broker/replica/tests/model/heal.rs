@@ -28,9 +28,8 @@ impl World {
     }
 
     fn heal_once(&mut self, config: &Config) {
-        let wanted = 0..self.seen.request.copies as usize;
-        for node in wanted {
-            if self.nodes[node].process.is_none() {
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].process.is_none() && self.is_kept(node) {
                 self.restart(config, node);
             }
         }
@@ -72,6 +71,11 @@ impl World {
                 return self.tell(config, node, event);
             }
         }
+    }
+
+    /// The operator takes away no pod whose member still belongs to the group.
+    pub fn is_kept(&self, node: usize) -> bool {
+        (node as u32) < self.seen.request.copies || self.seen.record.members.contains(&self.nodes[node].id)
     }
 
     /// Everything on its way arrives.
