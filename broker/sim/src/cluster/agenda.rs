@@ -65,7 +65,6 @@ pub(crate) enum What {
 /// What comes back from the arbiter's side.
 #[derive(Clone, Debug)]
 pub(crate) enum Ruling {
-    Seen(Seen),
     SeenFor { to: MemberId, seen: Seen },
     Relay(super::network::Frame),
 }

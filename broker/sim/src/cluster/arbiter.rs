@@ -47,6 +47,7 @@ pub(crate) struct Object {
 pub(crate) enum Request {
     Propose { base: Version, record: Box<GroupRecord>, on_behalf: Option<MemberId> },
     Read { on_behalf: Option<MemberId> },
+    Renew,
 }
 
 /// One process's side.

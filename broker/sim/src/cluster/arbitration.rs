@@ -46,7 +46,7 @@ impl Cluster {
         }
         self.after(ms, match request {
             Request::Propose { base, record, .. } => Happening::Land { at, run, number, base, record },
-            Request::Read { .. } => Happening::Look { at, run, number },
+            Request::Read { .. } | Request::Renew => Happening::Look { at, run, number },
         });
     }
 
@@ -132,7 +132,7 @@ impl Cluster {
                 self.plan_for(process, 0, What::Ruling(Ruling::SeenFor { to, seen }));
                 Ok(())
             }
-            Request::Propose { .. } | Request::Read { .. } => {
+            Request::Propose { .. } | Request::Read { .. } | Request::Renew => {
                 self.process(process, Event::Saw(seen), Body::None)
             }
         }
@@ -159,6 +159,6 @@ fn relayed(request: &Request) -> Option<Frame> {
             Some(Frame::Relay { base: *base, record: record.clone() })
         }
         Request::Read { on_behalf: None } => Some(Frame::Ask),
-        Request::Propose { .. } | Request::Read { .. } => None,
+        Request::Propose { .. } | Request::Read { .. } | Request::Renew => None,
     }
 }

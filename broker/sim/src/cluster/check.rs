@@ -17,7 +17,7 @@ impl Cluster {
             self.invariants.stands(process, &self.views)?;
             let Some(copy) = process.copy.as_ref().filter(|_| !process.is_reopening) else { continue };
             let before = (self.views.copies[at].published, self.views.copies[at].written);
-            let is_more = self.views.look(at, copy.opening, &copy.group)?;
+            let is_more = self.views.look(at, copy.opening, &copy.group, self.plan.is_sync())?;
             if is_more && let (Some(_), Some(seen)) = (process.member.leader(), process.member.seen()) {
                 an_answer_waits_for_enough_copies(process.id, &seen.record)?;
             }
@@ -26,8 +26,9 @@ impl Cluster {
                 what_is_agreed_stays(at, &self.views, &copy.group)?;
             }
         }
+        self.views.compare_all();
         let record = &self.object.ever.last().expect("a first state").record;
-        every_copy_in_sync_has_what_is_agreed(record, &self.machines, &self.views, self.plan.flush_sync)?;
+        every_copy_in_sync_has_what_is_agreed(record, &self.machines, &self.views, self.plan.is_sync())?;
         self.hear_answers()
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use engine::group::{Group, Planting};
 use engine::writer::{CommitError, FollowError, Step};
 use peer::vow::MemberFile;
-use replica::event::{Event, OnDisk, Vow};
+use replica::event::{Event, Message, OnDisk, Vow};
 use replica::history::{EpochStart, History};
 use store::disk::Disk;
 use store::log::{RawError, RawSpan, Stamps};
@@ -22,6 +22,9 @@ pub(crate) fn died(error: &dyn std::fmt::Display) -> Trouble {
 
 impl Cluster {
     pub(crate) fn persist(&mut self, process: &mut Process, vow: Vow) -> Outcome {
+        if let Some(copy) = process.copy.as_ref().filter(|_| !process.is_reopening) {
+            copy.group.sync().map_err(|error| died(&error))?;
+        }
         let before = std::mem::replace(&mut process.file.vow, vow);
         self.invariants.persists(process, &before, &self.object).map_err(Trouble::Broken)?;
         self.save(process.at, &process.file)
@@ -86,7 +89,12 @@ impl Cluster {
         process.last_epoch = copy.group.epoch();
         let disk = on_disk(&copy);
         process.copy = Some(copy);
-        self.process(process, Event::Closed(disk), Body::None)
+        self.process(process, Event::Closed(disk), Body::None)?;
+        let heard = process.member.heard().clone();
+        for (from, beat) in heard {
+            self.process(process, Event::Received { from, message: Message::Beat(beat) }, Body::None)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn append(&mut self, process: &mut Process, body: Option<Body>) -> Outcome {
@@ -108,7 +116,7 @@ impl Cluster {
                 return Ok(());
             }
         }
-        if self.plan.flush_sync {
+        if process.flush_sync {
             copy.group.sync().map_err(|error| died(&error))?;
         }
         tell_appended(process);
@@ -183,11 +191,11 @@ impl Cluster {
         process.freight.is_solo = is_solo;
         if is_solo {
             process.freight.committed = copy.group.published();
-        } else {
-            stamp(process);
+            return Ok(());
         }
+        stamp(process);
         let Some(copy) = &process.copy else { return Ok(()) };
-        process.events.push_back(Event::Wrote(copy.end()));
+        process.events.push_back(Event::SoloEnded(copy.end()));
         Ok(())
     }
 

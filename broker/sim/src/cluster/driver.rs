@@ -3,9 +3,11 @@
 //! Between two effects the log thread may have a turn, as it runs beside the real driver. Not here: what touches the
 //! disk (`copies`), connections (`wires`), the arbiter's side (`arbitration`).
 
+use crds::broker_config::FlushMode;
 use crds::group_record::MemberId;
 use replica::event::{Effect, Event, Message};
 use replica::member::Role;
+use store::log::Flush;
 use store::{Epoch, Position};
 
 use super::agenda::{Ruling, What};
@@ -13,9 +15,28 @@ use super::arbiter::Request;
 use super::network::{Body, Frame, Order, Ship};
 use super::world::{Cluster, Outcome, Process, Trouble};
 
+/// A leader shows itself in the record this often, and reads it then.
+const RENEW_EVERY_MS: u64 = 5_000;
+
 impl Cluster {
     /// The driver's main loop, one turn.
     pub(crate) fn take(&mut self, process: &mut Process, what: What) -> Outcome {
+        self.take_one(process, what)?;
+        self.settle_flush(process);
+        Ok(())
+    }
+
+    /// One copy has to be on the disk before a send is answered; several of them need not, unless somebody says so.
+    fn settle_flush(&self, process: &mut Process) {
+        let copies = process.member.seen().map_or(1, |seen| seen.request.copies);
+        process.flush_sync = self.plan.flush.unwrap_or_else(|| FlushMode::of_copies(copies)) == FlushMode::Sync;
+        process.member.set_flush_sync(process.flush_sync);
+        if let Some(copy) = &process.copy {
+            copy.group.set_flush(if process.flush_sync { Flush::Sync } else { Flush::Async });
+        }
+    }
+
+    fn take_one(&mut self, process: &mut Process, what: What) -> Outcome {
         match what {
             What::Tick => {
                 let ms = self.plan.tick_ms;
@@ -63,6 +84,7 @@ impl Cluster {
     /// Something came from another member.
     pub(crate) fn frame(&mut self, process: &mut Process, from: MemberId, frame: Frame) -> Outcome {
         process.detector.heard(from, self.now_ms);
+        self.settle_flush(process);
         match frame {
             Frame::Message { message, body } => {
                 self.process(process, Event::Received { from, message }, body)
@@ -81,7 +103,6 @@ impl Cluster {
 
     fn ruling(&mut self, process: &mut Process, ruling: Ruling) -> Outcome {
         match ruling {
-            Ruling::Seen(seen) => self.process(process, Event::Saw(seen), Body::None),
             Ruling::SeenFor { to, seen } => {
                 self.send(process, to, Frame::Seen(Box::new(seen.clone())));
                 self.process(process, Event::Saw(seen), Body::None)
@@ -118,6 +139,12 @@ impl Cluster {
                 continue;
             }
             self.process(process, event, Body::None)?;
+        }
+        if process.member.leader().is_none() {
+            process.renew_at_ms = now_ms + RENEW_EVERY_MS;
+        } else if now_ms >= process.renew_at_ms {
+            process.renew_at_ms = now_ms + RENEW_EVERY_MS;
+            self.request(process, Request::Renew);
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Cluster {
         let loaded = MemberFile::load(&machine.disk).map_err(died)?;
         self.invariants.loaded(at, loaded.as_ref()).map_err(Trouble::Broken)?;
         let mut file = loaded.unwrap_or(MemberFile { store, ..MemberFile::default() });
-        if file.boot != 0 && file.boot != machine.boot && !self.plan.flush_sync {
+        if file.boot != 0 && file.boot != machine.boot && !self.plan.is_sync() {
             file.vow.is_dirty = true;
         }
         file.boot = machine.boot;
@@ -89,6 +89,8 @@ impl Cluster {
             is_retired: false,
             way: Way::default(),
             calls_driver: false,
+            flush_sync: self.plan.is_sync(),
+            renew_at_ms: 0,
         };
         let (boot, has_log) = (process.file.boot, process.copy.is_some());
         self.note(format_args!("{id} starts, boot {boot}, has log {has_log}, {:?}", process.file.vow));

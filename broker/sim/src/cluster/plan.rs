@@ -1,5 +1,6 @@
 //! What kind of story it will be.
 
+use crds::broker_config::FlushMode;
 use engine::group::GroupConfig;
 use store::disk::sim::Random;
 use store::log::{Flush, LogConfig, Retention};
@@ -10,7 +11,8 @@ pub(crate) struct Plan {
     pub(crate) machines: usize,
     pub(crate) copies: u32,
     pub(crate) min_in_sync: u32,
-    pub(crate) flush_sync: bool,
+    /// When a send is answered; none: by the number of copies.
+    pub(crate) flush: Option<FlushMode>,
     pub(crate) is_wild: bool,
     pub(crate) delay_ms: u64,
     pub(crate) window: usize,
@@ -46,7 +48,7 @@ impl Plan {
             machines,
             copies,
             min_in_sync: 1 + random.below(u64::from(copies)) as u32,
-            flush_sync: random.one_in(2),
+            flush: [Some(FlushMode::Sync), Some(FlushMode::Async), None][random.below(3) as usize],
             is_wild: random.one_in(4),
             delay_ms: [1, 3, 10, 40, 150][random.below(5) as usize],
             window: 1 + random.below(6) as usize,
@@ -67,8 +69,13 @@ impl Plan {
         }
     }
 
+    /// Nothing is answered before it is synced.
+    pub(crate) fn is_sync(&self) -> bool {
+        self.flush == Some(FlushMode::Sync)
+    }
+
     pub(crate) fn config(&self, machine: u64) -> GroupConfig {
-        let flush = if self.flush_sync { Flush::Sync } else { Flush::Async };
+        let flush = if self.is_sync() { Flush::Sync } else { Flush::Async };
         GroupConfig {
             log: LogConfig { segment_bytes: self.segment_bytes, flush, new_id: Some([machine as u8; 16]) },
             retention: Retention { max_age_ms: 1 << 40, max_bytes: self.retention_bytes },

@@ -78,6 +78,8 @@ pub(crate) struct Process {
     pub(crate) is_retired: bool,
     pub(crate) way: Way,
     pub(crate) calls_driver: bool,
+    pub(crate) flush_sync: bool,
+    pub(crate) renew_at_ms: u64,
 }
 
 /// An open copy.
@@ -157,7 +159,7 @@ impl Cluster {
         network.window = plan.window;
         network.chunk_bytes = plan.chunk_bytes;
         let settings =
-            Settings { flush_sync: plan.flush_sync, lag_bytes_max: plan.lag_bytes_max, ..Settings::default() };
+            Settings { flush_sync: plan.is_sync(), lag_bytes_max: plan.lag_bytes_max, ..Settings::default() };
         let timing = Timing { peer_timeout_ms: plan.peer_timeout_ms, ack_stall_ms: plan.ack_stall_ms };
         let mut world = Self {
             now_ms: START_MS,
