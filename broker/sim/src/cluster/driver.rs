@@ -6,6 +6,7 @@
 use crds::broker_config::FlushMode;
 use crds::group_record::MemberId;
 use replica::event::{Effect, Event, Message};
+use replica::history::Tip;
 use replica::member::Role;
 use store::log::Flush;
 use store::{Epoch, Position};
@@ -199,7 +200,7 @@ impl Cluster {
             Effect::Truncate(to) => self.truncate(process, to)?,
             Effect::Commit(to) => self.commit(process, to)?,
             Effect::Stream { to, session, from } => self.stream(process, to, session, from),
-            Effect::Seed { to, session } => self.seed(process, to, session),
+            Effect::Seed { to, session, of } => self.seed(process, to, session, of),
             Effect::Halt(member) => {
                 process.ships = process.ships.saturating_sub(1);
                 process.freight.is_busy = process.ships > 0;
@@ -221,7 +222,7 @@ impl Cluster {
         }
     }
 
-    fn seed(&mut self, process: &mut Process, to: MemberId, session: u64) {
+    fn seed(&mut self, process: &mut Process, to: MemberId, session: u64, of: Tip) {
         let (Some(epoch), Some(copy)) = (leads(process), &process.copy) else { return };
         if !process.links.contains_key(&to) {
             return;
@@ -236,7 +237,7 @@ impl Cluster {
                     epochs: before.collect(),
                     state: Box::new(state),
                 };
-                self.send(process, to, Frame::Message { message: Message::Seed { epoch, session }, body });
+                self.send(process, to, Frame::Message { message: Message::Seed { epoch, session, of }, body });
             }
             Err(error) => self.note(format_args!("{} no seed: {error}", process.id)),
         }

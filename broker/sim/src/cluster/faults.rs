@@ -30,7 +30,10 @@ impl Cluster {
             7 => self.break_some(),
             8 => self.machines[at].lost_arbiter ^= true,
             9 => self.lose_all_arbiters(),
-            10 => self.machines[at].sees_old ^= true,
+            10 => {
+                self.machines[at].sees_old ^= true;
+                self.invariants.may_regress = true;
+            }
             11 => self.replace_volume(at),
             12 => self.fill(at),
             13 => {

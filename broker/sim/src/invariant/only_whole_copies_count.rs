@@ -28,7 +28,7 @@ pub(crate) fn only_whole_copies_count(
     };
     for member in after.in_sync.difference(&before.in_sync) {
         let is_first = before.leader.is_none() && after.leader == Some(*member);
-        if !is_first && after.cause != Cause::Unclean && !is_whole(member) {
+        if !is_first && is_of(member) && after.cause != Cause::Unclean && !is_whole(member) {
             return Err(format!("{member} is taken into the set with {} of {}", reach(member), views.agreed()));
         }
     }
