@@ -60,6 +60,7 @@ impl Cluster {
         if process.copy.is_none() {
             process.copy = Some(self.open_copy(process.at)?);
         }
+        stamp(process);
         let Some(copy) = &mut process.copy else { return Ok(()) };
         let grown: Arc<AtomicBool> = Arc::clone(&copy.grown);
         copy.writer.on_written(Arc::new(move || grown.store(true, Ordering::Relaxed)));
@@ -180,6 +181,10 @@ impl Cluster {
     }
 
     pub(crate) fn solo(&mut self, process: &mut Process, is_solo: bool) -> Outcome {
+        if !is_solo && !process.is_reopening {
+            stamp(process);
+        }
+        self.beside(process)?;
         let Some(copy) = process.copy.as_mut().filter(|_| !process.is_reopening) else { return Ok(()) };
         if is_solo {
             copy.writer.stamp(Stamps::default());
@@ -193,7 +198,6 @@ impl Cluster {
             process.freight.committed = copy.group.published();
             return Ok(());
         }
-        stamp(process);
         let Some(copy) = &process.copy else { return Ok(()) };
         process.events.push_back(Event::SoloEnded(copy.end()));
         Ok(())

@@ -12,7 +12,7 @@ use replica::detector::{Detector, Timing};
 use replica::event::{Event, Refusal};
 use replica::member::{Member, Settings};
 use store::disk::sim::{Random, SimDisk};
-use store::log::LogReader;
+use store::log::{Flush, LogReader};
 use store::{Epoch, Position};
 
 use super::agenda::{Agenda, Happening, What};
@@ -123,7 +123,8 @@ pub(crate) struct Cluster {
 
 impl Copy {
     pub(crate) fn end(&self) -> replica::event::End {
-        let (committed, durable) = (self.group.published(), self.group.durable());
+        let (shown, durable) = (self.group.published(), self.group.durable());
+        let committed = if self.group.flush() == Flush::Sync { shown.min(durable) } else { shown };
         replica::event::End { written: self.group.written(), durable, committed }
     }
 }
