@@ -49,6 +49,7 @@ impl Cluster {
         self.note(format_args!("lost by right: {left} to {agreed}"));
         self.views.cut_truth(left);
         self.clients.acknowledged.retain(|_, position| *position < left);
+        self.invariants.offsets.forget(left);
         self.invariants.may_diverge = true;
     }
 }

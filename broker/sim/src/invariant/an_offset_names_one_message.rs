@@ -12,6 +12,11 @@ pub(crate) struct Offsets {
 }
 
 impl Offsets {
+    /// What lay there or beyond is lost by right.
+    pub(crate) fn forget(&mut self, from: Position) {
+        self.messages.retain(|(.., position), _| *position < from);
+    }
+
     /// A client heard that this message lies there.
     pub(crate) fn told(
         &mut self,
