@@ -129,6 +129,11 @@ impl Cluster {
     }
 
     fn tick(&mut self, process: &mut Process) -> Outcome {
+        let head = process.copy.as_ref().filter(|_| !process.is_reopening).map(|copy| copy.group.head());
+        if let Some(head) = head.filter(|head| *head != process.head) {
+            process.head = head;
+            self.process(process, Event::Trimmed { head }, Body::None)?;
+        }
         if process.member.leader().is_some() {
             self.wrote(process)?;
         } else {

@@ -91,6 +91,7 @@ impl Cluster {
             calls_driver: false,
             flush_sync: self.plan.is_sync(),
             renew_at_ms: 0,
+            head: store::Position(0),
         };
         let (boot, has_log) = (process.file.boot, process.copy.is_some());
         self.note(format_args!("{id} starts, boot {boot}, has log {has_log}, {:?}", process.file.vow));

@@ -43,7 +43,7 @@ impl Plan {
         let machines = 2 + random.below(2) as usize;
         let copies = 1 + random.below(machines as u64) as u32;
         let copies = if random.one_in(3) { copies } else { machines as u32 };
-        let segment_bytes = 4096 << (1 + random.below(5));
+        let segment_bytes = 16384 << random.below(4);
         Self {
             machines,
             copies,

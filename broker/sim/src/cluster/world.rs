@@ -80,6 +80,7 @@ pub(crate) struct Process {
     pub(crate) calls_driver: bool,
     pub(crate) flush_sync: bool,
     pub(crate) renew_at_ms: u64,
+    pub(crate) head: Position,
 }
 
 /// An open copy.
