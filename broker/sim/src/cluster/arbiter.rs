@@ -77,6 +77,17 @@ impl Object {
         Self { object: 1, is_deleted: false, ever: vec![seen.clone()], history: vec![seen] }
     }
 
+    /// The latest state that members ever agreed on.
+    pub(crate) fn best(&self) -> &Seen {
+        let best = self.ever.iter().max_by_key(|seen| (seen.record.revision, seen.version));
+        best.expect("an object has a state")
+    }
+
+    /// Somebody restored it from a backup, or removed it.
+    pub(crate) fn is_wrong(&self) -> bool {
+        self.is_deleted || self.latest().record.revision < self.best().record.revision
+    }
+
     /// The state that is there now.
     pub(crate) fn latest(&self) -> &Seen {
         self.history.last().expect("an object has a state")

@@ -27,7 +27,7 @@ impl Cluster {
             }
         }
         self.views.compare_all();
-        let record = &self.object.ever.last().expect("a first state").record;
+        let record = &self.object.best().record;
         every_copy_in_sync_has_what_is_agreed(record, &self.machines, &self.views, self.plan.is_sync())?;
         self.hear_answers()
     }

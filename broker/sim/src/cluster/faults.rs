@@ -131,6 +131,9 @@ impl Cluster {
     }
 
     fn wish(&mut self) {
+        if self.object.is_wrong() {
+            return;
+        }
         let machines = self.machines.len() as u64;
         let mut request = self.object.latest().request.clone();
         match self.pick(0, 5) {
@@ -172,7 +175,7 @@ impl Cluster {
     fn restore_record(&mut self) {
         let count = self.object.history.len();
         let skip = 1 + self.random.below(3) as usize;
-        if self.object.is_deleted || self.object.history.len() < self.object.ever.len() || skip >= count {
+        if self.object.is_wrong() || skip >= count {
             return;
         }
         let old = &self.object.history[count - 1 - skip].record;
@@ -197,10 +200,12 @@ impl Cluster {
 
     /// The operator puts the record right: the latest that ever was.
     pub(crate) fn repair(&mut self) {
-        let Some(last) = self.object.ever.last().cloned() else { return };
-        if !self.object.is_deleted && self.object.latest().version == last.version {
+        if !self.object.is_wrong() {
             return;
         }
+        let mut last = self.object.best().clone();
+        // Never a version that was there before.
+        last.version = self.object.ever.iter().map(|seen| seen.version).max().unwrap_or_default();
         self.object.is_deleted = false;
         self.object.history = vec![last.clone()];
         let request = last.request.clone();

@@ -32,7 +32,7 @@ impl Promises {
     pub(crate) fn loaded(&mut self, at: usize, found: Option<&MemberFile>) -> Result<(), String> {
         let known = &self.files[at];
         match found {
-            None if known.len() < 2 && known.iter().all(|file| file.vow == Vow::default()) => {}
+            None if known.iter().all(|file| file.vow == Vow::default()) => {}
             Some(found) if known.contains(found) => self.files[at] = vec![found.clone()],
             _ => return Err(format!("machine {at} finds {found:?}, it saved {known:?}")),
         }

@@ -28,7 +28,9 @@ pub(crate) fn only_whole_copies_count(
     };
     for member in after.in_sync.difference(&before.in_sync) {
         let is_first = before.leader.is_none() && after.leader == Some(*member);
-        if !is_first && is_of(member) && after.cause != Cause::Unclean && !is_whole(member) {
+        // A volume that was replaced meanwhile, or may have lost its end, does not lead.
+        let may_lead = is_of(member) && !is_dirty(member);
+        if !is_first && may_lead && after.cause != Cause::Unclean && !is_whole(member) {
             return Err(format!("{member} is taken into the set with {} of {}", reach(member), views.agreed()));
         }
     }
@@ -41,7 +43,7 @@ pub(crate) fn only_whole_copies_count(
     if !after.in_sync.is_subset(&before.in_sync) && after.cause != Cause::Unclean {
         return Err(format!("the set grows with the election of {leader}"));
     }
-    if is_whole(&leader) {
+    if is_whole(&leader) || !is_of(&leader) {
         return Ok(None);
     }
     let others: Vec<_> = before.in_sync.iter().filter(|other| **other != leader && is_of(other)).collect();
