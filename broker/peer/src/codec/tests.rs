@@ -49,8 +49,11 @@ fn any_message() -> impl Strategy<Value = Message> {
             .prop_map(|(epoch, history, is_dirty)| Message::Hello(Hello { epoch, history, is_dirty })),
         (any_epoch(), session(), any_position(), any_tip())
             .prop_map(|(epoch, session, to, of)| Message::Align { epoch, session, to, of }),
-        (any_epoch(), session(), any_tip())
-            .prop_map(|(epoch, session, of)| Message::Seed { epoch, session, of }),
+        (any_epoch(), session(), any_tip()).prop_map(|(epoch, session, of)| Message::Seed {
+            epoch,
+            session,
+            of
+        }),
         (any_epoch(), session(), any_position(), any_position()).prop_map(
             |(epoch, session, from, committed)| Message::Append { epoch, session, from, committed }
         ),

@@ -139,7 +139,9 @@ impl Way {
     /// What an event hands out: only what is later.
     pub(crate) fn heard(&mut self, found: Found) -> Option<Seen> {
         match &self.latest {
-            Some(latest) if found.object == latest.object && found.seen.version <= latest.seen.version => None,
+            Some(latest) if found.object == latest.object && found.seen.version <= latest.seen.version => {
+                None
+            }
             Some(latest) if found.is_behind(latest) => None,
             _ => Some(self.advance(found)),
         }

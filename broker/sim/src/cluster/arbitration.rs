@@ -44,10 +44,13 @@ impl Cluster {
             let ms = if self.random.one_in(2) { CALL_MAX_MS } else { ms };
             return self.plan_for(process, ms, What::Answer { number, verdict: Verdict::Unknown });
         }
-        self.after(ms, match request {
-            Request::Propose { base, record, .. } => Happening::Land { at, run, number, base, record },
-            Request::Read { .. } | Request::Renew => Happening::Look { at, run, number },
-        });
+        self.after(
+            ms,
+            match request {
+                Request::Propose { base, record, .. } => Happening::Land { at, run, number, base, record },
+                Request::Read { .. } | Request::Renew => Happening::Look { at, run, number },
+            },
+        );
     }
 
     /// A proposal arrives, even if its sender has died.
@@ -99,7 +102,8 @@ impl Cluster {
         let late_ms = if self.random.one_in(6) { self.random.below(3000) } else { 0 };
         let ms = 2 + self.random.below(40) + late_ms;
         let machine = &self.machines[at];
-        let (Some(process), Some(found), false) = (&machine.process, self.object.found(0), machine.lost_arbiter)
+        let (Some(process), Some(found), false) =
+            (&machine.process, self.object.found(0), machine.lost_arbiter)
         else {
             return;
         };

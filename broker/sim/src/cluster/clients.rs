@@ -164,7 +164,13 @@ impl Cluster {
     }
 
     /// A consumer asks for messages; what it gets is what was agreed.
-    pub(crate) fn receive(&mut self, door: usize, reader: &str, max: usize, invisible_ms: u64) -> Result<(), String> {
+    pub(crate) fn receive(
+        &mut self,
+        door: usize,
+        reader: &str,
+        max: usize,
+        invisible_ms: u64,
+    ) -> Result<(), String> {
         let (at, group) = (self.clients.doors[door].at, Arc::clone(&self.clients.doors[door].group));
         let Some(consumer_group) = group.consumer_group(reader) else { return Ok(()) };
         for topic in topics() {
@@ -225,7 +231,10 @@ impl Cluster {
             let Ok(placed) = outcome else { continue };
             for (message, placed) in messages.zip(placed) {
                 let Some((queue, offset)) = self.views.find(placed.position) else {
-                    return Err(format!("message {message} at {} is acknowledged and not agreed", placed.position));
+                    return Err(format!(
+                        "message {message} at {} is acknowledged and not agreed",
+                        placed.position
+                    ));
                 };
                 self.invariants.offsets.told(message, queue, offset, placed.position, &self.views)?;
                 if offset != placed.offset {

@@ -47,12 +47,7 @@ impl Cluster {
         let (group, writer) =
             Group::open(disk, machine.config.clone(), self.now_ms).map_err(|error| died(&error))?;
         self.openings += 1;
-        Ok(Copy {
-            group,
-            writer,
-            grown: Arc::default(),
-            opening: self.openings,
-        })
+        Ok(Copy { group, writer, grown: Arc::default(), opening: self.openings })
     }
 
     pub(crate) fn lead(&mut self, process: &mut Process, epoch: Epoch) -> Outcome {

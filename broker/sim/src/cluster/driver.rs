@@ -30,7 +30,8 @@ impl Cluster {
     /// One copy has to be on the disk before a send is answered; several of them need not, unless somebody says so.
     fn settle_flush(&self, process: &mut Process) {
         let copies = process.member.seen().map_or(1, |seen| seen.request.copies);
-        process.flush_sync = self.plan.flush.unwrap_or_else(|| FlushMode::of_copies(copies)) == FlushMode::Sync;
+        process.flush_sync =
+            self.plan.flush.unwrap_or_else(|| FlushMode::of_copies(copies)) == FlushMode::Sync;
         process.member.set_flush_sync(process.flush_sync);
         if let Some(copy) = &process.copy {
             copy.group.set_flush(if process.flush_sync { Flush::Sync } else { Flush::Async });
@@ -242,7 +243,11 @@ impl Cluster {
                     epochs: before.collect(),
                     state: Box::new(state),
                 };
-                self.send(process, to, Frame::Message { message: Message::Seed { epoch, session, of }, body });
+                self.send(
+                    process,
+                    to,
+                    Frame::Message { message: Message::Seed { epoch, session, of }, body },
+                );
             }
             Err(error) => self.note(format_args!("{} no seed: {error}", process.id)),
         }

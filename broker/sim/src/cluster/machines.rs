@@ -40,7 +40,9 @@ impl Cluster {
                 self.after(50, Happening::Start { at });
                 Ok(())
             }
-            Err(Trouble::Died(why) | Trouble::Broken(why)) => Err(format!("machine {at} does not start: {why}")),
+            Err(Trouble::Died(why) | Trouble::Broken(why)) => {
+                Err(format!("machine {at} does not start: {why}"))
+            }
         }
     }
 

@@ -87,18 +87,18 @@ impl Cluster {
                 _ => {}
             }
         }
-        let leads = |at: &usize| self.machines[*at].process.as_ref().is_some_and(|p| p.member.leader().is_some());
+        let leads =
+            |at: &usize| self.machines[*at].process.as_ref().is_some_and(|p| p.member.leader().is_some());
         let seen = self.object.latest();
         let is_stuck = peace_ms > PATIENCE_MS && !(0..self.machines.len()).any(|at| leads(&at));
         if is_stuck && seen.request.unclean.is_none() && self.is_lost() {
             let holds = |at: &usize| self.machines[*at].process.as_ref().is_some_and(|p| p.copy.is_some());
-            let best = (0..self.machines.len()).filter(holds).max_by_key(|at| self.views.copies[*at].reach(&self.views.truth));
+            let best = (0..self.machines.len())
+                .filter(holds)
+                .max_by_key(|at| self.views.copies[*at].reach(&self.views.truth));
             if let Some(best) = best {
-                let token = UncleanToken {
-                    token: "yes".to_owned(),
-                    epoch: seen.record.epoch,
-                    ordinal: best as u32,
-                };
+                let token =
+                    UncleanToken { token: "yes".to_owned(), epoch: seen.record.epoch, ordinal: best as u32 };
                 let request = GroupRequest { unclean: Some(token), ..seen.request.clone() };
                 self.ask_for(request);
             }
@@ -116,7 +116,8 @@ impl Cluster {
     /// What is not as it should be.
     fn missing(&self) -> Option<String> {
         let seen = self.object.latest();
-        let leader = self.machines.iter().filter_map(|machine| machine.process.as_ref()).find(|p| p.is_leading());
+        let leader =
+            self.machines.iter().filter_map(|machine| machine.process.as_ref()).find(|p| p.is_leading());
         let Some(leader) = leader else { return Some("there is no leader".to_owned()) };
         let ids = self.machines.iter().take(seen.request.copies as usize);
         let ids: BTreeSet<_> = ids.filter_map(|machine| Some(machine.process.as_ref()?.id)).collect();
@@ -150,7 +151,8 @@ impl Cluster {
 
     /// Everything that was acknowledged is still there for somebody who never asked before.
     fn audit(&mut self) -> Result<(), String> {
-        let Some(leader) = self.machines.iter().filter_map(|machine| machine.process.as_ref()).find(|p| p.is_leading())
+        let Some(leader) =
+            self.machines.iter().filter_map(|machine| machine.process.as_ref()).find(|p| p.is_leading())
         else {
             return Err("the leader is gone".to_owned());
         };
@@ -165,7 +167,10 @@ impl Cluster {
             }
         }
         let audited = &self.clients.audited;
-        let lost: Vec<_> = self.clients.acknowledged.iter()
+        let lost: Vec<_> = self
+            .clients
+            .acknowledged
+            .iter()
             .filter(|(message, position)| **position >= head && !audited.contains(message))
             .collect();
         if lost.is_empty() { Ok(()) } else { Err(format!("acknowledged and never delivered: {lost:?}")) }

@@ -93,7 +93,13 @@ impl Views {
     }
 
     /// Looks at a copy; whether more is agreed than before, and an error if copies disagree.
-    pub(crate) fn look(&mut self, at: usize, opening: u64, group: &Group, is_sync: bool) -> Result<bool, String> {
+    pub(crate) fn look(
+        &mut self,
+        at: usize,
+        opening: u64,
+        group: &Group,
+        is_sync: bool,
+    ) -> Result<bool, String> {
         let (written, shown, durable) = (group.written(), group.published(), group.durable());
         // Who leads alone shows acks before they are synced; nobody was promised those.
         let published = if is_sync { shown.min(durable) } else { shown };
@@ -133,7 +139,9 @@ impl Views {
         let mut bytes = Vec::new();
         while from < view.written {
             let read = reader.read_raw(from, view.written, 1, &mut bytes);
-            let Some(head) = read.map_err(|error| format!("copy {at} cannot be read: {error}"))? else { break };
+            let Some(head) = read.map_err(|error| format!("copy {at} cannot be read: {error}"))? else {
+                break;
+            };
             from = head.end;
             if bytes.is_empty() {
                 continue;
@@ -205,7 +213,8 @@ impl Views {
 
     /// What lies beyond is lost by right.
     pub(crate) fn cut_truth(&mut self, to: Position) {
-        self.lost.extend(self.truth.iter().filter(|batch| batch.end > to).map(|batch| (batch.start, batch.epoch)));
+        self.lost
+            .extend(self.truth.iter().filter(|batch| batch.end > to).map(|batch| (batch.start, batch.epoch)));
         self.truth.retain(|batch| batch.end <= to);
         for positions in self.queues.values_mut() {
             positions.retain(|position| *position < to);
@@ -239,5 +248,8 @@ fn hash(bytes: &[u8]) -> u64 {
         let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
         hash = (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
     }
-    chunks.remainder().iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
+    chunks
+        .remainder()
+        .iter()
+        .fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }

@@ -57,9 +57,10 @@ impl Cluster {
             until_ms: None,
             stalled_since: None,
         };
-        let member = peer.id;
+        let (member, run) = (peer.id, peer.run);
         let conn = self.network.connect(conn);
         let ms = self.network.delay_ms;
+        self.after(ms, Happening::Run { at: to, run, what: What::Down { member: process.id } });
         self.plan_for(process, ms, What::Up { member, conn });
     }
 
@@ -205,7 +206,10 @@ impl Cluster {
             self.network.open[from][to] = None;
         }
         let sooner_ms = self.random.below(10);
-        self.after(sooner_ms, Happening::Run { at: from, run: from_run, what: What::Down { member: to_member } });
+        self.after(
+            sooner_ms,
+            Happening::Run { at: from, run: from_run, what: What::Down { member: to_member } },
+        );
         self.after(sooner_ms + PAUSE_MS, Happening::Run { at: from, run: from_run, what: What::Dial { to } });
         if !is_silent {
             self.after(lasts_ms + 1, Happening::Run { at: to, run: to_run, what: What::Down { member } });

@@ -216,7 +216,9 @@ impl Cluster {
 
     /// The next thing happens, and every promise is looked at.
     pub(crate) fn step(&mut self) -> Result<(), String> {
-        let Some((at_ms, happening)) = self.agenda.pop() else { return Err("nothing happens any more".to_owned()) };
+        let Some((at_ms, happening)) = self.agenda.pop() else {
+            return Err("nothing happens any more".to_owned());
+        };
         self.now_ms = self.now_ms.max(at_ms);
         self.steps += 1;
         self.happen(happening)?;

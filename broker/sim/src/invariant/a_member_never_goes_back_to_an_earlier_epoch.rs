@@ -17,6 +17,10 @@ impl Routes {
 
     pub(crate) fn stands(&mut self, at: usize, epoch: Epoch) -> Result<(), String> {
         let latest = std::mem::replace(&mut self.latest[at], epoch);
-        if latest <= epoch { Ok(()) } else { Err(format!("member {at} goes back from epoch {latest} to {epoch}")) }
+        if latest <= epoch {
+            Ok(())
+        } else {
+            Err(format!("member {at} goes back from epoch {latest} to {epoch}"))
+        }
     }
 }

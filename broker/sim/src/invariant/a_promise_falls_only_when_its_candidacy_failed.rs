@@ -45,9 +45,15 @@ impl Promises {
             return Ok(());
         }
         let is_allowed = before.candidacy.is_some_and(|candidacy| {
-            after.candidacy.is_none() && candidacy.base < latest && after.promised >= candidacy.promised_before
+            after.candidacy.is_none()
+                && candidacy.base < latest
+                && after.promised >= candidacy.promised_before
         });
-        if is_allowed { Ok(()) } else { Err(format!("member {at} takes a promise back: {before:?}, {after:?}")) }
+        if is_allowed {
+            Ok(())
+        } else {
+            Err(format!("member {at} takes a promise back: {before:?}, {after:?}"))
+        }
     }
 
     /// A member says something that an epoch depends on.

@@ -31,7 +31,11 @@ pub(crate) fn only_whole_copies_count(
         // A volume that was replaced meanwhile, or may have lost its end, does not lead.
         let may_lead = is_of(member) && !is_dirty(member);
         if !is_first && may_lead && after.cause != Cause::Unclean && !is_whole(member) {
-            return Err(format!("{member} is taken into the set with {} of {}", reach(member), views.agreed()));
+            return Err(format!(
+                "{member} is taken into the set with {} of {}",
+                reach(member),
+                views.agreed()
+            ));
         }
     }
     let Some(leader) = after.leader.filter(|_| after.epoch != before.epoch && before.leader.is_some()) else {

@@ -16,13 +16,18 @@ pub(crate) fn what_is_agreed_stays(at: usize, views: &Views, group: &Group) -> R
         return Err(format!("copy {at} shows {shown}, agreed is {agreed}"));
     }
     if reach < shown && views.truth.iter().any(|batch| batch.start >= reach && batch.end <= shown) {
-        return Err(format!("copy {at} shows {shown} and is as agreed only to {reach}, {:?}", copy.differs_at));
+        return Err(format!(
+            "copy {at} shows {shown} and is as agreed only to {reach}, {:?}",
+            copy.differs_at
+        ));
     }
     for &queue in views.queues.keys() {
         let (tail, expected) = (group.queue_range(queue).1, views.tail(queue, shown));
         // A queue that a seed knows nothing of begins with its first message.
         if tail != expected && tail.0 > 0 {
-            return Err(format!("copy {at} shows {tail} messages of queue {queue}, up to {shown} are {expected}"));
+            return Err(format!(
+                "copy {at} shows {tail} messages of queue {queue}, up to {shown} are {expected}"
+            ));
         }
     }
     Ok(())
