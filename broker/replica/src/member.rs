@@ -23,7 +23,7 @@ use crds::group_record::{GroupRecord, MemberId, Seen, Version};
 use store::{Epoch, Position};
 
 use crate::event::{Beat, Effect, Event, Fault, Message, OnDisk, Refusal, Vow};
-use crate::history::History;
+use crate::history::{History, Tip};
 
 /// How a group is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +66,8 @@ pub struct Rules {
     pub dirty_waits: bool,
     /// R8: it stays so until a leader that does not count it has taken it up.
     pub dirty_until_aligned: bool,
+    /// An answer to an earlier `Hello` does not cut a log that has grown since.
+    pub answers_match: bool,
     /// Acknowledgements of an earlier stream to the same member do not count.
     pub session_acks: bool,
     /// R3: a member whose log is of no use leaves the set before it starts anew.
@@ -124,6 +126,8 @@ pub struct Following {
     pub epoch: Epoch,
     /// The leader's stream, once the logs are aligned.
     session: Option<u64>,
+    /// The log as the latest `Hello` told of it; there is only one answer to it that counts.
+    greeted: Option<Tip>,
     /// What the leader said is committed.
     committed: Position,
 }
@@ -203,6 +207,7 @@ impl Default for Rules {
             new_term: true,
             dirty_waits: true,
             dirty_until_aligned: true,
+            answers_match: true,
             session_acks: true,
             outdated_leaves: true,
             raise_waits: true,
@@ -343,8 +348,8 @@ impl Member {
         match message {
             Message::Beat(beat) => self.heard_of(from, beat, out),
             Message::Hello(hello) => self.hello(from, &hello, out),
-            Message::Align { epoch, session, to } => self.align(from, epoch, session, to, out),
-            Message::Seed { epoch, session } => self.seed(from, epoch, session, out),
+            Message::Align { epoch, session, to, of } => self.align(from, epoch, (session, of), to, out),
+            Message::Seed { epoch, session, of } => self.seed(from, epoch, (session, of), out),
             Message::Append { epoch, session, from: at, committed } => {
                 self.append(from, epoch, session, (at, committed), out);
             }

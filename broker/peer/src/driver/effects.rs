@@ -2,6 +2,7 @@
 
 use engine::inbox;
 use replica::event::{Effect, Message, Refusal};
+use replica::history::Tip;
 use store::{Epoch, Position};
 use tracing::{error, info};
 
@@ -34,7 +35,7 @@ impl Driver {
             Effect::Truncate(to) => self.truncate(to),
             Effect::Commit(to) => self.commit(to),
             Effect::Stream { to, session, from } => self.stream(to, session, from),
-            Effect::Seed { to, session } => self.seed(to, session),
+            Effect::Seed { to, session, of } => self.seed(to, session, of),
             Effect::Halt(member) => {
                 self.ships = self.ships.saturating_sub(1);
                 self.freight.is_busy(self.ships > 0);
@@ -69,14 +70,14 @@ impl Driver {
         }
     }
 
-    fn seed(&mut self, to: crds::group_record::MemberId, session: u64) {
+    fn seed(&mut self, to: crds::group_record::MemberId, session: u64, of: Tip) {
         let (Some(epoch), Some(copy), Some(outbox)) = (self.leads(), &self.copy, self.links.get(&to)) else {
             return;
         };
         match self.seed_of(copy) {
             Ok(seed) => {
                 info!(%to, start = seed.start, bytes = seed.state.len(), "a member begins anew");
-                let message = Message::Seed { epoch, session };
+                let message = Message::Seed { epoch, session, of };
                 outbox.send(Frame::Message { message, body: Body::Seed(seed) });
             }
             Err(error) => error!(%to, %error, "no seed for a new member"),
