@@ -25,6 +25,8 @@ use store::{Epoch, Position};
 use crate::event::{Beat, Effect, Event, Fault, Message, OnDisk, Refusal, Vow};
 use crate::history::{History, Tip};
 
+pub use crate::settings::{Rules, Settings};
+
 /// A member's state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
