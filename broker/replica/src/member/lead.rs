@@ -7,7 +7,7 @@ use store::{Epoch, Position};
 
 use super::{Copy, Handing, Leader, Member, Role, Solo};
 use crate::event::{Effect, End, Hello, Message};
-use crate::history::{EpochStart, History};
+use crate::history::{EpochStart, History, Tip};
 
 impl Member {
     pub(super) fn elected(&mut self, epoch: Epoch, out: &mut Vec<Effect>) {
@@ -163,6 +163,9 @@ impl Member {
             Role::Leader(leader) => {
                 if leader.copies.remove(&member).is_some() {
                     out.push(Effect::Halt(member));
+                    // It may not have noticed: an answer to no question makes it ask again.
+                    let (epoch, session, to, of) = (leader.epoch, 0, Position(0), Tip::default());
+                    out.push(Effect::Send { to: member, message: Message::Align { epoch, session, to, of } });
                 }
             }
             Role::Follower(Some(following)) if following.leader == member => {
