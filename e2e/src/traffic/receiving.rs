@@ -24,7 +24,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// Before another member is asked.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Everything is read within this time, or something is wrong.
-const READ_MAX: Duration = Duration::from_secs(60);
+const READ_MAX: Duration = Duration::from_mins(1);
 
 /// A consumer for each member, of one group.
 pub(super) async fn by_turns(endpoints: &[Endpoint]) -> Vec<SimpleConsumer> {
@@ -41,10 +41,11 @@ pub(super) async fn receive_all(shared: Arc<Shared>, consumers: Vec<SimpleConsum
     while !shared.stops_receiving.load(Ordering::Relaxed) {
         let consumer = &consumers[turn % consumers.len()];
         // What was on its way when it was given up comes again.
+        let begun_ms = shared.now_ms();
         let received = match timeout(SILENCE_MAX, consumer.receive(RECEIVE_MAX, INVISIBLE)).await {
             Ok(Ok(received)) => received,
             failed @ (Ok(Err(_)) | Err(_)) => {
-                *shared.lock_receive_error() = format!("{failed:?}");
+                shared.lock_lost_receives().push((begun_ms..shared.now_ms(), format!("{failed:?}")));
                 turn += 1;
                 sleep(AGAIN_AFTER).await;
                 continue;
@@ -64,7 +65,7 @@ pub(super) async fn ends(admin: &str) -> BTreeMap<i32, i64> {
     let endpoint = admin.parse().expect("an endpoint");
     let client = AdminClient::new(AdminConfig::new(endpoint)).expect("a client");
     let topic = client.topic(TOPIC).await.expect("the leader describes the topic");
-    topic.queues.iter().map(|queue| (queue.queue as i32, queue.tail as i64)).collect()
+    topic.queues.iter().map(|queue| (queue.queue.cast_signed(), queue.tail.cast_signed())).collect()
 }
 
 /// Places below `ends` that were not delivered.
