@@ -40,6 +40,7 @@ model: ## the replication protocol under the model checker: every order of event
 	@cargo test -q -p replica --test model -- --nocapture --test-threads=1
 sim: ## random workloads with power cuts on the simulated disk, SEEDS of them (default 200)
 	@cargo run -q --release -p sim -- --seeds $(or $(SEEDS),200)
+	@cargo run -q --release -p sim -- --cluster --seeds $(or $(SEEDS),20000)
 soak: ## the Go SDK sends and receives for SECONDS (default 3600) while the broker is killed again and again
 	@e2e/sdk/install.sh go
 	@cargo build --release -p broker -p cli

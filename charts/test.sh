@@ -44,11 +44,6 @@ want "brokers' network policy lets the operator in" "app.kubernetes.io/name: mil
 want "the operator is not root" "runAsNonRoot: true"
 without "no right is given for everything" 'verbs: ["*"]'
 without "no secret may be read" "secrets"
-want "the API server guards records" "kind: ValidatingAdmissionPolicyBinding"
-without "which can be left out" "ValidatingAdmissionPolicy" --set recordPolicy.enabled=false
-want "the operator may write records" '["system:serviceaccount:mq:millpond-operator"]'
-want "and others if they are named" '["system:serviceaccount:mq:millpond-operator","ada"]' --set 'recordPolicy.alsoAllow={ada}'
-want "records of other namespaces are left to others" 'values: ["a","b"]' --set 'watchNamespaces={a,b}'
 without "alerts are asked for" "PrometheusRule"
 want "alerts say what to do" "runbook_url: https://example.org/r/no-leader.md" --set alerts.enabled=true --set alerts.runbookUrl=https://example.org/r/
 want "alerts name the group, not the chart's variables" 'Group {{ $labels.cluster }}/{{ $labels.group }} has no leader' --set alerts.enabled=true
@@ -57,6 +52,11 @@ want "Prometheus finds its rules" "release: prometheus" --set alerts.enabled=tru
 for page in $(render --set alerts.enabled=true | sed -n 's|.*runbook_url: docs/runbook/||p'); do
   if [ -f "../docs/runbook/$page" ]; then echo "ok   runbook/$page"; else echo "FAIL runbook/$page is missing"; failed=1; fi
 done
+want "the API server guards records" "kind: ValidatingAdmissionPolicyBinding"
+without "which can be left out" "ValidatingAdmissionPolicy" --set recordPolicy.enabled=false
+want "the operator may write records" '["system:serviceaccount:mq:millpond-operator"]'
+want "and others if they are named" '["system:serviceaccount:mq:millpond-operator","ada"]' --set 'recordPolicy.alsoAllow={ada}'
+want "records of other namespaces are left to others" 'values: ["a","b"]' --set 'watchNamespaces={a,b}'
 refused "an unknown value is refused" "imagee" --set imagee.tag=1
 refused "three replicas are refused" "replicas" --set replicas=3
 refused "a namespace is a name" "watchNamespaces" --set 'watchNamespaces={A B}'

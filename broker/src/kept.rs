@@ -41,17 +41,13 @@ impl Kept {
             clock: Arc::clone(clock),
             slot: slot.clone(),
         };
-        match &config.replication {
-            Some(replication) => {
-                let setup = setup(config, replication, shelf)?;
-                Ok(Self::Replicated(Peer::start(setup).with_context(|| format!("member in {data}"))?))
-            }
-            None => {
-                let copy = shelf.open().with_context(|| format!("opening the log in {data}"))?;
-                copy.pen().lead_alone(clock.now_ms()).context("beginning a new epoch of the log")?;
-                Ok(Self::Alone(copy))
-            }
+        if let Some(replication) = &config.replication {
+            let setup = setup(config, replication, shelf)?;
+            return Ok(Self::Replicated(Peer::start(setup).with_context(|| format!("member in {data}"))?));
         }
+        let copy = shelf.open().with_context(|| format!("opening the log in {data}"))?;
+        copy.pen().lead_alone(clock.now_ms()).context("beginning a new epoch of the log")?;
+        Ok(Self::Alone(copy))
     }
 
     /// How the member is, if there are others.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::broker_config::MemberAddress;
+use crds::broker_config::{FlushMode, MemberAddress};
 use crds::group_record::MemberId;
 use gateway_grpc::admin::{HandOverError, Membership, Successor};
 use parking_lot::RwLock;
@@ -78,6 +78,7 @@ fn view(status: &Status) -> admin::Member {
         }),
         dirty: status.is_dirty,
         asynchronous: status.is_async,
+        flush_sync: status.flush == FlushMode::Sync,
         // Revision 0 is what a member has that has read none.
         record: if record.format > 0 { record.to_json() } else { String::new() },
         ruled_ms: status.ruled_ms,

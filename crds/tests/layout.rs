@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gateway-grpc", &["engine", "store", "wire"]),
     ("client", &["wire"]),
     ("cli", &["client", "crds", "wire"]),
-    ("sim", &["engine", "store"]),
+    ("sim", &["crds", "engine", "peer", "replica", "store"]),
     ("broker", &["crds", "engine", "gateway-grpc", "peer", "replica", "store", "wire", "client"]),
     ("operator", &["crds", "client"]),
     ("e2e", &["crds", "client", "wire"]),

@@ -107,9 +107,9 @@ impl Network {
         ip(&format!("netns add {hub}"));
         ip(&format!("-n {hub} link set lo up"));
         ip(&format!("netns exec {hub} sysctl -q -w net.ipv4.ip_forward=1"));
-        ip(&format!("link add {cable} type veth peer name up netns {hub}"));
-        ip(&format!("-n {hub} address add {}/30 dev up", self.address(5)));
-        ip(&format!("-n {hub} link set up up"));
+        ip(&format!("link add {cable} type veth peer name out netns {hub}"));
+        ip(&format!("-n {hub} address add {}/30 dev out", self.address(5)));
+        ip(&format!("-n {hub} link set out up"));
         ip(&format!("address add {}/30 dev {cable}", self.address(6)));
         ip(&format!("link set {cable} up"));
         ip(&format!("route add {}/24 via {}", self.address(0), self.address(5)));
@@ -117,11 +117,11 @@ impl Network {
             let (place, gate) = (self.place(member), self.address(8 + 4 * member as u8 + 1));
             ip(&format!("netns add {place}"));
             ip(&format!("-n {place} link set lo up"));
-            ip(&format!("-n {hub} link add m{member} type veth peer name up netns {place}"));
+            ip(&format!("-n {hub} link add m{member} type veth peer name out netns {place}"));
             ip(&format!("-n {hub} address add {gate}/30 dev m{member}"));
             ip(&format!("-n {hub} link set m{member} up"));
-            ip(&format!("-n {place} address add {}/30 dev up", self.host(member)));
-            ip(&format!("-n {place} link set up up"));
+            ip(&format!("-n {place} address add {}/30 dev out", self.host(member)));
+            ip(&format!("-n {place} link set out up"));
             ip(&format!("-n {place} route add default via {gate}"));
         }
         self.filter(
@@ -144,7 +144,8 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // The cables go with the places that they lead to. A place that was not made yet is no error.
+        // The other cables go with the places that they lead to. What was not made yet is no error.
+        let _ = run(&format!("link delete {}", self.cable()));
         let places = (0..self.members).map(|member| self.place(member)).chain([self.hub()]);
         for place in places {
             let _ = run(&format!("netns delete {place}"));

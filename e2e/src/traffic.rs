@@ -171,7 +171,8 @@ impl Traffic {
     /// When they are not within half a minute.
     pub fn flows(&self, more: usize) {
         let goal = self.acknowledged() + more;
-        let last = || self.lock_sends().iter().rev().take(5).map(|send| format!("{send:?}\n")).collect();
+        let shown = |send: &_| format!("{send:?}\n");
+        let last = || self.lock_sends().iter().rev().take(5).map(shown).collect::<Vec<_>>().concat();
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             wait::until("messages flow", FLOW_MAX, || (self.acknowledged() >= goal).then_some(()));
         }));

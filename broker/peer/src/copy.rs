@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use replica::event::{End, OnDisk};
 use replica::history::{EpochStart, History};
 use store::disk::Disk;
+use store::log::Flush;
 use tracing::info;
 
 use crate::clock::Clock;
@@ -128,7 +129,9 @@ impl Copy {
     pub fn end(&self) -> End {
         let group = self.group();
         // In this order: none of them may be ahead of the one that is read later.
-        let (committed, durable) = (group.published(), group.durable());
+        let (shown, durable) = (group.published(), group.durable());
+        // Who leads alone shows acks before they are synced; others must not hold on to what a power cut may take.
+        let committed = if group.flush() == Flush::Sync { shown.min(durable) } else { shown };
         End { written: group.written(), durable, committed }
     }
 }

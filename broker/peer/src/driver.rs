@@ -76,6 +76,8 @@ pub(crate) struct Driver {
     fault: Option<Fault>,
     last_epoch: Epoch,
     durable: Position,
+    /// Where the log began when the protocol was told last.
+    head: Position,
     /// Shipments under way.
     ships: u32,
     /// Bytes that a leader sent.
@@ -149,6 +151,7 @@ impl Driver {
             fault: None,
             last_epoch,
             durable: Position(0),
+            head: Position(0),
             ships: 0,
             received_bytes: 0,
             serves_since: None,
@@ -276,6 +279,7 @@ impl Driver {
 
     fn tick(&mut self) {
         let now_ms = self.now_ms();
+        self.tell_head();
         if self.member.leader().is_some() {
             self.wrote();
         } else {
@@ -293,6 +297,15 @@ impl Driver {
         self.doubt(now_ms);
         self.arbitration.renew(self.member.leader().is_some().then(|| self.member.id()), now_ms);
         self.note_status();
+    }
+
+    /// Retention takes the beginning of the log; whoever lacks that has to begin anew.
+    fn tell_head(&mut self) {
+        let Some(head) = self.copy.as_ref().map(|copy| copy.group().head()) else { return };
+        if head != self.head {
+            self.head = head;
+            self.process(Event::Trimmed { head }, Body::None);
+        }
     }
 
     fn hand_over(&mut self, to: Option<u32>) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
+use crds::broker_config::FlushMode;
 use crds::group_record::{Cause, GroupRecord, MemberId};
 use engine::group::Group;
 use replica::event::{Fault, Refusal};
@@ -40,6 +41,8 @@ pub struct Status {
     pub ruled_ms: u64,
     /// The leader does not wait for the others.
     pub is_async: bool,
+    /// When a copy counts a message as stored.
+    pub flush: FlushMode,
     /// The end of its log may be lost: the machine went down before it was synced.
     pub is_dirty: bool,
     /// End of its log.

@@ -142,7 +142,9 @@ impl Detector {
         let Some(record) = member.seen().map(|seen| &seen.record) else { return true };
         let alive = self.alive(now_ms);
         let leader = member.following().map(|following| following.leader).or(record.leader);
-        if leader.is_some_and(|leader| leader != member.id() && alive.contains(&leader)) {
+        // It may be there and not lead any more: it has restarted and may have lost the end of its log.
+        let leads = |leader: &MemberId| member.heard().get(leader).is_none_or(|beat| beat.leads.is_some());
+        if leader.is_some_and(|leader| leader != member.id() && alive.contains(&leader) && leads(&leader)) {
             self.leaderless_ms = None;
             return false;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crds::group_record::{Cause, GroupRecord, MemberId, Seen, Version};
 use store::{Epoch, Position};
 
-use crate::history::{EpochStart, History};
+use crate::history::{EpochStart, History, Tip};
 
 /// What a member keeps on its disk beside the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -174,6 +174,8 @@ pub enum Effect {
         to: MemberId,
         /// Goes into the `Seed`.
         session: u64,
+        /// Likewise.
+        of: Tip,
     },
     /// Stop sending the log to a member.
     Halt(MemberId),
@@ -234,6 +236,8 @@ pub enum Message {
         session: u64,
         /// End of what both logs hold.
         to: Position,
+        /// The log that the follower's `Hello` told of; the answer is good for no other.
+        of: Tip,
     },
     /// To a follower: your log is of no use, take what comes with this.
     Seed {
@@ -241,6 +245,8 @@ pub enum Message {
         epoch: Epoch,
         /// Comes back in every `Ack`.
         session: u64,
+        /// As in `Align`.
+        of: Tip,
     },
     /// To a follower: more of the log comes with this.
     Append {

@@ -23,7 +23,21 @@ pub struct History {
     pub written: Position,
 }
 
+/// The end of a log: who wrote it and where it is; all 0 where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tip {
+    /// The epoch that wrote last.
+    pub epoch: Epoch,
+    /// End of the log.
+    pub written: Position,
+}
+
 impl History {
+    /// Its end.
+    pub fn tip(&self) -> Tip {
+        Tip { epoch: self.last_epoch(), written: self.written }
+    }
+
     /// The epoch that wrote last; 0 before the first.
     pub fn last_epoch(&self) -> Epoch {
         self.epochs.last().map_or(Epoch(0), |last| last.epoch)

@@ -32,3 +32,4 @@ pub mod detector;
 pub mod event;
 pub mod history;
 pub mod member;
+mod settings;

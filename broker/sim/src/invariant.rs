@@ -1,13 +1,23 @@
 //! What must hold whatever happens; each file is one promise.
 
+pub(crate) mod a_member_never_goes_back_to_an_earlier_epoch;
 mod a_message_has_one_holder_at_a_time;
+pub(crate) mod a_promise_falls_only_when_its_candidacy_failed;
+pub(crate) mod an_answer_waits_for_enough_copies;
+pub(crate) mod an_epoch_has_one_leader;
+pub(crate) mod an_offset_names_one_message;
 mod attempts_stay_within_the_limit;
 mod checkpoints_change_nothing;
+pub(crate) mod cluster;
+pub(crate) mod copies_agree_by_epoch_and_position;
 mod done_messages_stay_done;
+pub(crate) mod every_copy_in_sync_has_what_is_agreed;
 mod every_message_is_done_or_dead_lettered_once;
 mod no_acknowledged_message_is_lost;
 mod no_wake_is_lost;
 mod offsets_of_a_queue_are_dense;
+pub(crate) mod only_whole_copies_count;
+pub(crate) mod what_is_agreed_stays;
 
 use store::log::Flush;
 

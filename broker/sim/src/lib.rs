@@ -14,6 +14,7 @@
 mod background;
 mod broker;
 mod clients;
+pub mod cluster;
 mod ending;
 pub mod event;
 mod invariant;

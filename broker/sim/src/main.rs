@@ -1,6 +1,7 @@
 //! Plays stories: `cargo run -p sim -- --seeds 200`; a failing seed is printed and can be played alone.
 #![forbid(unsafe_code)]
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +20,12 @@ struct Arguments {
     /// Play this one only.
     #[arg(long)]
     seed: Option<u64>,
+    /// Stories of a whole group of brokers instead of one alone.
+    #[arg(long)]
+    cluster: bool,
+    /// Where the whole stories of seeds that fail are written to.
+    #[arg(long, default_value = "target/sim")]
+    traces: PathBuf,
 }
 
 static PLAYING: AtomicU64 = AtomicU64::new(0);
@@ -36,7 +43,7 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for seed in from..from + seeds {
         PLAYING.store(seed, Ordering::Relaxed);
-        match sim::run(seed, if arguments.seed.is_some() { usize::MAX } else { 1 }) {
+        match play(&arguments, seed) {
             Ok(figures) => {
                 total.messages += figures.messages;
                 total.restarts += figures.restarts;
@@ -48,6 +55,9 @@ fn main() -> ExitCode {
                     failure.last_lines.iter().for_each(|line| println!("  {line}"));
                 }
                 println!("seed {} failed: {}", failure.seed, failure.why);
+                if arguments.cluster && arguments.seed.is_none() {
+                    tell(&arguments.traces, seed);
+                }
             }
         }
     }
@@ -55,4 +65,28 @@ fn main() -> ExitCode {
     println!("seeds {from} to {}: {failed} failed", from + seeds - 1);
     println!("{messages} messages, {restarts} restarts, {events} events in those that passed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn play(arguments: &Arguments, seed: u64) -> Result<sim::Figures, Box<sim::Failure>> {
+    match (arguments.cluster, arguments.seed) {
+        (true, Some(_)) => sim::cluster::run(seed, usize::MAX),
+        (true, None) => sim::cluster::run(seed, 0),
+        (false, Some(_)) => sim::run(seed, usize::MAX),
+        (false, None) => sim::run(seed, 1),
+    }
+}
+
+/// Writes the whole story of a seed that failed.
+fn tell(folder: &Path, seed: u64) {
+    let Err(failure) = sim::cluster::run(seed, usize::MAX) else {
+        println!("seed {seed} does not fail again");
+        return;
+    };
+    let path = folder.join(format!("cluster-{seed}.txt"));
+    let lines = failure.last_lines.join("\n");
+    let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, lines));
+    match written {
+        Ok(()) => println!("  its story: {}", path.display()),
+        Err(error) => println!("  its story cannot be written: {error}"),
+    }
 }

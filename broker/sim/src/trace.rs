@@ -15,6 +15,11 @@ impl Trace {
         Self { checksum: 0, lines_max, last: VecDeque::new() }
     }
 
+    /// Nobody wants to know.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.lines_max == 0
+    }
+
     pub(crate) fn note(&mut self, what: std::fmt::Arguments<'_>) {
         let oldest = if self.last.len() < self.lines_max { None } else { self.last.pop_front() };
         let mut line = oldest.unwrap_or_default();

@@ -27,7 +27,7 @@ fn role(page: &mut Page, status: &Status) {
         page.labelled(name, &[("role", role)], u64::from(role == status.role));
     }
     let name = "millpond_replica_fault";
-    page.family("gauge", name, "1 for what keeps this member from going on without a person.");
+    page.family("gauge", name, "1 for what a person has to look at.");
     let fault = status.fault.as_ref().map(fault_name);
     for kind in FAULTS {
         page.labelled(name, &[("kind", kind)], u64::from(fault == Some(kind)));

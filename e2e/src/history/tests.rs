@@ -17,7 +17,7 @@ fn send(number: usize, outcome: Outcome) -> Send {
 
 /// Eight messages in two queues, in turn, all acknowledged and delivered.
 fn sound() -> History {
-    let place = |number: usize| ((number % 2) as i32, (number / 2) as i64);
+    let place = |number: usize| (i32::from(number % 2 == 1), (number as u64 / 2).cast_signed());
     let sends = (0..8).map(|number| send(number, Outcome::Acknowledged(place(number).1))).collect();
     let log: Vec<Delivery> =
         (0..8).map(|number| delivery(place(number).0, place(number).1, number)).collect();

@@ -24,7 +24,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// Before another member is asked.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Everything is read within this time, or something is wrong.
-const READ_MAX: Duration = Duration::from_secs(60);
+const READ_MAX: Duration = Duration::from_mins(1);
 
 /// A consumer for each member, of one group.
 pub(super) async fn by_turns(endpoints: &[Endpoint]) -> Vec<SimpleConsumer> {
@@ -64,7 +64,7 @@ pub(super) async fn ends(admin: &str) -> BTreeMap<i32, i64> {
     let endpoint = admin.parse().expect("an endpoint");
     let client = AdminClient::new(AdminConfig::new(endpoint)).expect("a client");
     let topic = client.topic(TOPIC).await.expect("the leader describes the topic");
-    topic.queues.iter().map(|queue| (queue.queue as i32, queue.tail as i64)).collect()
+    topic.queues.iter().map(|queue| (queue.queue.cast_signed(), queue.tail.cast_signed())).collect()
 }
 
 /// Places below `ends` that were not delivered.

@@ -10,7 +10,7 @@ use e2e::traffic::{self, Plan, Traffic};
 
 use crate::failover::assert_sound;
 
-const SDK_TOPIC: &str = "figures-go";
+const SDK_TOPIC: &str = "figures-sdk";
 const FLOW: Duration = Duration::from_mins(2);
 
 /// What happens to the leader.
@@ -64,7 +64,7 @@ fn figures_of_every_change_of_the_leader() {
     for event in [Event::Killed, Event::HandOver, Event::CutOff] {
         let figures = measure(event, rounds);
         table += &line(event, "millpond's, next member after an error", figures.ours_ms);
-        table += &line(event, "Go SDK, all addresses", figures.sdk_ms);
+        table += &line(event, "Java SDK, all addresses", figures.sdk_ms);
     }
     println!("\n{table}");
 }
@@ -78,20 +78,21 @@ fn measure(event: Event, rounds: usize) -> Figures {
     let mut traffic = Traffic::start(&members, plan);
     let mut figures = Figures::default();
     for round in 0..rounds {
-        let go = Call::new(Sdk::Go, Mode::Simple, &members.endpoints().join(";"), SDK_TOPIC, SDK_TOPIC);
-        let go = go.stream(200, 600).expect("the stream starts");
-        go.flows(100, FLOW);
+        let sdk = Call::new(Sdk::Java, Mode::Simple, &members.endpoints().join(";"), SDK_TOPIC, SDK_TOPIC);
+        let sdk = sdk.stream(200, 600).expect("the stream starts");
+        sdk.flows(100, FLOW);
         let leader = members.leader();
-        let blow_ms = traffic.disturb();
+        let before_ms = traffic.disturb();
         event.happens(&mut members, leader);
+        let blow_ms = if matches!(event, Event::CutOff) { traffic.now_ms() } else { before_ms };
         traffic.flows(100);
-        go.flows(100, FLOW);
+        sdk.flows(100, FLOW);
         event.is_over(&mut members, leader);
         traffic.calm();
-        let report = go.finish().expect("a report");
+        let report = sdk.finish().expect("a report");
         assert!(report.ok && report.missing.is_empty(), "lost {:?}: {:?}", report.missing, report.errors);
         let ours_ms = traffic.so_far().first_acknowledged_after(blow_ms).expect("messages flow");
-        println!("{} {round}: {ours_ms} ms, Go {} ms", event.word(), report.longest_gap_ms);
+        println!("{} {round}: {ours_ms} ms, Java {} ms", event.word(), report.longest_gap_ms);
         figures.ours_ms.push(ours_ms);
         figures.sdk_ms.push(report.longest_gap_ms);
     }

@@ -29,8 +29,10 @@ fn sdk_goes_on_when_the_leader_is_killed() {
     wait::until("there are topics", Duration::from_secs(20), || {
         members.log(leader).contains("name=\"all\" outcome=Created").then_some(())
     });
-    let streams = [("one", members.endpoint(follower)), ("all", all.join(";"))].map(|(name, endpoint)| {
-        let call = Call::new(Sdk::Go, Mode::Simple, &endpoint, name, name);
+    // Of several addresses, the other SDKs make one `:authority` that is none.
+    let dialled = [("one", Sdk::Go, members.endpoint(follower)), ("all", Sdk::Java, all.join(";"))];
+    let streams = dialled.map(|(name, sdk, endpoint)| {
+        let call = Call::new(sdk, Mode::Simple, &endpoint, name, name);
         (name, call.stream(200, 600).expect("the stream starts"))
     });
     for (_, stream) in &streams {
@@ -45,7 +47,7 @@ fn sdk_goes_on_when_the_leader_is_killed() {
     for (name, stream) in streams {
         let report = stream.finish().expect("a report");
         println!(
-            "go, {name}: {} acknowledged, {} copies, {} failures, longest gap {} ms",
+            "{name}: {} acknowledged, {} copies, {} failures, longest gap {} ms",
             report.acknowledged, report.copies, report.failures, report.longest_gap_ms
         );
         let (missing, errors) = (&report.missing, &report.errors);

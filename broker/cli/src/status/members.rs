@@ -38,7 +38,7 @@ pub(super) fn json(survey: &Survey, verdict: &Verdict) -> Value {
     let members = survey.answers.iter().map(|(&ordinal, answer)| {
         let name = name(survey, ordinal);
         match answer {
-            Answer::Told(broker) => told(broker, name, lag(survey, ordinal)),
+            Answer::Told(broker) => told(broker, &name, lag(survey, ordinal)),
             Answer::Silent(why) => json!({ "ordinal": ordinal, "name": name, "error": why }),
         }
     });
@@ -54,7 +54,7 @@ pub(super) fn json(survey: &Survey, verdict: &Verdict) -> Value {
     })
 }
 
-fn told(broker: &GetBrokerResponse, name: String, lag: Option<u64>) -> Value {
+fn told(broker: &GetBrokerResponse, name: &str, lag: Option<u64>) -> Value {
     let member = broker.member.clone().unwrap_or_default();
     let transition = member
         .transition

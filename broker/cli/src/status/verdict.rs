@@ -68,13 +68,9 @@ fn led(group: &str, survey: &Survey, record: &Record, leader: u32, epoch: u32) -
     if refusal.is_some() {
         level = Level::Degraded;
     }
-    if let Some(trouble) = arbiter_trouble(survey) {
+    if let Some(trouble) = regressed(survey).or_else(|| arbiter_trouble(survey)) {
         level = Level::Degraded;
         parts.push(format!("no failover is possible: {trouble}"));
-    }
-    if let Some(stopped) = stopped(survey, &in_sync, wanted) {
-        level = Level::Degraded;
-        parts.push(stopped);
     }
     parts.extend(refusal);
     let is_as_wanted = level == Level::Safe;
@@ -97,8 +93,10 @@ fn missing_copy(survey: &Survey, leader: Option<(&GetBrokerResponse, &Member)>, 
     let lag = leader.and_then(|(_, view)| view.lags.iter().find(|lag| lag.ordinal == ordinal));
     match (lag, survey.answers.get(&ordinal)) {
         (Some(lag), _) => format!("member {ordinal} catches up ({} to go)", show_bytes(lag.bytes)),
-        (None, Some(Answer::Told(broker))) => match broker.member.as_ref().map(|member| &*member.fault) {
-            Some(fault) if !fault.is_empty() => format!("member {ordinal} has stopped ({fault})"),
+        (None, Some(Answer::Told(broker))) => match &broker.member {
+            Some(member) if member.role == "faulty" => {
+                format!("member {ordinal} has stopped ({})", member.fault)
+            }
             Some(_) | None => format!("member {ordinal} does not follow yet"),
         },
         (None, Some(Answer::Silent(_))) => format!("member {ordinal} does not answer"),
@@ -106,12 +104,11 @@ fn missing_copy(survey: &Survey, leader: Option<(&GetBrokerResponse, &Member)>, 
     }
 }
 
-/// A member that has stopped for good and was not mentioned as missing.
-fn stopped(survey: &Survey, in_sync: &BTreeSet<u32>, wanted: u32) -> Option<String> {
-    let is_new = |ordinal: u32| in_sync.contains(&ordinal) || ordinal >= wanted;
-    let (ordinal, _, member) =
-        survey.told().find(|(ordinal, _, member)| !member.fault.is_empty() && is_new(*ordinal))?;
-    Some(format!("member {ordinal} has stopped ({})", member.fault))
+/// Members that have seen a later record than is there now.
+fn regressed(survey: &Survey) -> Option<String> {
+    let seen = survey.told().filter(|(_, _, member)| member.fault == "RecordRegressed");
+    let seen: BTreeSet<u32> = seen.map(|(ordinal, _, _)| ordinal).collect();
+    (!seen.is_empty()).then(|| format!("the record is older than one that was known (to {})", list(&seen)))
 }
 
 fn refused(broker: &GetBrokerResponse, leader: &Member) -> Option<String> {
@@ -157,13 +154,11 @@ fn at_risk(record: &Record, leader: Option<&Member>, in_sync: &BTreeSet<u32>, is
 fn leaderless(group: &str, survey: &Survey, record: &Record) -> Verdict {
     let heard: Vec<(u32, &Member)> = survey
         .told()
-        .filter(|(ordinal, _, member)| record.in_sync.contains(ordinal) && member.fault.is_empty())
+        .filter(|(ordinal, _, member)| record.in_sync.contains(ordinal) && member.role != "faulty")
         .map(|(ordinal, _, member)| (ordinal, member))
         .collect();
     let all = list(&record.in_sync);
-    let regressed = survey.told().any(|(_, _, member)| member.fault == "RecordRegressed");
-    let why = match arbiter_trouble(survey) {
-        _ if regressed => "the record is older than one that was known".to_owned(),
+    let why = match regressed(survey).or_else(|| arbiter_trouble(survey)) {
         Some(trouble) => trouble,
         None if heard.is_empty() => format!("none of the members in sync ({all}) answers"),
         None if heard.iter().all(|(_, member)| member.dirty) && heard.len() < record.in_sync.len() => {

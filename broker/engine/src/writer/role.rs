@@ -77,13 +77,14 @@ impl Writer {
             Role::Leading { opens_at, .. } => opens_at,
             Role::Closed => return Err(CommitError::Closed),
         };
+        // At the end of it, too: what rode along was shown before it was synced.
+        if self.group.flush() == Flush::Sync
+            && let Err(poisoned) = self.log.sync()
+        {
+            self.end();
+            return Err(poisoned.into());
+        }
         if is_solo {
-            if self.group.flush() == Flush::Sync
-                && let Err(poisoned) = self.log.sync()
-            {
-                self.end();
-                return Err(poisoned.into());
-            }
             self.commit(self.log.written())?;
         }
         self.role = Role::Leading { opens_at, is_solo };

@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use crds::group_record::MemberId;
 use replica::event::{Beat, Hello, Message};
-use replica::history::{EpochStart, History};
+use replica::history::{EpochStart, History, Tip};
 use store::{Epoch, Position};
 
 use super::{FrameError, take_u8, take_u32, take_u64};
@@ -29,8 +29,14 @@ pub(crate) fn put(out: &mut BytesMut, message: &Message) {
             out.put_u8(hello.is_dirty.into());
             put_option(out, hello.history.as_ref(), put_history);
         }
-        Message::Align { epoch, session, to } => put_numbers(out, 2, *epoch, &[*session, to.0]),
-        Message::Seed { epoch, session } => put_numbers(out, 3, *epoch, &[*session]),
+        Message::Align { epoch, session, to, of } => {
+            put_numbers(out, 2, *epoch, &[*session, to.0]);
+            put_tip(out, of);
+        }
+        Message::Seed { epoch, session, of } => {
+            put_numbers(out, 3, *epoch, &[*session]);
+            put_tip(out, of);
+        }
         Message::Append { epoch, session, from, committed } => {
             put_numbers(out, 4, *epoch, &[*session, from.0, committed.0]);
         }
@@ -53,8 +59,11 @@ pub(crate) fn take(head: &mut &[u8]) -> Result<Message, FrameError> {
             let is_dirty = take_bool(head)?;
             Message::Hello(Hello { epoch, is_dirty, history: take_option(head, take_history)? })
         }
-        2 => Message::Align { epoch, session: take_u64(head)?, to: take_position(head)? },
-        3 => Message::Seed { epoch, session: take_u64(head)? },
+        2 => {
+            let (session, to) = (take_u64(head)?, take_position(head)?);
+            Message::Align { epoch, session, to, of: take_tip(head)? }
+        }
+        3 => Message::Seed { epoch, session: take_u64(head)?, of: take_tip(head)? },
         4 => {
             let session = take_u64(head)?;
             Message::Append { epoch, session, from: take_position(head)?, committed: take_position(head)? }
@@ -99,6 +108,15 @@ fn take_beat(head: &mut &[u8]) -> Result<Beat, FrameError> {
         written: take_position(head)?,
         committed: take_position(head)?,
     })
+}
+
+fn put_tip(out: &mut BytesMut, tip: &Tip) {
+    out.put_u32_le(tip.epoch.0);
+    out.put_u64_le(tip.written.0);
+}
+
+fn take_tip(head: &mut &[u8]) -> Result<Tip, FrameError> {
+    Ok(Tip { epoch: Epoch(take_u32(head)?), written: take_position(head)? })
 }
 
 fn put_history(out: &mut BytesMut, history: &History) {

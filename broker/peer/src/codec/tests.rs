@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use replica::event::{Beat, Hello};
-use replica::history::{EpochStart, History};
+use replica::history::{EpochStart, History, Tip};
 use store::{Epoch, Position};
 
 use super::*;
@@ -38,18 +38,23 @@ prop_compose! {
     }
 }
 
+fn any_tip() -> impl Strategy<Value = Tip> {
+    (any_epoch(), any_position()).prop_map(|(epoch, written)| Tip { epoch, written })
+}
+
 fn any_message() -> impl Strategy<Value = Message> {
     let session = any::<u64>;
     prop_oneof![
         any_beat().prop_map(Message::Beat),
         (any_epoch(), prop::option::of(any_history()), any::<bool>())
             .prop_map(|(epoch, history, is_dirty)| Message::Hello(Hello { epoch, history, is_dirty })),
-        (any_epoch(), session(), any_position()).prop_map(|(epoch, session, to)| Message::Align {
+        (any_epoch(), session(), any_position(), any_tip())
+            .prop_map(|(epoch, session, to, of)| Message::Align { epoch, session, to, of }),
+        (any_epoch(), session(), any_tip()).prop_map(|(epoch, session, of)| Message::Seed {
             epoch,
             session,
-            to
+            of
         }),
-        (any_epoch(), session()).prop_map(|(epoch, session)| Message::Seed { epoch, session }),
         (any_epoch(), session(), any_position(), any_position()).prop_map(
             |(epoch, session, from, committed)| Message::Append { epoch, session, from, committed }
         ),

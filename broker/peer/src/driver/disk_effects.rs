@@ -35,6 +35,8 @@ impl Driver {
         if self.copy.is_none() {
             self.copy = Some(self.shelf.open().unwrap_or_else(|error| end(&error)));
         }
+        // Without this the record of the epoch would call agreed whatever is on this disk.
+        self.stamp();
         let Some(copy) = &self.copy else { return };
         let freight = Arc::clone(&self.freight);
         copy.pen().on_written(Arc::new(move || freight.grow()));
@@ -216,6 +218,9 @@ impl Driver {
         let Some(copy) = &self.copy else { return };
         if is_solo {
             copy.pen().stamp(Stamps::default());
+        } else {
+            // Before somebody writes a batch that is not agreed at once.
+            self.stamp();
         }
         match copy.pen().set_solo(is_solo) {
             Ok(()) | Err(CommitError::Closed) => {}
@@ -225,7 +230,6 @@ impl Driver {
         if is_solo {
             self.freight.commit(copy.group().published());
         } else {
-            self.stamp();
             self.events.push_back(Event::SoloEnded(copy.end()));
         }
     }

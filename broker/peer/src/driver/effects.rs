@@ -2,6 +2,7 @@
 
 use engine::inbox;
 use replica::event::{Effect, Message, Refusal};
+use replica::history::Tip;
 use store::{Epoch, Position};
 use tracing::{error, info};
 
@@ -19,6 +20,7 @@ impl Driver {
                 }
             }
             Effect::Broadcast(message) => {
+                let message = self.as_of_now(message);
                 for outbox in self.links.values() {
                     outbox.send(message.clone().into());
                 }
@@ -33,7 +35,7 @@ impl Driver {
             Effect::Truncate(to) => self.truncate(to),
             Effect::Commit(to) => self.commit(to),
             Effect::Stream { to, session, from } => self.stream(to, session, from),
-            Effect::Seed { to, session } => self.seed(to, session),
+            Effect::Seed { to, session, of } => self.seed(to, session, of),
             Effect::Halt(member) => {
                 self.ships = self.ships.saturating_sub(1);
                 self.freight.is_busy(self.ships > 0);
@@ -50,6 +52,15 @@ impl Driver {
         }
     }
 
+    /// The protocol knows whom it follows, not since when it has heard nothing: two followers of a leader that fell silent
+    /// would assure each other that it lives.
+    fn as_of_now(&self, message: Message) -> Message {
+        let Message::Beat(mut beat) = message else { return message };
+        let alive = self.detector.alive(self.now_ms());
+        beat.hears = beat.hears.filter(|leader| alive.contains(leader));
+        Message::Beat(beat)
+    }
+
     fn stream(&mut self, to: crds::group_record::MemberId, session: u64, at: Position) {
         let epoch = self.leads();
         if let (Some(outbox), Some(epoch)) = (self.links.get(&to), epoch) {
@@ -59,14 +70,14 @@ impl Driver {
         }
     }
 
-    fn seed(&mut self, to: crds::group_record::MemberId, session: u64) {
+    fn seed(&mut self, to: crds::group_record::MemberId, session: u64, of: Tip) {
         let (Some(epoch), Some(copy), Some(outbox)) = (self.leads(), &self.copy, self.links.get(&to)) else {
             return;
         };
         match self.seed_of(copy) {
             Ok(seed) => {
                 info!(%to, start = seed.start, bytes = seed.state.len(), "a member begins anew");
-                let message = Message::Seed { epoch, session };
+                let message = Message::Seed { epoch, session, of };
                 outbox.send(Frame::Message { message, body: Body::Seed(seed) });
             }
             Err(error) => error!(%to, %error, "no seed for a new member"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crds::broker_config::FlushMode;
 use crds::group_record::MemberId;
 use replica::member::Role;
 use tracing::info;
@@ -86,6 +87,7 @@ impl Driver {
             (status.copies, status.ruled_ms) = (seen.request.copies, self.ruled_ms);
         }
         status.is_dirty = member.vow().is_dirty;
+        status.flush = if self.flush_sync { FlushMode::Sync } else { FlushMode::Async };
         status.written = member.written();
         status.committed = member.committed();
         status.refusal = self.refusal;

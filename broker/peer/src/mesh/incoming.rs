@@ -42,6 +42,8 @@ pub(super) async fn accept(mesh: Mesh, listener: TcpListener) {
 
 async fn receive(mesh: &Mesh, mut stream: TcpStream) -> Result<(), LinkError> {
     let from = mesh.greet(&mut stream).await?;
+    // The connection before it may have died without a word, and with it what was on the way.
+    mesh.tell(Inbound::Down { member: from }).await?;
     let mut stream = BufReader::with_capacity(BUFFER_BYTES, stream);
     let error = loop {
         match read_frame(&mut stream).await {

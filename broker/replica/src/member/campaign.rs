@@ -161,7 +161,11 @@ impl Member {
         if !self.settings.rules.candidate_in_sync {
             return self.log.is_some().then_some(Right::InSync);
         }
-        if !record.in_sync.contains(&self.id) || self.log.is_none() {
+        if !record.in_sync.contains(&self.id) {
+            return None;
+        }
+        // Only who was elected and went down before it began may be in sync without a log; nobody else has one then.
+        if self.log.is_none() && record.in_sync.len() > 1 {
             return None;
         }
         // With nobody else to take over, a fenced member is better than none.

@@ -5,7 +5,7 @@ use store::{Epoch, Position};
 
 use super::{Following, Member, Role};
 use crate::event::{Beat, Effect, Fault, Hello, Message};
-use crate::history::{EpochStart, History};
+use crate::history::{EpochStart, History, Tip};
 
 impl Member {
     pub(super) fn heard_of(&mut self, from: MemberId, beat: Beat, out: &mut Vec<Effect>) {
@@ -32,7 +32,7 @@ impl Member {
             _ => self.follow(from, epoch, out),
         };
         if following.session.is_none() {
-            out.push(Effect::Send { to: from, message: self.greeting(epoch) });
+            self.greet(from, epoch, self.log.clone(), out);
         } else {
             self.learn_committed(committed, out);
         }
@@ -55,32 +55,54 @@ impl Member {
             self.vow.candidacy = None;
             self.persist(out);
         }
-        let following = Following { leader, epoch, session: None, committed: Position(0) };
+        let following = Following { leader, epoch, session: None, greeted: None, committed: Position(0) };
         self.role = Role::Follower(Some(following.clone()));
         following
     }
 
-    fn greeting(&self, epoch: Epoch) -> Message {
-        Message::Hello(Hello { epoch, history: self.log.clone(), is_dirty: self.vow.is_dirty })
+    /// Asks the leader what to do with this log.
+    fn greet(&mut self, to: MemberId, epoch: Epoch, history: Option<History>, out: &mut Vec<Effect>) {
+        if let Role::Follower(Some(following)) = &mut self.role {
+            following.session = None;
+            following.greeted = Some(history.as_ref().map(History::tip).unwrap_or_default());
+        }
+        let message = Message::Hello(Hello { epoch, history, is_dirty: self.vow.is_dirty });
+        out.push(Effect::Send { to, message });
+    }
+
+    /// Whether an answer of the leader is to the latest `Hello`, and the log is still as that said. If not, and the leader
+    /// sends for a stream that does not fit any more, it is asked again.
+    fn is_answered(&mut self, from: MemberId, epoch: Epoch, of: Tip, out: &mut Vec<Effect>) -> bool {
+        let tip = self.log.as_ref().map(History::tip).unwrap_or_default();
+        let Some(following) = self.following() else { return false };
+        let is_fresh = following.session.is_none() || tip == of;
+        if following.greeted == Some(of) && is_fresh || !self.settings.rules.answers_match {
+            return true;
+        }
+        if following.session.is_some() {
+            self.greet(from, epoch, self.log.clone(), out);
+        }
+        false
     }
 
     pub(super) fn align(
         &mut self,
         from: MemberId,
         epoch: Epoch,
-        session: u64,
+        (session, of): (u64, Tip),
         to: Position,
         out: &mut Vec<Effect>,
     ) {
         if self.refuses(from, epoch, out) || !self.follows(from, epoch) {
             return;
         }
+        if !self.is_answered(from, epoch, of, out) {
+            return;
+        }
         if to < self.committed {
             // Either may lack what was acknowledged, and says so; nothing else may.
             if self.vow.is_dirty || self.settings.is_async {
-                let none = Hello { epoch, history: None, is_dirty: self.vow.is_dirty };
-                out.push(Effect::Send { to: from, message: Message::Hello(none) });
-                return;
+                return self.greet(from, epoch, None, out);
             }
             return self.fail(Fault::Diverged { common: to, committed: self.committed }, out);
         }
@@ -96,8 +118,17 @@ impl Member {
         self.begin_session(from, epoch, session, out);
     }
 
-    pub(super) fn seed(&mut self, from: MemberId, epoch: Epoch, session: u64, out: &mut Vec<Effect>) {
+    pub(super) fn seed(
+        &mut self,
+        from: MemberId,
+        epoch: Epoch,
+        (session, of): (u64, Tip),
+        out: &mut Vec<Effect>,
+    ) {
         if self.refuses(from, epoch, out) || !self.follows(from, epoch) {
+            return;
+        }
+        if !self.is_answered(from, epoch, of, out) {
             return;
         }
         if let Role::Follower(Some(following)) = &mut self.role {
@@ -134,9 +165,7 @@ impl Member {
         }
         if at != written {
             // Something is missing: align again.
-            following.session = None;
-            out.push(Effect::Send { to: from, message: self.greeting(epoch) });
-            return;
+            return self.greet(from, epoch, self.log.clone(), out);
         }
         following.committed = following.committed.max(committed);
         out.push(Effect::Append);
@@ -185,9 +214,12 @@ impl Member {
             self.vow.is_dirty = false;
             self.persist(out);
         }
-        let committed = Position(0);
-        self.role = Role::Follower(Some(Following { leader, epoch, session: Some(session), committed }));
+        // Until something comes, the same answer to the same log is as good.
+        let greeted = self.following().and_then(|following| following.greeted);
+        let (session, committed) = (Some(session), Position(0));
+        self.role = Role::Follower(Some(Following { leader, epoch, session, greeted, committed }));
         let (written, durable) = (self.written(), self.durable);
+        let Some(session) = session else { return };
         out.push(Effect::Send { to: leader, message: Message::Ack { epoch, session, written, durable } });
     }
 }

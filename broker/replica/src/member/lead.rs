@@ -7,7 +7,7 @@ use store::{Epoch, Position};
 
 use super::{Copy, Handing, Leader, Member, Role, Solo};
 use crate::event::{Effect, End, Hello, Message};
-use crate::history::{EpochStart, History};
+use crate::history::{EpochStart, History, Tip};
 
 impl Member {
     pub(super) fn elected(&mut self, epoch: Epoch, out: &mut Vec<Effect>) {
@@ -118,6 +118,7 @@ impl Member {
             leader.outdated.insert(from);
             return self.propose_wish(out);
         }
+        let of = hello.history.as_ref().map(History::tip).unwrap_or_default();
         leader.sessions += 1;
         let (epoch, session) = (leader.epoch, leader.sessions);
         let at = common.unwrap_or_default();
@@ -125,10 +126,10 @@ impl Member {
         let copy = Copy { session, is_aligned: false, is_seeded, written: Position(0), durable: Position(0) };
         leader.copies.insert(from, copy);
         if common.is_some() {
-            out.push(Effect::Send { to: from, message: Message::Align { epoch, session, to: at } });
+            out.push(Effect::Send { to: from, message: Message::Align { epoch, session, to: at, of } });
             out.push(Effect::Stream { to: from, session, from: at });
         } else {
-            out.push(Effect::Seed { to: from, session });
+            out.push(Effect::Seed { to: from, session, of });
         }
         self.propose_wish(out);
     }
@@ -162,9 +163,14 @@ impl Member {
             Role::Leader(leader) => {
                 if leader.copies.remove(&member).is_some() {
                     out.push(Effect::Halt(member));
+                    // It may not have noticed: an answer to no question makes it ask again.
+                    let (epoch, session, to, of) = (leader.epoch, 0, Position(0), Tip::default());
+                    out.push(Effect::Send { to: member, message: Message::Align { epoch, session, to, of } });
                 }
             }
-            Role::Follower(Some(following)) if following.leader == member => following.session = None,
+            Role::Follower(Some(following)) if following.leader == member => {
+                (following.session, following.greeted) = (None, None);
+            }
             Role::Follower(_) | Role::Candidate(_) | Role::Closing | Role::Faulty(_) => {}
         }
     }

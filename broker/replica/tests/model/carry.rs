@@ -114,11 +114,11 @@ impl World {
             Effect::Stream { to, session, from } => {
                 self.engine(node).streams.insert(to, (session, from.0 as usize));
             }
-            Effect::Seed { to, session } => {
+            Effect::Seed { to, session, of } => {
                 let Some(epoch) = self.engine(node).leads else { return };
                 let disk = &self.nodes[node].disk;
                 let load = disk.entries()[..disk.head].to_vec();
-                self.send(node, to, Message::Seed { epoch, session }, load);
+                self.send(node, to, Message::Seed { epoch, session, of }, load);
             }
             Effect::Halt(member) => {
                 self.engine(node).streams.remove(&member);

@@ -200,6 +200,12 @@ const LED: &[Case] = &[
         "3 of 3 copies in sync, leader shop-g0-1 (epoch 7), asynchronous: the last 2.0 KiB are on the leader alone",
     ),
     (
+        "a record that went back while somebody leads",
+        |s| one(s, 2, |_, member| member.fault = "RecordRegressed".to_owned()),
+        Level::Degraded,
+        "3 of 3 copies in sync, leader shop-g0-1 (epoch 7), no failover is possible: the record is older than one that was known (to 2), one more failure loses nothing",
+    ),
+    (
         "one copy is wanted",
         |s| {
             record(s, &[1], 1);
@@ -278,7 +284,7 @@ const LEADERLESS: &[Case] = &[
             each(s, |member| member.fault = "RecordRegressed".to_owned());
         },
         Level::Down,
-        "no leader: the record is older than one that was known, every acknowledged message is on each of the members 0, 1, 2",
+        "no leader: the record is older than one that was known (to 0, 2), every acknowledged message is on each of the members 0, 1, 2",
     ),
     (
         "asynchronous",

@@ -10,6 +10,9 @@ impl AdminService {
     /// About this very broker, whether it leads or not.
     pub(super) fn broker(&self) -> admin::GetBrokerResponse {
         let (config, place) = (self.leadership.config(), self.leadership.get());
+        let member = self.membership.as_ref().map(|membership| (membership.view)());
+        // Without a setting a member goes by the number of copies.
+        let flush = member.as_ref().map(|member| if member.flush_sync { "Sync" } else { "Async" });
         let about = admin::GetBrokerResponse {
             cluster: config.cluster.clone(),
             group: config.group.clone(),
@@ -17,8 +20,8 @@ impl AdminService {
             state: state(&place, false),
             connections: (self.connections)(),
             uptime_ms: self.leadership.now_ms().saturating_sub(self.started_ms),
-            flush: config.flush.clone(),
-            member: self.membership.as_ref().map(|membership| (membership.view)()),
+            flush: flush.map_or_else(|| config.flush.clone(), str::to_owned),
+            member,
             ..Default::default()
         };
         let Some(group) = self.leadership.local() else { return about };

@@ -45,7 +45,7 @@ async fn every_end_of_a_hand_over_has_its_own_outcome() {
     let log = Log::start().await;
     for (end, outcome) in ends {
         let asked = Arc::default();
-        let member = Member::among(GatewayConfig::default(), Some(answering(end.clone(), &asked))).await;
+        let member = Member::among(answering(end.clone(), &asked)).await;
         member.leadership.set(log.here());
         let answer = hand_over(&admin(&member).await, Some(2)).await;
         assert_eq!(answer.outcome(), outcome);
@@ -65,11 +65,12 @@ async fn a_broker_that_is_alone_says_so() {
 #[tokio::test]
 async fn every_member_shows_its_own_view_although_it_does_not_lead() {
     let asked = Arc::default();
-    let member = Member::among(GatewayConfig::default(), Some(answering(Ok(0), &asked))).await;
+    let member = Member::among(answering(Ok(0), &asked)).await;
     member.leadership.set(Place::Nowhere(Absence::Electing));
     let broker: admin::GetBrokerResponse =
         admin(&member).await.administer("GetBroker", &admin::GetBrokerRequest {}).await;
-    assert_eq!((&*broker.state, broker.member.map(|member| member.ordinal)), ("electing", Some(4)));
+    assert_eq!((&*broker.state, &*broker.flush), ("electing", "Async"));
+    assert_eq!(broker.member.map(|member| member.ordinal), Some(4));
 }
 
 /// The follower that relays the call learns of the next leader before the old one answers, and waits all the same.
@@ -89,7 +90,7 @@ async fn the_answer_of_the_old_leader_reaches_whoever_asked_a_follower() {
         }),
     };
     let log = Log::start().await;
-    let leader = Member::among(GatewayConfig::default(), Some(membership)).await;
+    let leader = Member::among(membership).await;
     let follower = Member::start(GatewayConfig::default()).await;
     leader.leadership.set(log.here());
     follower.leadership.set(leader.there());

@@ -1,0 +1,284 @@
+//! Producers and consumers: they talk to whoever says that it leads, and to those who said so once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::group::{Group, Receive};
+use engine::inbox::Ticket;
+use engine::lease::Receipt;
+use engine::mailbox::Mailbox;
+use store::log::{Draft, Encoding, Kind, crc32};
+use store::{Position, QueueId};
+
+use super::agenda::{Happening, What};
+use super::world::Cluster;
+use crate::clients::message_of;
+
+const DOORS_MAX: usize = 5;
+pub(crate) const READER: &str = "reader";
+pub(crate) const AUDITOR: &str = "auditor";
+
+/// Somebody who was leading when a client last heard.
+struct Door {
+    at: usize,
+    group: Arc<Group>,
+}
+
+/// What a client waits for.
+struct Awaited {
+    at: usize,
+    ticket: Ticket,
+    /// Numbers of the messages; none: a change of the catalogue.
+    messages: std::ops::Range<u64>,
+}
+
+struct Holding {
+    at: usize,
+    group: Arc<Group>,
+    receipt: Receipt,
+    message: u64,
+}
+
+pub(crate) struct Clients {
+    mailbox: Arc<Mailbox>,
+    doors: Vec<Door>,
+    awaited: Vec<Awaited>,
+    holdings: Vec<Holding>,
+    pub(crate) next_message: u64,
+    /// Messages whose send was answered, and where they lie.
+    pub(crate) acknowledged: BTreeMap<u64, Position>,
+    pub(crate) audited: BTreeSet<u64>,
+}
+
+impl Clients {
+    pub(crate) fn new() -> Self {
+        Self {
+            mailbox: Mailbox::new(),
+            doors: Vec::new(),
+            awaited: Vec::new(),
+            holdings: Vec::new(),
+            next_message: 0,
+            acknowledged: BTreeMap::new(),
+            audited: BTreeSet::new(),
+        }
+    }
+
+    /// A process ended, and everything that clients knew of it.
+    pub(crate) fn forget(&mut self, at: usize) {
+        self.doors.retain(|door| door.at != at);
+        self.awaited.retain(|awaited| awaited.at != at);
+        self.holdings.retain(|holding| holding.at != at);
+    }
+
+    /// Nobody waits for anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.awaited.is_empty()
+    }
+}
+
+impl Cluster {
+    /// A client does something, and will again.
+    pub(crate) fn client(&mut self) -> Result<(), String> {
+        let ms = 1 + self.random.below(2 * self.plan.client_ms);
+        self.after(ms, Happening::Client);
+        self.find_doors();
+        if self.clients.doors.is_empty() {
+            return Ok(());
+        }
+        let last = self.clients.doors.len() as u64 - 1;
+        let door = if self.random.one_in(6) { self.random.below(last + 1) } else { last } as usize;
+        match self.pick(0, 10) {
+            0..6 if !self.is_peace => self.send_some(door),
+            6..8 => self.receive(door, READER, 1 + self.random.clone().below(20) as usize, 5000)?,
+            _ => self.finish_some(),
+        }
+        Ok(())
+    }
+
+    /// The one that was found last.
+    pub(crate) fn last_door(&self) -> usize {
+        self.clients.doors.len().saturating_sub(1)
+    }
+
+    /// Clients hear who leads.
+    pub(crate) fn find_doors(&mut self) {
+        for at in 0..self.machines.len() {
+            let Some(process) = &self.machines[at].process else { continue };
+            let Some(copy) = process.copy.as_ref().filter(|_| process.is_leading()) else { continue };
+            let group = &copy.group;
+            let known = self.clients.doors.iter().position(|door| Arc::ptr_eq(&door.group, group));
+            if known.is_some_and(|known| known + 1 == self.clients.doors.len()) {
+                continue;
+            }
+            if let Some(known) = known {
+                let door = self.clients.doors.remove(known);
+                self.clients.doors.push(door);
+                continue;
+            }
+            let group = Arc::clone(group);
+            self.set_up(at, &group);
+            self.clients.doors.push(Door { at, group });
+            if self.clients.doors.len() > DOORS_MAX {
+                self.clients.doors.remove(0);
+            }
+        }
+    }
+
+    /// Applies topics and consumer groups, as a broker does once it leads.
+    pub(crate) fn set_up(&mut self, at: usize, group: &Arc<Group>) {
+        let applied = [
+            group.apply_topics(&topics(), Adopt::Always, &self.clients.mailbox),
+            group.apply_consumer_groups(&readers(), Adopt::Always, &self.clients.mailbox),
+        ];
+        for (_, ticket) in applied.into_iter().flatten() {
+            let awaited = ticket.map(|ticket| Awaited { at, ticket, messages: 0..0 });
+            self.clients.awaited.extend(awaited);
+        }
+        self.nudge(at);
+    }
+
+    fn nudge(&mut self, at: usize) {
+        if let Some(run) = self.machines[at].process.as_ref().map(|process| process.run) {
+            let ms = self.random.below(3);
+            self.after(ms, Happening::Run { at, run, what: What::Write });
+        }
+    }
+
+    fn send_some(&mut self, door: usize) {
+        let names = topics();
+        let name = &names[self.random.below(names.len() as u64) as usize].name;
+        let (at, group) = (self.clients.doors[door].at, Arc::clone(&self.clients.doors[door].group));
+        let Some(topic) = group.topic(name) else { return self.set_up(at, &group) };
+        let count = 1 + self.random.below(5);
+        let first = self.clients.next_message;
+        self.clients.next_message += count;
+        let drafts = (first..first + count).map(draft).collect();
+        let sent = group.send(&topic, drafts, &self.clients.mailbox);
+        self.note(format_args!("send {first} .. {} to {at}: {}", first + count, sent.is_ok()));
+        if let Ok(ticket) = sent {
+            self.clients.awaited.push(Awaited { at, ticket, messages: first..first + count });
+            self.nudge(at);
+        }
+    }
+
+    /// A consumer asks for messages; what it gets is what was agreed.
+    pub(crate) fn receive(
+        &mut self,
+        door: usize,
+        reader: &str,
+        max: usize,
+        invisible_ms: u64,
+    ) -> Result<(), String> {
+        let (at, group) = (self.clients.doors[door].at, Arc::clone(&self.clients.doors[door].group));
+        let Some(consumer_group) = group.consumer_group(reader) else { return Ok(()) };
+        for topic in topics() {
+            let Some(topic) = group.topic(&topic.name) else { continue };
+            let request = Receive {
+                group: &consumer_group,
+                topic: &topic,
+                tags: None,
+                max,
+                invisible_ms,
+                mailbox: &self.clients.mailbox,
+            };
+            let Ok(received) = group.receive(&request, self.now_ms, None) else { continue };
+            for mut delivery in received.deliveries {
+                if delivery.record.is_none() && group.load(&mut delivery).is_err() {
+                    continue; // the disk, or retention
+                }
+                let message = message_of(&delivery)?;
+                let (receipt, position) = (delivery.receipt, delivery.position);
+                let (queue, offset) = (receipt.queue, delivery.offset);
+                self.clients.audited.extend((reader == AUDITOR).then_some(message));
+                self.note(format_args!("{reader} gets {message} from {at}"));
+                if !self.views.holds_lost(at) {
+                    let offsets = &mut self.invariants.offsets;
+                    offsets.told(message, queue, offset, position, &self.views)?;
+                }
+                self.clients.holdings.push(Holding { at, group: Arc::clone(&group), receipt, message });
+            }
+        }
+        self.nudge(at);
+        Ok(())
+    }
+
+    /// A consumer acks some of what it holds.
+    pub(crate) fn finish_some(&mut self) {
+        let count = if self.is_peace { self.clients.holdings.len() } else { self.clients.holdings.len() / 2 };
+        let rest = self.clients.holdings.split_off(count);
+        for holding in std::mem::replace(&mut self.clients.holdings, rest) {
+            let done = holding.group.ack(&holding.receipt, self.now_ms, &self.clients.mailbox);
+            self.note(format_args!("ack {} at {}: {done:?}", holding.message, holding.at));
+            self.nudge(holding.at);
+        }
+    }
+
+    /// Clients read their answers.
+    pub(crate) fn hear_answers(&mut self) -> Result<(), String> {
+        let mut number = 0;
+        while let Some(awaited) = self.clients.awaited.get(number) {
+            let Some(outcome) = awaited.ticket.try_outcome() else {
+                number += 1;
+                continue;
+            };
+            let Awaited { at, messages, .. } = self.clients.awaited.swap_remove(number);
+            if self.trace.is_silent() {
+            } else {
+                self.note(format_args!("answer of {at} for {messages:?}: {outcome:?}"));
+            }
+            let Ok(placed) = outcome else { continue };
+            for (message, placed) in messages.zip(placed) {
+                let Some((queue, offset)) = self.views.find(placed.position) else {
+                    return Err(format!(
+                        "message {message} at {} is acknowledged and not agreed",
+                        placed.position
+                    ));
+                };
+                self.invariants.offsets.told(message, queue, offset, placed.position, &self.views)?;
+                if offset != placed.offset {
+                    return Err(format!("message {message} is told {} and has {offset}", placed.offset));
+                }
+                self.clients.acknowledged.insert(message, placed.position);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn draft(message: u64) -> Draft {
+    let body = Bytes::from(crate::world::body_of(message));
+    Draft {
+        kind: Kind::Message,
+        encoding: Encoding::RocketmqV2,
+        queue: QueueId::NONE,
+        count: 1,
+        attempt: 0,
+        tag_hash: 1,
+        key_hash: 0,
+        body_crc: crc32(&body),
+        head: Bytes::new(),
+        body,
+    }
+}
+
+fn topics() -> Vec<TopicSpec> {
+    let topic = |name: &str, queues| TopicSpec {
+        name: name.to_owned(),
+        queues,
+        retention_ms: 0,
+        owner: String::new(),
+    };
+    vec![topic("orders", 1), topic("events", 2)]
+}
+
+fn readers() -> Vec<ConsumerGroupSpec> {
+    let reader = |name: &str| ConsumerGroupSpec {
+        name: name.to_owned(),
+        retry: RetryPolicy { max_attempts: 1000, backoff: Backoff::Custom(vec![1000]) },
+        consume_from: ConsumeFrom::Earliest,
+        owner: String::new(),
+    };
+    vec![reader(READER), reader(AUDITOR)]
+}
