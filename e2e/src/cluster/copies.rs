@@ -46,7 +46,7 @@ pub struct Copies {
 
 impl Copies {
     /// Makes the cluster `name` with so many copies in a namespace of its own, and waits until all are in sync and
-    /// traffic can start.
+    /// traffic can start. `E2E_BROKER_IMAGE` names another image than the operator's.
     pub fn start(name: &str, copies: usize) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let (place, relays) = runtime.block_on(async {
@@ -58,9 +58,11 @@ impl Copies {
         });
         runtime.spawn(follow(place.api(), name.to_owned(), Arc::clone(&relays)));
         let all = Self { runtime, place, name: name.to_owned(), relays };
+        let image =
+            std::env::var("E2E_BROKER_IMAGE").map(|image| format!(", image: '{image}'")).unwrap_or_default();
         let cluster = format!(
             "apiVersion: millpond.io/v1alpha1\nkind: BrokerCluster\nmetadata: {{name: {name}}}\n\
-             spec: {{copies: {copies}, storage: {{size: 1Gi}}, deletionPolicy: Delete}}\n---\n"
+             spec: {{copies: {copies}, storage: {{size: 1Gi}}, deletionPolicy: Delete{image}}}\n---\n"
         );
         all.place.apply(&(cluster + &traffic::manifests_of(name)));
         all.converge(copies);
@@ -122,11 +124,15 @@ impl Copies {
         GroupRecord::from_json(annotations.get(RECORD_ANNOTATION)?).ok()
     }
 
+    /// The object, with what the operator says.
+    pub fn cluster(&self) -> BrokerCluster {
+        let clusters: Api<BrokerCluster> = self.place.api();
+        self.on(clusters.get(&self.name)).expect("the API server answers")
+    }
+
     /// What the operator says.
     pub fn status(&self) -> BrokerClusterStatus {
-        let clusters: Api<BrokerCluster> = self.place.api();
-        let found = self.on(clusters.get(&self.name)).expect("the API server answers");
-        found.status.unwrap_or_default()
+        self.cluster().status.unwrap_or_default()
     }
 
     /// Those that do not lead.

@@ -12,12 +12,12 @@ use kube::Api;
 /// A send is acknowledged again within this time after a leader died.
 const LEADER_KILLED_MS_MAX: u64 = 5_000;
 
-fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     Plan { request_timeout: Duration::from_secs(1), ..Plan::default() }
 }
 
 /// All copies are in sync again, and all that happened is sound.
-fn assert_sound(what: &str, traffic: Traffic, group: Copies, copies: usize) {
+pub(crate) fn assert_sound(what: &str, traffic: Traffic, group: Copies, copies: usize) {
     group.converge(copies);
     let findings = traffic.finish(&group).check();
     println!("{what}: {findings}");

@@ -57,16 +57,13 @@ fn cut_off(name: &str, cut: Cut) {
     let blow_ms = traffic.disturb();
     let disturbance = Disturbance::cut(&group.node(leader), cut);
     traffic.flows(100);
-    let gap_ms = traffic.so_far().first_acknowledged_after(blow_ms).unwrap_or(u64::MAX);
     assert_ne!(group.leader(), leader, "it is cut off, and leads");
     pass(&traffic, CUT_FOR);
     disturbance.end();
     group.converge(3);
     traffic.calm();
     let silence_ms = traffic.so_far().longest_gap_ms(&(blow_ms..blow_ms + CUT_OFF_MS_MAX));
-    println!(
-        "leader's node cut off ({cut:?}): a send is acknowledged after {gap_ms} ms; longest silence {silence_ms} ms"
-    );
+    println!("leader's node cut off ({cut:?}): at most {silence_ms} ms without an acknowledged send");
     assert!(silence_ms < CUT_OFF_MS_MAX, "nothing was acknowledged for {silence_ms} ms");
     assert_sound(&format!("leader's node cut off ({cut:?})"), traffic, group);
 }
@@ -80,6 +77,7 @@ fn leader_that_sleeps_is_replaced_and_follows_when_it_wakes() {
     let blow_ms = traffic.disturb();
     process.pause();
     pass(&traffic, ASLEEP_FOR);
+    // It still sleeps.
     traffic.flows(100);
     let silence_ms = traffic.so_far().longest_gap_ms(&(blow_ms..traffic.now_ms()));
     process.resume();
@@ -87,6 +85,5 @@ fn leader_that_sleeps_is_replaced_and_follows_when_it_wakes() {
     group.converge(3);
     traffic.calm();
     println!("leader asleep for {ASLEEP_FOR:?}: at most {silence_ms} ms without an acknowledged send");
-    assert!(silence_ms < CUT_OFF_MS_MAX, "nothing was acknowledged for {silence_ms} ms");
     assert_sound("leader slept", traffic, group);
 }
