@@ -48,6 +48,8 @@ cluster() {
   step "the chart renders what it should" env HELM="$(command -v helm)" "$root/charts/test.sh"
   [[ $was_up == 1 || -n ${KEEP:-} ]] || trap '"$here/down.sh"' EXIT
   cargo test -q -p e2e --test cluster -- --test-threads "${E2E_THREADS:-2}"
+  # nodes and the control plane go: one after the other, and only on the nodes of k8s/cluster.sh
+  [[ ! -d $RUN ]] || cargo test -q -p e2e --test disruption -- --test-threads 1
 }
 
 case ${1:-all} in

@@ -6,8 +6,9 @@
 #   cluster.sh up [N]            start N nodes (default 3), wait until they are Ready, print the kubeconfig's path
 #   cluster.sh down              stop everything that `up` started and remove its state
 #   cluster.sh load FILE.tar...  import OCI or Docker archives into every node
-#   cluster.sh cut NODE          drop all of a node's traffic (n1, n2, ...); `heal NODE` brings it back
+#   cluster.sh cut NODE [in|out] drop a node's traffic (n1, n2, ...), or what goes one way; `heal NODE` ends it
 #   cluster.sh kill NODE         SIGKILL a node's kubelet, containerd, shims and containers; `start NODE` boots it
+#   cluster.sh stop-api          SIGKILL the API server alone; `start-api` brings it back
 #   cluster.sh env               print `export KUBECONFIG=... PATH=...` for eval
 #
 # Needs root, cgroups, the packages of packages.sh and the binaries of tools.sh.
@@ -59,10 +60,12 @@ case ${1:-} in
   up) up "${2:-3}" ;;
   down) down ;;
   load) shift; load "$@" ;;
-  cut) known "${2:-}"; ip link set "mp-$2" down ;;
-  heal) known "${2:-}"; ip link set "mp-$2" up ;;
+  cut) known "${2:-}"; node_cut "$2" "${3:-both}" ;;
+  heal) known "${2:-}"; node_heal "$2" ;;
   kill) known "${2:-}"; node_kill "$2" ;;
   start) known "${2:-}"; node_boot "$2" ;;
+  stop-api) stop apiserver -KILL ;;
+  start-api) api_server ;;
   env) echo "export KUBECONFIG=$KUBECONFIG PATH=$K8S_BIN:\$PATH" ;;
-  *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -30,12 +30,7 @@ pki() {
   for n in admin kcm scheduler; do kubeconfig "$n"; done
 }
 
-control_plane() {
-  ip link add $BRIDGE type bridge && ip addr add $GATEWAY/24 dev $BRIDGE && ip link set $BRIDGE up
-  echo 1 >/proc/sys/net/ipv4/ip_forward
-  # Fine for tests: etcd without fsync, because nothing here has to survive a power cut.
-  start etcd etcd --data-dir "$RUN/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
-    --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
+api_server() {
   start apiserver kube-apiserver --etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --bind-address=$GATEWAY \
     --advertise-address=$GATEWAY --tls-cert-file="$PKI/apiserver.crt" --tls-private-key-file="$PKI/apiserver.key" \
     --client-ca-file="$PKI/ca.crt" --service-account-key-file="$PKI/sa.pub" \
@@ -44,6 +39,15 @@ control_plane() {
     --kubelet-client-certificate="$PKI/admin.crt" --kubelet-client-key="$PKI/admin.key" \
     --kubelet-preferred-address-types=InternalIP
   wait_for "the API server" 60 kubectl get --raw /readyz
+}
+
+control_plane() {
+  ip link add $BRIDGE type bridge && ip addr add $GATEWAY/24 dev $BRIDGE && ip link set $BRIDGE up
+  echo 1 >/proc/sys/net/ipv4/ip_forward
+  # Fine for tests: etcd without fsync, because nothing here has to survive a power cut.
+  start etcd etcd --data-dir "$RUN/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
+    --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
+  api_server
   start kcm kube-controller-manager --kubeconfig="$RUN/kcm.kubeconfig" --use-service-account-credentials=true \
     --service-account-private-key-file="$PKI/sa.key" --root-ca-file="$PKI/ca.crt" --leader-elect=false \
     --cluster-signing-cert-file="$PKI/ca.crt" --cluster-signing-key-file="$PKI/ca.key" \

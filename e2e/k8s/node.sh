@@ -147,3 +147,23 @@ cni_results() { # what the network plugins remember of pods that were never take
     rm -f "$file" "/var/lib/cni/results/cni-loopback-${id%-eth0}-lo"
   done
 }
+
+# Drops packets without a word, as a broken switch does; to the pods of the node and to the node itself.
+node_cut() {
+  local n=$1 rules="" in=(ip netns exec "mp-$1" nft)
+  node_heal "$n"
+  case $2 in
+    both) rules='in out' ;;
+    in | out) rules=$2 ;;
+    *) die "cut $n in, out, or both: not $2" ;;
+  esac
+  "${in[@]}" add table inet cut
+  if [[ $rules == *in* ]]; then
+    "${in[@]}" 'add chain inet cut in { type filter hook prerouting priority -400; }; add rule inet cut in iifname eth0 drop'
+  fi
+  if [[ $rules == *out* ]]; then
+    "${in[@]}" 'add chain inet cut out { type filter hook postrouting priority 400; }; add rule inet cut out oifname eth0 drop'
+  fi
+}
+
+node_heal() { ip netns exec "mp-$1" nft delete table inet cut 2>/dev/null || true; }

@@ -1,6 +1,10 @@
 //! A real Kubernetes with the operator in it, as `make up` leaves it: a namespace for each test, and `kubectl`.
 
+pub mod copies;
+pub mod nodes;
+pub mod process;
 pub mod reach;
+pub mod relay;
 
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -4,6 +4,7 @@
 //!   tests/standalone ──► broker::Broker (a process)  ◄──┐
 //!                    ──► members::Members (several)  ◄──┤◄── traffic::Traffic ──► history::History, checks itself
 //!   tests/cluster    ──► cluster::Cluster (kube)     ◄──┤ sdk::Call ──► e2e/sdk/run.sh java|go|python|node
+//!   tests/disruption ──► cluster::copies, ::nodes    ◄── traffic::Traffic, as above
 //!   bin/sdk-matrix   ──► matrix::run on any endpoint ◄──┘                   └► sdk::Report, checked by verify
 //! ```
 //!

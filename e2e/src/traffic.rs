@@ -26,24 +26,54 @@ use crate::history::{Delivery, History, Outcome, Send};
 use crate::members::Members;
 use crate::{matrix, wait};
 
-const TOPIC: &str = "traffic";
+/// The topic that everything is sent to.
+pub const TOPIC: &str = "traffic";
 /// The group that receives all the time.
-const LIVE: &str = "traffic-live";
+pub const LIVE: &str = "traffic-live";
 /// The group that reads everything at the end.
-const READER: &str = "traffic-reader";
+pub const READER: &str = "traffic-reader";
 const QUEUES: u32 = 4;
 /// A client starts within this time, or something is wrong.
 const START_MAX: Duration = Duration::from_secs(20);
 /// Messages flow again, or are all received, within this time, or something is wrong.
 const FLOW_MAX: Duration = Duration::from_secs(30);
 
-/// The topic and the groups that traffic needs.
+/// The members that clients talk to, wherever they run.
+pub trait Targets {
+    /// `host:port` of each for clients; they stay the same, whatever happens to the members.
+    fn endpoints(&self) -> Vec<String>;
+    /// `host:port` of one for tools, as of now.
+    fn admin(&self, member: usize) -> String;
+    /// The member that leads. Waits for it.
+    fn leader(&self) -> usize;
+}
+
+impl Targets for Members {
+    fn endpoints(&self) -> Vec<String> {
+        self.endpoints()
+    }
+
+    fn admin(&self, member: usize) -> String {
+        self.admins().swap_remove(member)
+    }
+
+    fn leader(&self) -> usize {
+        self.leader()
+    }
+}
+
+/// The topic and the groups that traffic needs on a broker of its own.
 pub fn manifests() -> String {
+    manifests_of("local")
+}
+
+/// The topic and the groups that traffic needs in this broker cluster.
+pub fn manifests_of(cluster: &str) -> String {
     let mut yaml = String::new();
-    matrix::object(&mut yaml, "Topic", TOPIC, "local", &format!("queues: {{perGroup: {QUEUES}}}"));
+    matrix::object(&mut yaml, "Topic", TOPIC, cluster, &format!("queues: {{perGroup: {QUEUES}}}"));
     for group in [LIVE, READER] {
         let rest = "consumeFrom: Earliest\n  retry: {maxAttempts: 100, backoff: {custom: [1s]}}";
-        matrix::object(&mut yaml, "ConsumerGroup", group, "local", rest);
+        matrix::object(&mut yaml, "ConsumerGroup", group, cluster, rest);
     }
     yaml
 }
@@ -95,7 +125,7 @@ struct Shared {
 
 impl Traffic {
     /// Starts as `plan` says and waits until messages flow.
-    pub fn start(members: &Members, plan: Plan) -> Self {
+    pub fn start(members: &impl Targets, plan: Plan) -> Self {
         let endpoints: Vec<Endpoint> =
             members.endpoints().iter().map(|text| text.parse().expect("an endpoint")).collect();
         let runtime = Runtime::new().expect("a runtime");
@@ -186,14 +216,14 @@ impl Traffic {
     ///
     /// # Panics
     /// When the rest does not come within half a minute.
-    pub fn finish(self, members: &Members) -> History {
+    pub fn finish(self, members: &impl Targets) -> History {
         self.shared.stops_sending.store(true, Ordering::Relaxed);
         for sender in self.senders {
             self.runtime.block_on(sender).expect("a sender does not panic");
         }
         let leader = members.leader();
         let mut unseen = String::new();
-        let ends = self.runtime.block_on(receiving::ends(&members.admins()[leader]));
+        let ends = self.runtime.block_on(receiving::ends(&members.admin(leader)));
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             wait::until("everything is received", FLOW_MAX, || {
                 let seen = receiving::missing(&self.shared.lock_deliveries(), &ends);

@@ -43,8 +43,8 @@ async fn kubectl_get_answers_in_columns() {
         (words(lines.next()), words(lines.next()))
     };
     let (head, row) = columns("brokerclusters");
-    assert_eq!(head[..6], ["NAME", "READY", "STATE", "COPIES", "FLUSH", "ENDPOINT"]);
-    assert_eq!(row[..5], ["shop", "1/1", "Serving", "1", "Async"]);
+    assert_eq!(head[..7], ["NAME", "READY", "STATE", "SAFE", "COPIES", "FLUSH", "ENDPOINT"]);
+    assert_eq!(row[..6], ["shop", "1/1", "Serving", "True", "1/1", "Async"]);
     let (head, row) = columns("topics");
     assert_eq!(head[..5], ["NAME", "CLUSTER", "TYPE", "QUEUES", "STATE"]);
     assert_eq!(row[..5], ["orders", "shop", "NORMAL", "4", "Ready"]);

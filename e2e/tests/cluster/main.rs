@@ -2,6 +2,8 @@
 //!
 //! Each test has a namespace of its own and leaves it behind when it fails. `make test` brings the cluster.
 
+mod copies;
+mod copies_change;
 mod deletion;
 mod drift;
 mod lifecycle;
