@@ -8,6 +8,7 @@ use super::arbiter::{Found, Verdict};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "few wait at a time, and a box each would cost more")]
 pub(crate) enum Happening {
     /// To one run of a process; nothing if that run has ended.
     Run { at: usize, run: u64, what: What },

@@ -33,6 +33,7 @@ pub(crate) enum Verdict {
 }
 
 /// The object.
+#[allow(clippy::struct_field_names, reason = "the arbiter's word for which object of that name it is")]
 pub(crate) struct Object {
     pub(crate) object: u64,
     pub(crate) is_deleted: bool,

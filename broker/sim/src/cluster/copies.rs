@@ -26,7 +26,8 @@ impl Cluster {
             copy.group.sync().map_err(|error| died(&error))?;
         }
         let before = std::mem::replace(&mut process.file.vow, vow);
-        self.invariants.persists(process, &before, &self.object).map_err(Trouble::Broken)?;
+        crate::invariant::cluster::Invariants::persists(process, &before, &self.object)
+            .map_err(Trouble::Broken)?;
         self.save(process.at, &process.file)
     }
 

@@ -208,8 +208,7 @@ impl Cluster {
         last.version = self.object.ever.iter().map(|seen| seen.version).max().unwrap_or_default();
         self.object.is_deleted = false;
         self.object.history = vec![last.clone()];
-        let request = last.request.clone();
-        self.ask_for(request);
+        self.ask_for(last.request);
     }
 
     /// Members hear each other again.

@@ -53,7 +53,7 @@ impl Cluster {
         let died = |error: peer::vow::VowError| Trouble::Died(error.to_string());
         let loaded = MemberFile::load(&machine.disk).map_err(died)?;
         self.invariants.loaded(at, loaded.as_ref()).map_err(Trouble::Broken)?;
-        let mut file = loaded.unwrap_or(MemberFile { store, ..MemberFile::default() });
+        let mut file = loaded.unwrap_or_else(|| MemberFile { store, ..MemberFile::default() });
         if file.boot != 0 && file.boot != machine.boot && !self.plan.is_sync() {
             file.vow.is_dirty = true;
         }

@@ -87,7 +87,7 @@ impl Cluster {
                     self.end_process(at, false);
                     self.after(20, Happening::Start { at });
                 }
-                _ => {}
+                Role::Follower(_) | Role::Candidate(_) | Role::Leader(_) | Role::Closing => {}
             }
         }
         let leads =

@@ -131,7 +131,7 @@ impl Views {
     /// Reads what is new in a copy.
     fn scan(&mut self, at: usize, group: &Group) -> Result<(), String> {
         let (view, reader) = (&mut self.copies[at], group.log_reader());
-        let mut from = view.batches.last().map_or(group.head(), |last| last.end).max(group.head());
+        let mut from = view.batches.last().map_or_else(|| group.head(), |last| last.end).max(group.head());
         if from >= view.written {
             return Ok(());
         }

@@ -65,13 +65,13 @@ impl Cluster {
     }
 
     /// The writer of a connection has a turn.
-    pub(crate) fn wire(&mut self, conn: u64) -> Result<(), String> {
-        let Some(open) = self.network.conns.get_mut(&conn).filter(|open| open.is_open) else { return Ok(()) };
+    pub(crate) fn wire(&mut self, conn: u64) {
+        let Some(open) = self.network.conns.get_mut(&conn).filter(|open| open.is_open) else { return };
         let (from, run) = (open.from, open.from_run);
         let paused_until_ms = self.machines[from].paused_until_ms;
         if paused_until_ms > self.now_ms {
             self.agenda.push(paused_until_ms, Happening::Wire { conn });
-            return Ok(());
+            return;
         }
         open.is_called = false;
         for order in std::mem::take(&mut open.orders) {
@@ -92,7 +92,6 @@ impl Cluster {
                 }
             }
         }
-        Ok(())
     }
 
     fn load(&mut self, conn: u64, ship: Option<Ship>) {

@@ -59,6 +59,7 @@ pub(crate) struct Machine {
 }
 
 /// One run of a broker.
+#[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub(crate) struct Process {
     pub(crate) at: usize,
     pub(crate) run: u64,
@@ -229,7 +230,10 @@ impl Cluster {
         match happening {
             Happening::Run { at, run, what } => self.run(at, run, what),
             Happening::Start { at } => self.start(at),
-            Happening::Wire { conn } => self.wire(conn),
+            Happening::Wire { conn } => {
+                self.wire(conn);
+                Ok(())
+            }
             Happening::Arrive { conn } => self.arrive(conn),
             Happening::Land { at, run, number, base, record } => self.land(at, run, number, base, &record),
             Happening::Look { at, run, number } => {

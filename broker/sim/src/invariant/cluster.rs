@@ -47,7 +47,7 @@ impl Invariants {
         }
     }
 
-    pub(crate) fn persists(&self, process: &Process, before: &Vow, object: &Object) -> Result<(), String> {
+    pub(crate) fn persists(process: &Process, before: &Vow, object: &Object) -> Result<(), String> {
         let latest: Version = object.latest().version;
         Promises::changes(process.at, before, &process.file.vow, latest)
     }
@@ -77,7 +77,7 @@ impl Invariants {
     pub(crate) fn stands(&mut self, process: &Process, _views: &Views) -> Result<(), String> {
         let member = &process.member;
         let led = member.leader().map(|leader| leader.epoch);
-        match led.or(member.following().map(|following| following.epoch)) {
+        match led.or_else(|| member.following().map(|following| following.epoch)) {
             Some(epoch) => self.routes.stands(process.at, epoch),
             None => Ok(()),
         }
