@@ -41,6 +41,7 @@ type AnyBody = UnsyncBoxBody<Bytes, Infallible>;
 pub(crate) struct Log {
     pub(crate) broker: Arc<Broker>,
     stopped: Arc<AtomicBool>,
+    writing: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Log {
@@ -48,13 +49,21 @@ impl Log {
         let broker = Arc::new(Broker::start().await);
         let stopped = Arc::new(AtomicBool::new(false));
         let (writing, ended) = (Arc::clone(&broker), Arc::clone(&stopped));
-        std::thread::spawn(move || {
+        let writing = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
                 writing.write();
                 writing.group.park(5);
             }
         });
-        Self { broker, stopped }
+        Self { broker, stopped, writing: Some(writing) }
+    }
+
+    /// What comes in from now on stays in the inbox.
+    pub(crate) fn write_no_more(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        if let Some(writing) = self.writing.take() {
+            writing.join().unwrap();
+        }
     }
 
     /// This log's group is led by whoever has this place.
@@ -84,20 +93,20 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) async fn start(config: GatewayConfig) -> Self {
-        Self::start_among("127.0.0.1:0", config, None).await
+        Self::make("127.0.0.1:0", config, None).await
     }
 
     /// As `start`, for clients of this address.
     pub(crate) async fn start_on(clients: &str, config: GatewayConfig) -> Self {
-        Self::start_among(clients, config, None).await
+        Self::make(clients, config, None).await
     }
 
-    /// As `start`, with what the admin API knows of the member.
+    /// With what the admin API knows of the member.
     pub(crate) async fn among(membership: Membership) -> Self {
-        Self::start_among("127.0.0.1:0", GatewayConfig::default(), Some(membership)).await
+        Self::make("127.0.0.1:0", GatewayConfig::default(), Some(membership)).await
     }
 
-    async fn start_among(clients: &str, config: GatewayConfig, membership: Option<Membership>) -> Self {
+    async fn make(clients: &str, config: GatewayConfig, membership: Option<Membership>) -> Self {
         let began = tokio::time::Instant::now();
         let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> =
             Arc::new(move || crate::broker::START_MS + began.elapsed().as_millis() as u64);
