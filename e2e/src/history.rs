@@ -77,6 +77,9 @@ pub struct History {
     pub sends: Vec<Send>,
     /// To the group that read all the time, one receive after the other.
     pub deliveries: Vec<Delivery>,
+    /// Receives that ended without an answer. What one would have brought comes later, and from a new leader, which
+    /// does not know the leases of the one before, as if for the first time.
+    pub lost_receives_ms: Vec<Range<u64>>,
     /// Everything that is stored, read at the end.
     pub log: Vec<Delivery>,
     /// When brokers were disturbed, from the first blow until all was well again.

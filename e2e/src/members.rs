@@ -29,7 +29,7 @@ const CONVERGE_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Members {
     // First the processes, then what they run in and on: fields are dropped in this order.
-    list: Vec<Member>,
+    each: Vec<Member>,
     network: Option<Network>,
     folder: TempDir,
 }
@@ -69,7 +69,7 @@ impl Members {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("apply")).expect("a folder for manifests");
         fs::write(folder.path().join("apply/e2e.yaml"), manifests).expect("manifests are written");
-        let mut all = Self { list: members, network, folder };
+        let mut all = Self { each: members, network, folder };
         for member in 0..all.count() {
             fs::write(all.path(&format!("{member}.yaml")), all.config(member)).expect("a config is written");
             all.launch(member);
@@ -80,12 +80,12 @@ impl Members {
 
     /// How many there are, running or not.
     pub fn count(&self) -> usize {
-        self.list.len()
+        self.each.len()
     }
 
     /// `host:port` of one for clients.
     pub fn endpoint(&self, member: usize) -> String {
-        self.list[member].address(|ports| ports.clients)
+        self.each[member].address(|ports| ports.clients)
     }
 
     /// `host:port` of each for clients.
@@ -95,7 +95,7 @@ impl Members {
 
     /// `host:port` of each for tools.
     pub fn admins(&self) -> Vec<String> {
-        self.list.iter().map(|member| member.address(|ports| ports.admin)).collect()
+        self.each.iter().map(|member| member.address(|ports| ports.admin)).collect()
     }
 
     /// What the arbiter holds; none before the first member wrote it.
@@ -126,7 +126,7 @@ impl Members {
 
     /// Whether this member counts: it leads or is in sync.
     pub fn is_ready(&self, member: usize) -> bool {
-        self.is_up(member) && http::is_ok(self.list[member].http(), "/readyz", PAGE_MAX)
+        self.is_up(member) && http::is_ok(self.each[member].http(), "/readyz", PAGE_MAX)
     }
 
     /// Waits until these, and no others, are in sync.
@@ -152,27 +152,27 @@ impl Members {
 
     /// `kill -9`.
     pub fn kill(&mut self, member: usize) {
-        self.list[member].kill();
+        self.each[member].kill();
     }
 
     /// SIGTERM, and waits for the end. A leader hands over before.
     pub fn terminate(&mut self, member: usize) {
-        self.list[member].signal("-TERM");
-        let mut child = self.list[member].child.take().expect("it runs");
+        self.each[member].signal("-TERM");
+        let mut child = self.each[member].child.take().expect("it runs");
         let ended = wait::until("the member ends", CONVERGE_MAX, || child.try_wait().ok().flatten());
         assert!(ended.success(), "member {member} ended with {ended}:\n{}", self.log(member));
     }
 
     /// SIGSTOP: it is there, and does nothing.
     pub fn pause(&mut self, member: usize) {
-        self.list[member].signal("-STOP");
-        self.list[member].is_paused = true;
+        self.each[member].signal("-STOP");
+        self.each[member].is_paused = true;
     }
 
     /// SIGCONT.
     pub fn resume(&mut self, member: usize) {
-        self.list[member].signal("-CONT");
-        self.list[member].is_paused = false;
+        self.each[member].signal("-CONT");
+        self.each[member].is_paused = false;
     }
 
     /// Starts a process on the data that there is.
@@ -190,7 +190,7 @@ impl Members {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn();
-        self.list[member].child = Some(child.expect("the broker starts"));
+        self.each[member].child = Some(child.expect("the broker starts"));
     }
 
     /// What the arbiter knows a member by; none when it keeps no copy.
@@ -201,7 +201,7 @@ impl Members {
 
     /// Removes the data of a member that does not run.
     pub fn wipe(&mut self, member: usize) {
-        assert!(self.list[member].child.is_none(), "member {member} runs");
+        assert!(self.each[member].child.is_none(), "member {member} runs");
         fs::remove_dir_all(self.path(&member.to_string())).expect("its data is removed");
     }
 
@@ -224,11 +224,11 @@ impl Members {
     }
 
     fn is_up(&self, member: usize) -> bool {
-        self.list[member].child.is_some() && !self.list[member].is_paused
+        self.each[member].child.is_some() && !self.each[member].is_paused
     }
 
     fn page(&self, member: usize, path: &str) -> Option<String> {
-        self.is_up(member).then(|| http::get(self.list[member].http(), path, PAGE_MAX))?
+        self.is_up(member).then(|| http::get(self.each[member].http(), path, PAGE_MAX))?
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -236,13 +236,15 @@ impl Members {
     }
 
     fn config(&self, ordinal: usize) -> String {
-        let address = |port: fn(&Ports) -> u16| self.list[ordinal].address(port);
-        let entry = |member: &Member| {
-            let [peer, client, admin] =
-                [|p: &Ports| p.peers, |p: &Ports| p.clients, |p: &Ports| p.admin].map(|p| member.address(p));
+        let address = |port: fn(&Ports) -> u16| self.each[ordinal].address(port);
+        let other = |member: &Member| {
+            let ports: [fn(&Ports) -> u16; 3] =
+                [|ports| ports.peers, |ports| ports.clients, |ports| ports.admin];
+            let [peer, client, admin] = ports.map(|port| member.address(port));
             format!("    - {{peer: '{peer}', client: '{client}', admin: '{admin}'}}\n")
         };
-        let others = self.list.iter().map(entry).collect::<Vec<_>>().concat();
+        let others: Vec<String> = self.each.iter().map(other).collect();
+        let others = others.concat();
         format!(
             "cluster: local\ngroup: g0\nlisten: {}\nadminListen: {}\nhttpListen: {}\ndata: {}\n\
              log: {{flush: Async}}\nreplication:\n  ordinal: {ordinal}\n  listen: {}\n  members:\n{others}  \

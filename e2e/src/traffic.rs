@@ -117,8 +117,8 @@ struct Shared {
     sends: Mutex<Vec<Send>>,
     deliveries: Mutex<Vec<Delivery>>,
     acknowledged: AtomicUsize,
-    /// Why the last receive failed that did.
-    receive_error: Mutex<String>,
+    /// Receives that failed, and why.
+    lost_receives: Mutex<Vec<(Range<u64>, String)>>,
     stops_sending: AtomicBool,
     stops_receiving: AtomicBool,
 }
@@ -135,7 +135,7 @@ impl Traffic {
             sends: Mutex::default(),
             deliveries: Mutex::default(),
             acknowledged: AtomicUsize::new(0),
-            receive_error: Mutex::default(),
+            lost_receives: Mutex::default(),
             stops_sending: AtomicBool::new(false),
             stops_receiving: AtomicBool::new(false),
         });
@@ -171,8 +171,11 @@ impl Traffic {
     /// When they are not within half a minute.
     pub fn flows(&self, more: usize) {
         let goal = self.acknowledged() + more;
-        let shown = |send: &_| format!("{send:?}\n");
-        let last = || self.lock_sends().iter().rev().take(5).map(shown).collect::<Vec<_>>().concat();
+        let last = || {
+            let sends = self.lock_sends();
+            let last: Vec<String> = sends.iter().rev().take(5).map(|send| format!("{send:?}")).collect();
+            last.join("\n")
+        };
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             wait::until("messages flow", FLOW_MAX, || (self.acknowledged() >= goal).then_some(()));
         }));
@@ -219,24 +222,26 @@ impl Traffic {
             self.runtime.block_on(sender).expect("a sender does not panic");
         }
         let leader = members.leader();
-        let mut last = String::new();
+        let mut unseen = String::new();
         let ends = self.runtime.block_on(receiving::ends(&members.admin(leader)));
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             wait::until("everything is received", FLOW_MAX, || {
                 let seen = receiving::missing(&self.shared.lock_deliveries(), &ends);
-                last.clear();
-                let _ = write!(last, "{seen:?}"); // cannot fail
+                unseen.clear();
+                let _ = write!(unseen, "{seen:?}"); // cannot fail
                 seen.is_empty().then_some(())
             });
         }));
-        let error = self.shared.lock_receive_error().clone();
-        assert!(found.is_ok(), "never received, by queue and offset: {last:.300}; last error: {error}");
+        let error = self.shared.lock_lost_receives().last().cloned();
+        assert!(found.is_ok(), "never received, by queue and offset: {unseen:.300}; last failure: {error:?}");
         self.shared.stops_receiving.store(true, Ordering::Relaxed);
         self.runtime.block_on(self.consumer).expect("the consumer does not panic");
         let log = self.runtime.block_on(receiving::everything(self.endpoints[leader].clone(), &ends));
         let sends = std::mem::take(&mut *self.shared.lock_sends());
         let deliveries = std::mem::take(&mut *self.shared.lock_deliveries());
-        History { sends, deliveries, log, disturbed_ms: self.disturbed_ms }
+        let lost = std::mem::take(&mut *self.shared.lock_lost_receives());
+        let lost_receives_ms = lost.into_iter().map(|(span_ms, _)| span_ms).collect();
+        History { sends, deliveries, lost_receives_ms, log, disturbed_ms: self.disturbed_ms }
     }
 
     fn lock_sends(&self) -> MutexGuard<'_, Vec<Send>> {
@@ -257,8 +262,8 @@ impl Shared {
         self.sends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_receive_error(&self) -> MutexGuard<'_, String> {
-        self.receive_error.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_lost_receives(&self) -> MutexGuard<'_, Vec<(Range<u64>, String)>> {
+        self.lost_receives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_deliveries(&self) -> MutexGuard<'_, Vec<Delivery>> {

@@ -1,11 +1,18 @@
 //! `millpond promote`: lets another member of the group lead.
 
+use std::time::Duration;
+
 use client::admin::HandOverOutcome;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::connect::Connect;
 use crate::failure::Failure;
 use crate::output::{Format, Table, print};
+
+/// A new leader that does not serve by then is not waited for.
+const SERVES_MAX: Duration = Duration::from_secs(3);
+const ASK_AGAIN: Duration = Duration::from_millis(25);
 
 /// Let another member of the group lead; no message is lost, sends wait for a moment
 #[derive(Debug, clap::Args)]
@@ -45,8 +52,18 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
     Ok(())
 }
 
-/// How long nobody served, as the new leader measured it.
+/// How long nobody served, as the new leader measured it. It may be known to lead before it serves.
 async fn gap_ms(connect: &Connect, admin: &str) -> Option<u64> {
-    let new = connect.admin_at(admin).ok()?.broker().await.ok()?;
-    new.member?.transition.map(|transition| transition.gap_ms)
+    let client = connect.admin_at(admin).ok()?;
+    let until = Instant::now() + SERVES_MAX;
+    loop {
+        let broker = client.broker().await.ok()?;
+        if matches!(&*broker.state, "serving" | "disk-full") {
+            return broker.member?.transition.map(|transition| transition.gap_ms);
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+        sleep(ASK_AGAIN).await;
+    }
 }

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::ops::Range;
 
 use super::{Delivery, History, Key, Outcome, Send};
 
 /// Problems beyond this are counted and not told: they are mostly one problem.
 const TOLD_MAX: usize = 20;
+
+/// What a receive lost is delivered within this time: a lease lasts 10 s.
+const COMES_AGAIN_MS_MAX: u64 = 20_000;
 
 /// Queue and offset.
 type Place = (i32, i64);
@@ -179,7 +183,7 @@ impl Facts<'_> {
 
     fn first_deliveries_are_in_order(&self) -> Vec<String> {
         let mut seen = BTreeSet::new();
-        let mut highest: HashMap<i32, i64> = HashMap::new();
+        let mut highest: HashMap<i32, (i64, u64)> = HashMap::new();
         let mut wrong = Vec::new();
         for delivery in &self.history.deliveries {
             let (queue, offset) = delivery.place();
@@ -187,14 +191,28 @@ impl Facts<'_> {
             if !seen.insert((queue, offset)) || delivery.attempt > 1 {
                 continue;
             }
-            let top = highest.entry(queue).or_insert(-1);
-            if offset < *top {
+            let (top, top_ms) = highest.entry(queue).or_insert((-1, 0));
+            if offset > *top {
+                (*top, *top_ms) = (offset, delivery.at_ms);
+            } else if !self.was_lost_before(*top_ms, delivery.at_ms) {
                 wrong
                     .push(format!("offset {offset} of queue {queue} was delivered first after offset {top}"));
             }
-            *top = offset.max(*top);
         }
         wrong
+    }
+
+    /// Whether a receive that had begun before `top_ms` was lost, and the leader changed before `at_ms`.
+    fn was_lost_before(&self, top_ms: u64, at_ms: u64) -> bool {
+        let was_disturbed = |lost: &Range<u64>| {
+            self.history.disturbed_ms.iter().any(|range| range.start <= at_ms && lost.start <= range.end)
+        };
+        self.history.lost_receives_ms.iter().any(|lost| {
+            lost.start <= top_ms
+                && lost.end <= at_ms
+                && at_ms < lost.end + COMES_AGAIN_MS_MAX
+                && was_disturbed(lost)
+        })
     }
 
     fn every_acknowledged_message_is_delivered(&self) -> Vec<String> {

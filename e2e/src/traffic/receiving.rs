@@ -41,10 +41,11 @@ pub(super) async fn receive_all(shared: Arc<Shared>, consumers: Vec<SimpleConsum
     while !shared.stops_receiving.load(Ordering::Relaxed) {
         let consumer = &consumers[turn % consumers.len()];
         // What was on its way when it was given up comes again.
+        let begun_ms = shared.now_ms();
         let received = match timeout(SILENCE_MAX, consumer.receive(RECEIVE_MAX, INVISIBLE)).await {
             Ok(Ok(received)) => received,
             failed @ (Ok(Err(_)) | Err(_)) => {
-                *shared.lock_receive_error() = format!("{failed:?}");
+                shared.lock_lost_receives().push((begun_ms..shared.now_ms(), format!("{failed:?}")));
                 turn += 1;
                 sleep(AGAIN_AFTER).await;
                 continue;

@@ -6,10 +6,7 @@ use e2e::members::Members;
 use e2e::network::Cut;
 use e2e::traffic::{self, Plan, Traffic};
 
-use crate::failover::assert_sound;
-
-/// A node is cut off: a send is acknowledged again within this time.
-const CUT_OFF_MS_MAX: u64 = 5_000;
+use crate::failover::{CUT_OFF_MS_MAX, assert_sound};
 
 /// Whoever asks a member that is cut off hears nothing, and asks the next one after a second.
 const PLAN: Plan = Plan {

@@ -36,7 +36,11 @@ impl Driver {
                 let gap_ms = now_ms - self.led_ms;
                 info!(?cause, gap_ms, "leading");
                 let transition = Transition { cause, at_ms: now_ms, gap_ms };
-                self.status.write().tally.add(transition);
+                // Before anybody hears that it serves: whoever asks then wants to know how it began.
+                let mut status = self.status.write();
+                status.tally.add(transition);
+                status.transition = Some(transition);
+                drop(status);
                 self.serves_since = Some(transition);
             }
             self.led_ms = now_ms;

@@ -20,7 +20,10 @@ impl Member {
         }
         let known = self.record().map_or(self.vow.revision, |record| record.revision.max(self.vow.revision));
         let found = seen.record.revision;
-        if found < known || Epoch(seen.record.epoch) < self.last_epoch() && known > 0 {
+        if found >= known && Epoch(seen.record.epoch) < self.last_epoch() && known > 0 {
+            return; // late: the leader of a later epoch was faster than the news of it; nobody may lead by this
+        }
+        if found < known {
             // Not believed; a leader goes on in its epoch, and nobody new can lead before there is a later one.
             out.push(Effect::Fault(Fault::RecordRegressed { known, found }));
             return;

@@ -44,7 +44,10 @@ impl Cluster {
         self.is_peace = true;
         self.heal();
         self.plan.lost_answer_in = u64::MAX;
-        self.network.is_wild = false;
+        if std::mem::take(&mut self.network.is_wild) {
+            // No connection reorders frames; what it left behind ends with the connections.
+            (0..self.machines.len()).for_each(|at| self.hang_up(at));
+        }
         self.network.delay_ms = self.network.delay_ms.min(10);
         for at in 0..self.machines.len() {
             let machine = &mut self.machines[at];
