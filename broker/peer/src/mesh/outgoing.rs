@@ -17,6 +17,8 @@ use crate::codec::Frame;
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The pause grows to this where nobody can be reached.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Frames that wait for a connection; with more of them it is given up.
 const WAITING_MAX: usize = 1024;
 
@@ -64,23 +66,26 @@ impl Outbox {
 
 /// Keeps a connection to a member until the mesh stops.
 pub(super) async fn dial(mesh: Mesh, ordinal: u32, address: String, freight: Arc<Freight>) {
-    let mut was_refused = false;
+    let mut said = String::new();
+    let mut pause = PAUSE;
     loop {
         let ended = tokio::select! {
             ended = connect(&mesh, &address, &freight) => ended,
             () = mesh.stop.cancelled() => return,
         };
         let is_refused = matches!(&ended, Err(LinkError::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused);
-        if let Err(error) = ended
-            && !(is_refused && was_refused)
-        {
-            info!(ordinal, address, %error, "no connection to a member");
+        // Where there is no machine there may be none for long.
+        pause = if ended.is_ok() || is_refused { PAUSE } else { (2 * pause).min(PAUSE_MAX) };
+        let says = ended.err().map(|error| error.to_string()).unwrap_or_default();
+        // A member that there is not, or not yet, is missing all the time: that is told once.
+        if !says.is_empty() && says != said {
+            info!(ordinal, address, error = says, "no connection to a member");
         }
-        was_refused = is_refused;
+        said = says;
         if is_refused && mesh.tell(Inbound::Refused { ordinal }).await.is_err() {
             return;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
