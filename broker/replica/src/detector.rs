@@ -24,6 +24,8 @@ const RETRY_MS: u64 = 700;
 const HAND_OVER_MS: u64 = 3000;
 /// A member that finds itself the last leader waits so long for the others, to keep them in the set.
 const GATHER_MS: u64 = 600;
+/// A member whose machine says that nobody listens there is waited for so long: it may be starting again.
+const GONE_MS: u64 = 300;
 /// Silence counts for so many times longer while another member in sync still hears the leader.
 const PATIENCE: u64 = 3;
 
@@ -208,12 +210,16 @@ impl Detector {
         let written = member.written();
         let copies: BTreeMap<_, _> = leader.copies().collect();
         self.marks.retain(|member, _| record.in_sync.contains(member));
+        let refused_ms = &self.refused_ms;
+        let is_gone = |other: MemberId| {
+            refused_ms.get(&other.ordinal).is_some_and(|since_ms| now_ms.saturating_sub(*since_ms) >= GONE_MS)
+        };
         let mut stalled = BTreeSet::new();
         for &other in record.in_sync.iter().filter(|other| **other != member.id()) {
             let mark = self.marks.entry(other).or_insert(Mark { since_ms: now_ms, target: written });
             if copies.get(&other).is_some_and(|copy| copy.written >= mark.target) {
                 *mark = Mark { since_ms: now_ms, target: written };
-            } else if now_ms.saturating_sub(mark.since_ms) >= self.timing.ack_stall_ms {
+            } else if now_ms.saturating_sub(mark.since_ms) >= self.timing.ack_stall_ms || is_gone(other) {
                 stalled.insert(other);
             }
         }

@@ -159,6 +159,9 @@ fn a_member_that_does_not_acknowledge_is_stalled_until_it_does() {
     let mut detector = Detector::new(TIMING, 0);
     let stalled = |event: &Event| matches!(event, Event::Stalled(stalled) if stalled.contains(&id(1)));
     assert_eq!(first(&mut detector, &member, stalled), Some(1000));
+    let mut refused = Detector::new(TIMING, 0);
+    refused.refused(1, 0);
+    assert_eq!(first(&mut refused, &member, stalled), Some(300), "its process is gone");
     let epoch = member.leader().expect("it leads").epoch;
     let history = Some(on_disk().history);
     let hello = Message::Hello(replica::event::Hello { epoch, history, is_dirty: false });

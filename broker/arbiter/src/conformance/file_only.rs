@@ -21,15 +21,15 @@ async fn a_missing_file_is_made_with_the_configured_wishes_and_kept_after_that()
     let config = on_file(folder.path().join("group.json"));
     let made = open(&config).await.unwrap().read().await.unwrap();
     assert_eq!(made.record, GroupRecord::created(1));
-    assert_eq!(made.request, GroupRequest { copies: 2, min_in_sync: 2, ..GroupRequest::default() });
+    assert_eq!(made.request, GroupRequest { copies: 2, min_in_sync: 1, ..GroupRequest::default() });
 
     let again = open(&config).await.unwrap();
     assert_eq!(again.read().await, Ok(made.clone()), "opened again, nothing is changed");
     let written = again.propose(made.version, &next(&made, 0, 1)).await.unwrap();
 
-    let fewer = ReplicationConfig { min_in_sync: Some(1), ..config };
-    let seen = open(&fewer).await.unwrap().read().await.unwrap();
-    assert_eq!((seen.record, seen.request.min_in_sync), (written.record, 1));
+    let stricter = ReplicationConfig { min_in_sync: Some(2), ..config };
+    let seen = open(&stricter).await.unwrap().read().await.unwrap();
+    assert_eq!((seen.record, seen.request.min_in_sync), (written.record, 2));
     assert!(seen.version > written.version, "a proposal on the old wishes must not pass");
 }
 
