@@ -80,13 +80,14 @@ impl Object {
 
     /// The latest state that members ever agreed on.
     pub(crate) fn best(&self) -> &Seen {
-        let best = self.ever.iter().max_by_key(|seen| (seen.record.revision, seen.version));
+        let best =
+            self.ever.iter().max_by_key(|seen| (seen.record.epoch, seen.record.revision, seen.version));
         best.expect("an object has a state")
     }
 
     /// Somebody restored it from a backup, or removed it.
     pub(crate) fn is_wrong(&self) -> bool {
-        self.is_deleted || self.latest().record.revision < self.best().record.revision
+        self.is_deleted || self.latest().record != self.best().record
     }
 
     /// The state that is there now.
