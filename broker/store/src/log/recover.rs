@@ -88,6 +88,8 @@ pub(crate) fn recover(
     recovery.secure()?;
     let next = recovery.cut(segment_bytes)?;
     if unproven.is_some() {
+        // Without the marker, a batch that is left over beyond the end would prove what nobody was promised.
+        recovery.clear()?;
         unproven::forget(disk)?;
     }
     let Recovery { segments, at: tail, mut chain, tails, epochs, committed, .. } = recovery;
@@ -261,6 +263,19 @@ impl<'a> Recovery<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Removes what lies beyond the end in its segment.
+    fn clear(&self) -> Result<(), OpenError> {
+        let segment = &self.segments[self.number];
+        let (file, bytes) = (&segment.file, self.at.0 - segment.start.0);
+        let cleared = file.len_bytes().and_then(|length| {
+            if bytes < length {
+                file.truncate(bytes)?;
+            }
+            file.sync()
+        });
+        cleared.map_err(|source| io_error(segment, source))
     }
 
     /// Lets go of the segments behind the end; returns the one that was prepared and never written to.
