@@ -9,7 +9,7 @@ use engine::group::{Group, GroupConfig, OpenError, PlantError, Planting, Seed};
 use engine::pen::Pen;
 use parking_lot::RwLock;
 use replica::event::{End, OnDisk};
-use replica::history::{EpochStart, History};
+use replica::history::History;
 use store::disk::Disk;
 use store::log::Flush;
 use tracing::info;
@@ -115,10 +115,7 @@ impl Copy {
     pub fn on_disk(&self) -> OnDisk {
         let group = self.group();
         OnDisk {
-            history: History {
-                epochs: group.epochs().into_iter().map(began).collect(),
-                written: group.written(),
-            },
+            history: History { epochs: group.epochs(), written: group.written() },
             durable: group.durable(),
             head: group.head(),
             committed: group.published(),
@@ -134,9 +131,4 @@ impl Copy {
         let committed = if group.flush() == Flush::Sync { shown.min(durable) } else { shown };
         End { written: group.written(), durable, committed }
     }
-}
-
-/// The protocol's form of the log's.
-pub(crate) fn began(began: store::log::EpochStart) -> EpochStart {
-    EpochStart { epoch: began.epoch, start: began.start }
 }

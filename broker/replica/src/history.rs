@@ -1,15 +1,7 @@
 //! Which epoch wrote which part of a log, and how far two logs are the same.
 
+pub use store::log::EpochStart;
 use store::{Epoch, Position};
-
-/// Where an epoch begins in a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EpochStart {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// Position of its first batch.
-    pub start: Position,
-}
 
 /// The epochs of a log in its order, and its end.
 ///

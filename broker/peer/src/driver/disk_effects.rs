@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::Driver;
 use crate::codec::{Body, SeedBody, Span};
-use crate::copy::{Copy, CopyError, began};
+use crate::copy::{Copy, CopyError};
 use crate::log_thread::end;
 
 impl Driver {
@@ -114,7 +114,7 @@ impl Driver {
             Vec::new()
         } else {
             let last_epoch = std::mem::replace(&mut self.last_epoch, group.epoch());
-            group.epochs().into_iter().filter(|began| began.epoch > last_epoch).map(began).collect()
+            group.epochs().into_iter().filter(|began| began.epoch > last_epoch).collect()
         };
         let (durable, written) = (group.durable(), group.written());
         self.durable = durable;
@@ -158,7 +158,7 @@ impl Driver {
         let copy = self.shelf.plant(&planting, &seed).unwrap_or_else(|error| end(&error));
         info!(start = %seed.start, "began anew with the leader's seed");
         self.last_epoch = copy.group().epoch();
-        let epochs = copy.group().epochs().into_iter().map(began).collect();
+        let epochs = copy.group().epochs();
         let history = History { epochs, written: copy.group().written() };
         self.copy = Some(copy);
         self.events.push_back(Event::Planted { history });

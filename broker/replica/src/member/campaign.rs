@@ -6,7 +6,7 @@ use crds::group_record::{Cause, FORMAT, GroupRecord, MemberId, Seen, UncleanElec
 use store::Epoch;
 
 use super::{Member, Proposal, Role};
-use crate::event::{Candidacy, Effect, Fault, Message, OnDisk};
+use crate::event::{Candidacy, Effect, Fault, OnDisk};
 
 impl Member {
     /// Whether the record allows this member to lead next.
@@ -254,20 +254,4 @@ enum Right {
     LongestOfAll,
     /// A person said so.
     Forced { token: String },
-}
-
-impl Message {
-    /// The epoch that the sender wants to act in, if it matters.
-    pub fn epoch(&self) -> Option<Epoch> {
-        match self {
-            Self::Beat(beat) => beat.leads,
-            Self::Hello(hello) => Some(hello.epoch),
-            Self::Align { epoch, .. }
-            | Self::Seed { epoch, .. }
-            | Self::Append { epoch, .. }
-            | Self::Ack { epoch, .. }
-            | Self::TakeOver { epoch } => Some(*epoch),
-            Self::Reject { promised } => Some(*promised),
-        }
-    }
 }

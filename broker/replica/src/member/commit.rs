@@ -69,6 +69,19 @@ impl Member {
 }
 
 impl Leader {
+    /// End of what every other member in sync has on its disk for certain; for the proof in batch headers.
+    pub fn durable_everywhere(&self, record: &GroupRecord, own: (MemberId, Position)) -> Position {
+        let others = record.in_sync.iter().filter(|member| **member != own.0);
+        others
+            .map(|member| {
+                self.copies
+                    .get(member)
+                    .filter(|copy| copy.is_aligned)
+                    .map_or(Position(0), |copy| copy.durable)
+            })
+            .fold(own.1, Position::min)
+    }
+
     /// Whose absence of a batch keeps it from being committed.
     fn effective(&self, record: &GroupRecord, union: bool, shrink_waits: bool) -> BTreeSet<MemberId> {
         let mut effective = record.in_sync.clone();

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crds::group_record::{Cause, GroupRecord, MemberId};
-use store::Position;
 
 use super::{Leader, Member};
 
@@ -104,19 +103,4 @@ fn wish_join(leader: &Leader, record: &GroupRecord, copies: u32) -> Option<(Grou
     let mut record = record.clone();
     record.members.insert(member);
     Some((record, Cause::Reconfigured))
-}
-
-impl Leader {
-    /// End of what every other member in sync has on its disk for certain; for the proof in batch headers.
-    pub fn durable_everywhere(&self, record: &GroupRecord, own: (MemberId, Position)) -> Position {
-        let others = record.in_sync.iter().filter(|member| **member != own.0);
-        others
-            .map(|member| {
-                self.copies
-                    .get(member)
-                    .filter(|copy| copy.is_aligned)
-                    .map_or(Position(0), |copy| copy.durable)
-            })
-            .fold(own.1, Position::min)
-    }
 }

@@ -7,7 +7,7 @@ use engine::group::{Group, Planting};
 use engine::writer::{CommitError, FollowError, Step};
 use peer::vow::MemberFile;
 use replica::event::{Event, Message, OnDisk, Vow};
-use replica::history::{EpochStart, History};
+use replica::history::History;
 use store::disk::Disk;
 use store::log::{RawError, RawSpan, Stamps};
 use store::{Epoch, Position};
@@ -289,7 +289,7 @@ fn tell_appended(process: &mut Process) {
         Vec::new()
     } else {
         let last_epoch = std::mem::replace(&mut process.last_epoch, group.epoch());
-        group.epochs().into_iter().filter(|began| began.epoch > last_epoch).map(began_at).collect()
+        group.epochs().into_iter().filter(|began| began.epoch > last_epoch).collect()
     };
     let (durable, written) = (group.durable(), group.written());
     process.durable = durable;
@@ -311,16 +311,9 @@ fn stamp(process: &mut Process) {
 pub(crate) fn on_disk(copy: &Copy) -> OnDisk {
     let group = &copy.group;
     OnDisk {
-        history: History {
-            epochs: group.epochs().into_iter().map(began_at).collect(),
-            written: group.written(),
-        },
+        history: History { epochs: group.epochs(), written: group.written() },
         durable: group.durable(),
         head: group.head(),
         committed: group.published(),
     }
-}
-
-fn began_at(began: store::log::EpochStart) -> EpochStart {
-    EpochStart { epoch: began.epoch, start: began.start }
 }

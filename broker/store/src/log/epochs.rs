@@ -18,7 +18,7 @@ const KEPT: usize = 1024;
 const VERSION: u32 = 1;
 
 /// The begin of an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EpochStart {
     /// The epoch.
     pub epoch: Epoch,
