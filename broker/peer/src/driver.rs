@@ -27,7 +27,7 @@ use replica::member::{Member, Role};
 use store::log::Flush;
 use store::{Epoch, Position};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::codec::{Body, Frame};
 use crate::copy::{Copy, CopyError, Shelf};
@@ -259,7 +259,13 @@ impl Driver {
                 }
                 self.process(Event::Saw(seen), Body::None);
             }
-            Ruling::Unreachable(why) => self.status.write().arbiter_error = Some(why),
+            Ruling::Unreachable(why) => {
+                let mut status = self.status.write();
+                if status.arbiter_error.as_ref() != Some(&why) {
+                    warn!(why, "no word from the arbiter: who leads goes on, nobody new can lead");
+                }
+                status.arbiter_error = Some(why);
+            }
             // The others may reach it; whose answer comes first counts.
             Ruling::Relay(frame) => {
                 for outbox in self.links.values() {

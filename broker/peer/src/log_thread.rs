@@ -191,6 +191,6 @@ fn finish(group: &Group) {
 
 /// Ends the process: nobody knows what is on the disk.
 pub(crate) fn end(poisoned: &dyn std::error::Error) -> ! {
-    error!(%poisoned, "the log has ended, the broker stops");
+    error!(reason = %poisoned, "this broker cannot go on; it stops, and looks at its disk when it is started again");
     std::process::exit(EXIT_POISONED)
 }
