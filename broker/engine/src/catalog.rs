@@ -161,8 +161,8 @@ pub(crate) struct Catalog {
     /// By queue id: the state it belongs to and its number there.
     queues: Vec<Option<(Arc<Queues>, u32)>>,
     /// What names are to become whose records are on their way, so that requests for one name build on each other.
-    planned_topics: ByName<PlannedTopic>,
-    planned_groups: ByName<PlannedGroup>,
+    planned_topics: ByName<Vec<PlannedTopic>>,
+    planned_groups: ByName<Vec<PlannedGroup>>,
     last_topic_id: u32,
     last_group_id: u32,
     last_queue_id: u32,

@@ -33,9 +33,6 @@ impl Catalog {
         if old.as_ref().map_or(put.is_change, |old| put.id < old.id) {
             return;
         }
-        if self.planned_topics.get(&put.name).is_some_and(|planned| !planned.is_in_flight()) {
-            self.planned_topics.remove(&put.name);
-        }
         let (id, state, mut queues) = match &old {
             Some(old) => (old.id, Arc::clone(&old.state), old.queues.clone()),
             None => (put.id, Arc::new(Queues::new(put.id)), Vec::new()),
@@ -63,9 +60,6 @@ impl Catalog {
         let old_id = self.groups.get(&put.name).map(|old| old.id);
         if old_id.map_or(put.is_change, |old| put.id < old) {
             return;
-        }
-        if self.planned_groups.get(&put.name).is_some_and(|planned| !planned.is_in_flight()) {
-            self.planned_groups.remove(&put.name);
         }
         let id = old_id.unwrap_or(put.id);
         let group = Arc::new(ConsumerGroup { id, spec: put.into_spec() });

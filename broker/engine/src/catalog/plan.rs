@@ -58,48 +58,58 @@ impl Catalog {
         plan
     }
 
-    pub(crate) fn plan_topic_deletes(&mut self, names: &[String], owner: Option<&str>) -> Plan {
+    /// As `plan_topics`.
+    pub(crate) fn plan_topic_deletes(
+        &mut self,
+        names: &[String],
+        owner: Option<&str>,
+        waiting: &Arc<()>,
+    ) -> Plan {
         let mut plan = Plan::default();
         for name in names {
             let found = self.latest_topic(name);
-            let found = found.as_ref().map(|topic| (topic.id, topic.spec.owner.as_str()));
-            let (outcome, id) = plan_delete(name, found, owner);
-            if id.is_some() {
-                // Whoever creates it after this gets new ids.
-                self.planned_topics.remove(name);
+            let has = found.as_ref().map(|topic| topic.spec.owner.as_str());
+            let outcome = delete_outcome(name, has, owner);
+            let topic = found.filter(|_| outcome == ApplyOutcome::Deleted);
+            plan.add(outcome, topic.as_ref().map(|topic| What::TopicDelete(topic.id)));
+            if let Some(topic) = topic {
+                self.note_topic_delete(topic, waiting);
             }
-            plan.add(outcome, id.map(What::TopicDelete));
         }
         plan
     }
 
-    pub(crate) fn plan_consumer_group_deletes(&mut self, names: &[String], owner: Option<&str>) -> Plan {
+    /// As `plan_topics`.
+    pub(crate) fn plan_consumer_group_deletes(
+        &mut self,
+        names: &[String],
+        owner: Option<&str>,
+        waiting: &Arc<()>,
+    ) -> Plan {
         let mut plan = Plan::default();
         for name in names {
             let found = self.latest_group(name);
-            let found = found.as_ref().map(|group| (group.id, group.spec.owner.as_str()));
-            let (outcome, id) = plan_delete(name, found, owner);
-            if id.is_some() {
-                self.planned_groups.remove(name);
+            let has = found.as_ref().map(|group| group.spec.owner.as_str());
+            let outcome = delete_outcome(name, has, owner);
+            let group = found.filter(|_| outcome == ApplyOutcome::Deleted);
+            plan.add(outcome, group.as_ref().map(|group| What::GroupDelete(group.id)));
+            if let Some(group) = group {
+                self.note_group_delete(group, waiting);
             }
-            plan.add(outcome, id.map(What::GroupDelete));
         }
         plan
     }
 
     /// The put that creates a topic, whoever asks first: as long as it is on its way it is the same one.
     pub(crate) fn plan_new_topic(&mut self, spec: &TopicSpec, waiting: &Arc<()>) -> TopicPut {
-        if let Some(latest) = self.latest_topic(&spec.name) {
+        if let Some(latest) = self.latest_topic(&spec.name).filter(|latest| !latest.is_delete) {
             self.note_topic(&latest.spec, latest.id, &latest.queues, waiting);
             return TopicPut::new(latest.id, &latest.spec, &latest.queues);
         }
-        let (id, mut queues) = match self.planned_topics.remove(&spec.name) {
-            Some(planned) => (planned.id, planned.queues),
-            None => (self.fresh_topic_id(), Vec::new()),
-        };
+        let (id, mut queues) = (self.fresh_topic_id(), Vec::new());
         self.grow(&mut queues, spec.queues);
         self.note_topic(spec, id, &queues, waiting);
-        TopicPut::new(id, spec, &queues[..spec.queues as usize])
+        TopicPut::new(id, spec, &queues)
     }
 
     fn plan_topic(
@@ -109,7 +119,7 @@ impl Catalog {
         waiting: &Arc<()>,
     ) -> Result<(ApplyOutcome, Option<TopicPut>), ApplyOutcome> {
         check_topic(spec).map_err(ApplyOutcome::Invalid)?;
-        let Some(old) = self.latest_topic(&spec.name) else {
+        let Some(old) = self.latest_topic(&spec.name).filter(|latest| !latest.is_delete) else {
             return Ok((ApplyOutcome::Created, Some(self.plan_new_topic(spec, waiting))));
         };
         if old.spec == *spec && !old.is_in_flight {
@@ -139,9 +149,8 @@ impl Catalog {
         waiting: &Arc<()>,
     ) -> Result<(ApplyOutcome, Option<GroupPut>), ApplyOutcome> {
         check_consumer_group(spec).map_err(ApplyOutcome::Invalid)?;
-        let Some(old) = self.latest_group(&spec.name) else {
-            let planned = self.planned_groups.get(&spec.name).map(|planned| planned.id);
-            let id = planned.unwrap_or_else(|| self.fresh_group_id());
+        let Some(old) = self.latest_group(&spec.name).filter(|latest| !latest.is_delete) else {
+            let id = self.fresh_group_id();
             self.note_group(spec, id, waiting);
             return Ok((ApplyOutcome::Created, Some(GroupPut::new(id, spec))));
         };
@@ -191,12 +200,12 @@ fn check_owner(
     Err(ApplyOutcome::Conflict(reason))
 }
 
-fn plan_delete(name: &str, found: Option<(u32, &str)>, owner: Option<&str>) -> (ApplyOutcome, Option<u32>) {
-    match (found, owner) {
-        (None, _) => (ApplyOutcome::NotFound, None),
-        (Some((_, has)), Some(asks)) if has != asks => {
-            (ApplyOutcome::Conflict(format!("`{name}` belongs to `{has}`, not to `{asks}`")), None)
+fn delete_outcome(name: &str, has: Option<&str>, owner: Option<&str>) -> ApplyOutcome {
+    match (has, owner) {
+        (None, _) => ApplyOutcome::NotFound,
+        (Some(has), Some(asks)) if has != asks => {
+            ApplyOutcome::Conflict(format!("`{name}` belongs to `{has}`, not to `{asks}`"))
         }
-        (Some((id, _)), _) => (ApplyOutcome::Deleted, Some(id)),
+        (Some(_), _) => ApplyOutcome::Deleted,
     }
 }

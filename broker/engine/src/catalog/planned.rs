@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   plan --> planned, in flight --record committed, folded--> settled, forgotten with the next request
-//!                  \--refused--> settled: the ids stay with the name until it gets a record
+//!                  \--refused--> settled: as if it had never been asked for, but for the ids, which nobody gets
 //! ```
 //!
 //! Promise: a request sees those before it, in the order in which their records will lie in the log, even if none of
-//! them is folded yet.
+//! them is folded yet. One that is refused hides none of those before it.
 
 use std::sync::{Arc, Weak};
 
@@ -20,6 +20,8 @@ pub(super) struct PlannedTopic {
     pub(super) id: u32,
     pub(super) queues: Vec<QueueId>,
     pub(super) spec: TopicSpec,
+    /// It is to go: whoever puts the name after this gets new ids.
+    pub(super) is_delete: bool,
     /// Gone once the outcome is known and folded.
     pub(super) waiting: Weak<()>,
 }
@@ -29,6 +31,7 @@ pub(super) struct PlannedTopic {
 pub(super) struct PlannedGroup {
     pub(super) id: u32,
     pub(super) spec: ConsumerGroupSpec,
+    pub(super) is_delete: bool,
     pub(super) waiting: Weak<()>,
 }
 
@@ -37,6 +40,8 @@ pub(super) struct LatestTopic {
     pub(super) id: u32,
     pub(super) spec: TopicSpec,
     pub(super) queues: Vec<QueueId>,
+    /// It is to go.
+    pub(super) is_delete: bool,
     /// Its record may still be refused, or lost with the leadership.
     pub(super) is_in_flight: bool,
     /// It is there already, under this id.
@@ -47,6 +52,7 @@ pub(super) struct LatestTopic {
 pub(super) struct LatestGroup {
     pub(super) id: u32,
     pub(super) spec: ConsumerGroupSpec,
+    pub(super) is_delete: bool,
     pub(super) is_in_flight: bool,
     pub(super) is_folded: bool,
 }
@@ -64,24 +70,31 @@ impl PlannedGroup {
 }
 
 impl Catalog {
-    /// Drops what was settled by records that are folded.
+    /// Drops what is folded, or refused.
     pub(crate) fn forget_settled(&mut self) {
-        let (topics, groups) = (&self.topics, &self.groups);
-        self.planned_topics.retain(|name, planned| planned.is_in_flight() || !topics.contains_key(name));
-        self.planned_groups.retain(|name, planned| planned.is_in_flight() || !groups.contains_key(name));
+        self.planned_topics.retain(|_, planned| {
+            planned.retain(PlannedTopic::is_in_flight);
+            !planned.is_empty()
+        });
+        self.planned_groups.retain(|_, planned| {
+            planned.retain(PlannedGroup::is_in_flight);
+            !planned.is_empty()
+        });
     }
 
     pub(super) fn latest_topic(&self, name: &str) -> Option<LatestTopic> {
         let folded = self.topic(name);
-        if let Some(planned) = self.planned_topics.get(name).filter(|planned| planned.is_in_flight()) {
-            let PlannedTopic { id, queues, spec, .. } = planned.clone();
+        let mut planned = self.planned_topics.get(name).into_iter().flatten();
+        if let Some(planned) = planned.rfind(|planned| planned.is_in_flight()) {
+            let PlannedTopic { id, queues, spec, is_delete, .. } = planned.clone();
             let is_folded = folded.is_some_and(|topic| topic.id == id);
-            return Some(LatestTopic { id, spec, queues, is_in_flight: true, is_folded });
+            return Some(LatestTopic { id, spec, queues, is_delete, is_in_flight: true, is_folded });
         }
         folded.map(|topic| LatestTopic {
             id: topic.id,
             spec: topic.spec.clone(),
             queues: topic.queues.clone(),
+            is_delete: false,
             is_in_flight: false,
             is_folded: true,
         })
@@ -89,14 +102,16 @@ impl Catalog {
 
     pub(super) fn latest_group(&self, name: &str) -> Option<LatestGroup> {
         let folded = self.consumer_group(name);
-        if let Some(planned) = self.planned_groups.get(name).filter(|planned| planned.is_in_flight()) {
-            let PlannedGroup { id, spec, .. } = planned.clone();
+        let mut planned = self.planned_groups.get(name).into_iter().flatten();
+        if let Some(planned) = planned.rfind(|planned| planned.is_in_flight()) {
+            let PlannedGroup { id, spec, is_delete, .. } = planned.clone();
             let is_folded = folded.is_some_and(|group| group.id == id);
-            return Some(LatestGroup { id, spec, is_in_flight: true, is_folded });
+            return Some(LatestGroup { id, spec, is_delete, is_in_flight: true, is_folded });
         }
         folded.map(|group| LatestGroup {
             id: group.id,
             spec: group.spec.clone(),
+            is_delete: false,
             is_in_flight: false,
             is_folded: true,
         })
@@ -104,12 +119,28 @@ impl Catalog {
 
     pub(super) fn note_topic(&mut self, spec: &TopicSpec, id: u32, queues: &[QueueId], waiting: &Arc<()>) {
         let waiting = Arc::downgrade(waiting);
-        let planned = PlannedTopic { id, queues: queues.to_vec(), spec: spec.clone(), waiting };
-        self.planned_topics.insert(spec.name.clone(), planned);
+        let planned =
+            PlannedTopic { id, queues: queues.to_vec(), spec: spec.clone(), is_delete: false, waiting };
+        self.planned_topics.entry(spec.name.clone()).or_default().push(planned);
+    }
+
+    pub(super) fn note_topic_delete(&mut self, topic: LatestTopic, waiting: &Arc<()>) {
+        let LatestTopic { id, spec, queues, .. } = topic;
+        let waiting = Arc::downgrade(waiting);
+        let of_name = self.planned_topics.entry(spec.name.clone()).or_default();
+        of_name.push(PlannedTopic { id, queues, spec, is_delete: true, waiting });
     }
 
     pub(super) fn note_group(&mut self, spec: &ConsumerGroupSpec, id: u32, waiting: &Arc<()>) {
-        let planned = PlannedGroup { id, spec: spec.clone(), waiting: Arc::downgrade(waiting) };
-        self.planned_groups.insert(spec.name.clone(), planned);
+        let waiting = Arc::downgrade(waiting);
+        let planned = PlannedGroup { id, spec: spec.clone(), is_delete: false, waiting };
+        self.planned_groups.entry(spec.name.clone()).or_default().push(planned);
+    }
+
+    pub(super) fn note_group_delete(&mut self, group: LatestGroup, waiting: &Arc<()>) {
+        let LatestGroup { id, spec, .. } = group;
+        let waiting = Arc::downgrade(waiting);
+        let of_name = self.planned_groups.entry(spec.name.clone()).or_default();
+        of_name.push(PlannedGroup { id, spec, is_delete: true, waiting });
     }
 }

@@ -39,7 +39,7 @@ impl Group {
         owner: Option<&str>,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Applied, SubmitError> {
-        self.change(mailbox, |catalog, _| catalog.write().plan_topic_deletes(names, owner))
+        self.change(mailbox, |catalog, waiting| catalog.write().plan_topic_deletes(names, owner, waiting))
     }
 
     /// Creates or changes consumer groups.
@@ -65,7 +65,9 @@ impl Group {
         owner: Option<&str>,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Applied, SubmitError> {
-        self.change(mailbox, |catalog, _| catalog.write().plan_consumer_group_deletes(names, owner))
+        self.change(mailbox, |catalog, waiting| {
+            catalog.write().plan_consumer_group_deletes(names, owner, waiting)
+        })
     }
 
     /// Plans and submits in one turn: records lie in the log in the order in which they were planned.
