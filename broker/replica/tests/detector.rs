@@ -189,3 +189,44 @@ fn a_leader_that_shall_not_lead_asks_for_a_successor_and_does_not_wait_for_ever(
     assert_eq!(first(&mut detector, &member, |event| *event == Event::HandOver(None)), Some(0));
     assert_eq!(first(&mut detector, &member, |event| *event == Event::HandOverExpired), Some(3000));
 }
+
+/// Greets the leader with a log as far as it was elected with, and has everything since.
+fn takes_all(leader: &mut Member, ordinal: u32, session: u64) {
+    let epoch = leader.leader().expect("it leads").epoch;
+    let history = Some(on_disk().history);
+    let hello = Message::Hello(replica::event::Hello { epoch, history, is_dirty: false });
+    leader.on_event(Event::Received { from: id(ordinal), message: hello });
+    let (written, durable) = (Position(110), Position(110));
+    let message = Message::Ack { epoch, session, written, durable };
+    leader.on_event(Event::Received { from: id(ordinal), message });
+}
+
+fn in_sync_of(effects: &[Effect]) -> Option<BTreeSet<MemberId>> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Cas { record, .. } => Some(record.in_sync.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn whoever_is_about_to_stop_is_neither_waited_for_nor_asked_to_lead() {
+    let mut member = leader();
+    takes_all(&mut member, 1, 1);
+    takes_all(&mut member, 2, 2);
+    let mut seen = member.seen().expect("it has won").clone();
+    (seen.version, seen.record.revision) = (Version(12), seen.record.revision + 1);
+    seen.record.in_sync = [0, 1, 2].map(id).into();
+    member.on_event(Event::Saw(seen));
+    let leaving = Beat { is_leaving: true, ..beat(None, Some(0)) };
+    let effects = member.on_event(from(1, leaving));
+    assert_eq!(in_sync_of(&effects), Some([0, 2].map(id).into()), "it leaves the set at once: {effects:?}");
+    let effects = member.on_event(Event::HandOver(None));
+    let asked: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Send { to, message: Message::TakeOver { .. } } => Some(*to),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [id(2)], "{effects:?}");
+}

@@ -216,10 +216,9 @@ impl Member {
         }
         // Until something comes, the same answer to the same log is as good.
         let greeted = self.following().and_then(|following| following.greeted);
-        let (session, committed) = (Some(session), Position(0));
-        self.role = Role::Follower(Some(Following { leader, epoch, session, greeted, committed }));
+        let following = Following { leader, epoch, session: Some(session), greeted, committed: Position(0) };
+        self.role = Role::Follower(Some(following));
         let (written, durable) = (self.written(), self.durable);
-        let Some(session) = session else { return };
         out.push(Effect::Send { to: leader, message: Message::Ack { epoch, session, written, durable } });
     }
 }

@@ -191,10 +191,11 @@ impl Member {
             Some(ordinal) => member.ordinal == ordinal,
             None => !fenced.contains(&member.ordinal) && member.ordinal < seen.request.copies,
         };
-        let candidates = leader
-            .copies
-            .iter()
-            .filter(|(member, copy)| copy.is_aligned && seen.record.in_sync.contains(member) && may(member));
+        let heard = &self.heard;
+        let stays = |member: &MemberId| heard.get(member).is_none_or(|beat| !beat.is_leaving);
+        let candidates = leader.copies.iter().filter(|(member, copy)| {
+            copy.is_aligned && seen.record.in_sync.contains(member) && may(member) && stays(member)
+        });
         let best = candidates.max_by_key(|(member, copy)| (copy.written, std::cmp::Reverse(**member)));
         let Some((&to, _)) = best else { return };
         leader.handing = Some(Handing { to, is_asked: false });
