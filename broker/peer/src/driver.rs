@@ -78,8 +78,6 @@ pub(crate) struct Driver {
     durable: Position,
     /// Where the log began when the protocol was told last.
     head: Position,
-    /// Shipments under way.
-    ships: u32,
     /// Bytes that a leader sent.
     received_bytes: u64,
     serves_since: Option<Transition>,
@@ -152,7 +150,6 @@ impl Driver {
             last_epoch,
             durable: Position(0),
             head: Position(0),
-            ships: 0,
             received_bytes: 0,
             serves_since: None,
             elected_for: Cause::Started,

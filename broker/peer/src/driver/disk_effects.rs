@@ -54,7 +54,6 @@ impl Driver {
     pub(super) fn step_down(&mut self) {
         warn!("no longer leading");
         self.freight.load(None);
-        self.ships = 0;
         self.refusal = None;
         let Some(copy) = self.copy.take() else { return };
         copy.pen().close();
@@ -103,12 +102,13 @@ impl Driver {
         {
             end(&poisoned);
         }
-        self.tell_appended();
+        let appended = self.appended();
+        self.events.extend(appended);
     }
 
-    /// Tells the leader how far the log is.
-    fn tell_appended(&mut self) {
-        let Some(copy) = &self.copy else { return };
+    /// How far the log is, for the leader.
+    fn appended(&mut self) -> Option<Event> {
+        let copy = self.copy.as_ref()?;
         let group = copy.group();
         let began: Vec<_> = if group.epoch() == self.last_epoch {
             Vec::new()
@@ -118,15 +118,17 @@ impl Driver {
         };
         let (durable, written) = (group.durable(), group.written());
         self.durable = durable;
-        self.events.push_back(Event::Appended { written, durable, began });
+        Some(Event::Appended { written, durable, began })
     }
 
     /// The leader wants to know what a power cut would leave here.
     pub(super) fn tell_durable(&mut self) {
         let Some(copy) = &self.copy else { return };
-        if self.member.following().is_some() && copy.group().durable() != self.durable {
-            self.tell_appended();
-            self.run_events();
+        if self.member.following().is_some()
+            && copy.group().durable() != self.durable
+            && let Some(appended) = self.appended()
+        {
+            self.process(appended, Body::None);
         }
     }
 
@@ -231,12 +233,6 @@ impl Driver {
             self.freight.commit(copy.group().published());
         } else {
             self.events.push_back(Event::SoloEnded(copy.end()));
-        }
-    }
-
-    pub(super) fn run_events(&mut self) {
-        while let Some(event) = self.events.pop_front() {
-            self.process(event, Body::None);
         }
     }
 }

@@ -37,8 +37,6 @@ impl Driver {
             Effect::Stream { to, session, from } => self.stream(to, session, from),
             Effect::Seed { to, session, of } => self.seed(to, session, of),
             Effect::Halt(member) => {
-                self.ships = self.ships.saturating_sub(1);
-                self.freight.is_busy(self.ships > 0);
                 if let Some(outbox) = self.links.get(&member) {
                     outbox.halt();
                 }
@@ -65,8 +63,6 @@ impl Driver {
         let epoch = self.leads();
         if let (Some(outbox), Some(epoch)) = (self.links.get(&to), epoch) {
             outbox.stream(Ship { epoch, session, at });
-            self.ships += 1;
-            self.freight.is_busy(true);
         }
     }
 

@@ -25,8 +25,6 @@ pub(crate) struct Freight {
     committed: AtomicU64,
     /// The leader commits by itself.
     is_solo: AtomicBool,
-    /// Somebody takes the log.
-    is_busy: AtomicBool,
     sent_bytes: AtomicU64,
     /// For connections.
     grown: Notify,
@@ -59,16 +57,9 @@ impl Freight {
         self.is_solo.store(is_solo, Ordering::Relaxed);
     }
 
-    /// Whether anybody takes the log.
-    pub(crate) fn is_busy(&self, is_busy: bool) {
-        self.is_busy.store(is_busy, Ordering::Relaxed);
-    }
-
     /// The log went on, or was synced; from any thread. A leader that is alone is not disturbed.
     pub(crate) fn grow(&self) {
-        if self.is_busy.load(Ordering::Relaxed) {
-            self.grown.notify_waiters();
-        }
+        self.grown.notify_waiters();
         if !self.is_solo.load(Ordering::Relaxed) {
             self.told.notify_one();
         }

@@ -71,7 +71,6 @@ impl Cluster {
 
     pub(crate) fn step_down(&mut self, process: &mut Process) {
         process.freight.reader = None;
-        process.ships = 0;
         let Some(copy) = &mut process.copy else { return };
         copy.writer.close();
         process.is_reopening = true;
@@ -230,11 +229,9 @@ impl Cluster {
         if !copy.grown.swap(false, Ordering::Relaxed) {
             return;
         }
-        if process.freight.is_busy {
-            let conns: Vec<u64> = process.links.values().copied().collect();
-            for conn in conns {
-                self.call_wire(conn);
-            }
+        let conns: Vec<u64> = process.links.values().copied().collect();
+        for conn in conns {
+            self.call_wire(conn);
         }
         if !process.freight.is_solo && !process.calls_driver {
             process.calls_driver = true;

@@ -208,8 +208,6 @@ impl Cluster {
             Effect::Stream { to, session, from } => self.stream(process, to, session, from),
             Effect::Seed { to, session, of } => self.seed(process, to, session, of),
             Effect::Halt(member) => {
-                process.ships = process.ships.saturating_sub(1);
-                process.freight.is_busy = process.ships > 0;
                 self.order(process, member, Order::Halt);
             }
             Effect::Solo(is_solo) => self.solo(process, is_solo)?,
@@ -223,8 +221,6 @@ impl Cluster {
         let epoch = leads(process);
         if let (true, Some(epoch)) = (process.links.contains_key(&to), epoch) {
             self.order(process, to, Order::Stream(Ship { epoch, session, at }));
-            process.ships += 1;
-            process.freight.is_busy = true;
         }
     }
 

@@ -86,7 +86,6 @@ impl Cluster {
             is_reopening: false,
             events: std::collections::VecDeque::new(),
             durable: store::Position(0),
-            ships: 0,
             refusal: None,
             is_retired: false,
             way: Way::default(),

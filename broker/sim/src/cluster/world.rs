@@ -74,7 +74,6 @@ pub(crate) struct Process {
     pub(crate) events: VecDeque<Event>,
     pub(crate) last_epoch: Epoch,
     pub(crate) durable: Position,
-    pub(crate) ships: u32,
     pub(crate) refusal: Option<Refusal>,
     pub(crate) is_retired: bool,
     pub(crate) way: Way,
@@ -100,7 +99,6 @@ pub(crate) struct Freight {
     pub(crate) reader: Option<LogReader>,
     pub(crate) committed: Position,
     pub(crate) is_solo: bool,
-    pub(crate) is_busy: bool,
 }
 
 /// The whole world.
