@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e lies in the repository").to_owned()
+    e2e("").parent().expect("e2e lies in the repository").to_owned()
 }
 
-/// A file below `e2e/`.
+/// A file below `e2e/`: where cargo runs this, not where it was compiled, because clones share a target folder.
 pub fn e2e(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    let here = std::env::var_os("CARGO_MANIFEST_DIR");
+    here.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from).join(path)
 }
 
 /// A release binary of this repository: in `$MILLPOND_BIN`, or in the target folder that this test lies in.
