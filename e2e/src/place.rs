@@ -1,6 +1,6 @@
 //! Where things are: this repository, and the programs that were compiled from it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
