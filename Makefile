@@ -1,6 +1,6 @@
 # The commands of this project; each one says what it does and how long it took. CARGO_TARGET_DIR is honoured.
 .DEFAULT_GOAL := help
-.PHONY: help up down test verify standalone cluster sdk image crds bench-peer bench fuzz model sim soak
+.PHONY: help up down test verify standalone cluster sdk image crds bench-peer bench bench-copies failover fuzz model sim soak
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,6 +34,10 @@ bench: ## micro-benchmarks of append and read
 	@cargo run -q --release -p store --example log_bench -- $(or $(DIR),target/log-bench)
 	@cargo run -q --release -p store --example index
 	@cargo run -q --release -p engine --example engine_bench
+bench-copies: ## 3 copies beside 1, a new copy, a start with 10 GiB of log, medians of ROUNDS (default 3); needs root
+	@cargo build --release -p broker -p cli
+	@for case in three_copies a_new_copy; do TMPDIR=$(or $(MEMORY),/dev/shm) E2E_BENCH_ROUNDS=$(or $(ROUNDS),3) cargo test -q -p e2e --test standalone copies_figures::$$case -- --ignored --nocapture || exit; done
+	@E2E_BENCH_ROUNDS=$(or $(ROUNDS),3) cargo test -q -p e2e --test standalone copies_figures::a_start -- --ignored --nocapture
 fuzz: ## every decoder's fuzz target, SECONDS each (default 600)
 	@e2e/fuzz.sh $(or $(SECONDS),600)
 model: ## the replication protocol under the model checker: every order of events and faults, and each rule taken away

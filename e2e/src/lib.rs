@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod broker;
 pub mod cluster;
 pub mod history;

@@ -98,6 +98,16 @@ impl Members {
         self.each.iter().map(|member| member.address(|ports| ports.admin)).collect()
     }
 
+    /// The processes that run.
+    pub fn pids(&self) -> Vec<u32> {
+        self.each.iter().filter_map(|member| member.child.as_ref()).map(Child::id).collect()
+    }
+
+    /// Where a member keeps its data.
+    pub fn data(&self, member: usize) -> PathBuf {
+        self.path(&member.to_string())
+    }
+
     /// What the arbiter holds; none before the first member wrote it.
     pub fn record(&self) -> Option<GroupRecord> {
         let text = fs::read_to_string(self.path("record.json")).ok()?;

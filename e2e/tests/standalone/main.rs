@@ -1,5 +1,6 @@
 //! A broker without Kubernetes, and the official SDKs: what a user of a laptop or an edge device sees.
 
+mod copies_figures;
 mod cut;
 mod failover;
 mod failover_figures;
