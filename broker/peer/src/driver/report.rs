@@ -35,7 +35,8 @@ impl Driver {
                 let cause = self.elected_for;
                 let gap_ms = now_ms - self.led_ms;
                 info!(?cause, gap_ms, "leading");
-                let transition = Transition { cause, at_ms: now_ms, gap_ms };
+                let epoch = self.leads().unwrap_or_default();
+                let transition = Transition { cause, epoch, at_ms: now_ms, gap_ms };
                 // Before anybody hears that it serves: whoever asks then wants to know how it began.
                 let mut status = self.status.write();
                 status.tally.add(transition);
