@@ -119,7 +119,7 @@ pub struct GroupStatus {
     /// Version of its broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Stable address of its brokers for clients.
+    /// Stable address for clients, which leads to whoever leads.
     #[serde(default)]
     pub endpoint: String,
 }

@@ -101,7 +101,11 @@ fn pods_are_restricted() {
             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
         })
     );
-    assert_eq!(container["args"], json!(["--config", "/etc/millpond/broker.yaml"]));
+    assert_eq!(container["args"], json!(["--config", "/etc/millpond/broker.yaml", "--pod-ips=$(POD_IPS)"]));
+    assert_eq!(
+        container["env"],
+        json!([{ "name": "POD_IPS", "valueFrom": { "fieldRef": { "fieldPath": "status.podIPs" } } }])
+    );
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         assert_eq!(container[probe]["httpGet"]["port"], "http", "{probe}");
     }
@@ -142,7 +146,7 @@ fn a_broker_is_told_of_all_groups_by_their_stable_addresses() {
     let config = broker_config(&blueprint(&small(), 2), 1).unwrap();
     assert_eq!((config.cluster.as_str(), config.group.as_str()), ("shop", "g1"));
     let endpoints: Vec<_> = config.groups.iter().map(|group| group.endpoint.as_str()).collect();
-    assert_eq!(endpoints, ["shop-g0.prod.svc:8081", "shop-g1.prod.svc:8081"]);
+    assert_eq!(endpoints, ["shop-g0-leader.prod.svc:8081", "shop-g1-leader.prod.svc:8081"]);
     assert_eq!(config.log.retention_bytes, Some((10u64 << 30) / 5 * 4));
 }
 
@@ -241,8 +245,11 @@ fn members_find_each_other_by_names_that_stay() {
     let peer = |ordinal: u32| format!("shop-g1-{ordinal}.shop-g1.prod.svc:8084");
     assert_eq!(peers, [peer(0), peer(1), peer(2)]);
     assert_eq!(replication.members[2].client, "shop-g1-2.shop-g1.prod.svc:8081");
-    let lease =
-        crds::broker_config::ArbiterConfig::Lease { namespace: "prod".into(), name: "shop-g1".into() };
+    let lease = crds::broker_config::ArbiterConfig::Lease {
+        namespace: "prod".into(),
+        name: "shop-g1".into(),
+        endpoint_slice: Some("shop-g1-leader".into()),
+    };
     assert_eq!(replication.arbiter, lease);
     let children = build(&small(), 2);
     assert_eq!(object(&children, "StatefulSet", "shop-g1")["spec"]["serviceName"], "shop-g1");

@@ -124,7 +124,7 @@ pub(super) fn status(
         Some(BrokerView::Unreachable(_)) => ("unreachable".to_owned(), None),
         None => ("starting".to_owned(), None),
     };
-    let host = names::group_object_name(&cluster.name_any(), group);
+    let host = names::leader_object_name(&cluster.name_any(), group);
     let endpoint = format!("{host}.{}.svc:{CLIENT_PORT}", cluster.namespace().unwrap_or_default());
     let status = GroupStatus { name, state, version, endpoint, ..old };
     match record {
