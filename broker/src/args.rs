@@ -1,6 +1,6 @@
 //! The command line: a configuration file, and flags that win over it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// When a send is answered: sync = it survives a power cut, async = it survives a killed broker
     #[arg(long, value_name = "MODE", value_parser = flush)]
     flush: Option<FlushMode>,
+    /// Addresses of the pod, where clients are sent while it leads; Kubernetes knows them
+    #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',')]
+    pub(crate) pod_ips: Vec<IpAddr>,
     /// Threads that serve clients [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,

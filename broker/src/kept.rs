@@ -1,6 +1,7 @@
 //! The copy of the log that this broker keeps: the only one, or one of several.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -11,7 +12,7 @@ use gateway_grpc::leader::{Absence, LeaderAddress, Leadership, Place};
 use parking_lot::RwLock;
 use peer::clock::Clock;
 use peer::copy::{Copy, PenSlot, Shelf};
-use peer::running::{Peer, Setup};
+use peer::running::{Peer, Setup, Whereabouts};
 use peer::standing::{Standing, Status};
 use store::disk::real::RealDisk;
 use store::log::{Flush, LogConfig, Retention};
@@ -31,8 +32,13 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    /// Opens the copy, and finds the others.
-    pub(crate) fn open(config: &BrokerConfig, clock: &Arc<Clock>, slot: &PenSlot) -> Result<Self> {
+    /// Opens the copy, and finds the others. `pod_ips`: where clients are sent while it leads.
+    pub(crate) fn open(
+        config: &BrokerConfig,
+        pod_ips: &[IpAddr],
+        clock: &Arc<Clock>,
+        slot: &PenSlot,
+    ) -> Result<Self> {
         let data = config.data.display();
         let disk = RealDisk::open(&config.data).with_context(|| format!("data folder {data}"))?;
         let shelf = Shelf {
@@ -42,7 +48,7 @@ impl Kept {
             slot: slot.clone(),
         };
         if let Some(replication) = &config.replication {
-            let setup = setup(config, replication, shelf)?;
+            let setup = setup(config, replication, pod_ips, shelf)?;
             return Ok(Self::Replicated(Peer::start(setup).with_context(|| format!("member in {data}"))?));
         }
         let copy = shelf.open().with_context(|| format!("opening the log in {data}"))?;
@@ -125,9 +131,15 @@ async fn announce(
     }
 }
 
-fn setup(config: &BrokerConfig, replication: &ReplicationConfig, shelf: Shelf) -> Result<Setup> {
+fn setup(
+    config: &BrokerConfig,
+    replication: &ReplicationConfig,
+    pod_ips: &[IpAddr],
+    shelf: Shelf,
+) -> Result<Setup> {
     let read = |file: &str| std::fs::read_to_string(file).with_context(|| file.to_owned());
-    let ordinal = replication.ordinal_on(read(HOST_NAME_FILE)?.trim())?;
+    let pod = read(HOST_NAME_FILE)?.trim().to_owned();
+    let ordinal = replication.ordinal_on(&pod)?;
     let boot_id = read(BOOT_ID_FILE)?;
     let digits: String = boot_id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
     let boot = u64::from_str_radix(&digits, 16).with_context(|| format!("boot id {boot_id}"))?.max(1);
@@ -136,6 +148,7 @@ fn setup(config: &BrokerConfig, replication: &ReplicationConfig, shelf: Shelf) -
         ordinal,
         flush: config.log.flush,
         replication: replication.clone(),
+        whereabouts: Whereabouts { pod, ips: pod_ips.to_vec(), port: config.listen.port() },
         shelf,
         boot,
         entropy: [draw(), draw()],

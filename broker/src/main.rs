@@ -52,7 +52,7 @@ fn main() -> Result<()> {
     let config = args.broker_config()?;
     let clock = Arc::new(Clock::default());
     let slot = PenSlot::default();
-    let kept = Kept::open(&config, &clock, &slot)?;
+    let kept = Kept::open(&config, &args.pod_ips, &clock, &slot)?;
     let at_turn_end = {
         let clock = Arc::clone(&clock);
         move || slot.write_here(&clock)

@@ -75,6 +75,7 @@ fn view(status: &Status) -> admin::Member {
             cause: transition.cause.name().to_owned(),
             at_ms: transition.at_ms,
             gap_ms: transition.gap_ms,
+            epoch: transition.epoch.0,
         }),
         dirty: status.is_dirty,
         asynchronous: status.is_async,

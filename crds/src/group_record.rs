@@ -26,6 +26,8 @@ pub use codec::FormatError;
 pub const RECORD_ANNOTATION: &str = "millpond.io/record";
 /// Annotation that holds the [`GroupRequest`].
 pub const REQUEST_ANNOTATION: &str = "millpond.io/request";
+/// Annotation of the EndpointSlice that leads clients to the leader: the epoch of whoever wrote the address.
+pub const EPOCH_ANNOTATION: &str = "millpond.io/epoch";
 /// Format that this version writes, and the latest that it reads.
 pub const FORMAT: u32 = 1;
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   BrokerCluster `shop` ──► group `g1` ──► StatefulSet, Service `shop-g1` ──► Pod `shop-g1-0`
+//!                                       └─► Service `shop-g1-leader`: whichever of the pods leads
 //! ```
 //!
 //! Promise: every name built from an accepted cluster name fits Kubernetes' limits: a StatefulSet's name and the
@@ -44,6 +45,11 @@ pub fn group_object_name(cluster: &str, number: u32) -> String {
     format!("{cluster}-g{number}")
 }
 
+/// The name of the Service and the EndpointSlice that lead to a group's leader: `shop-g7-leader`.
+pub fn leader_object_name(cluster: &str, number: u32) -> String {
+    format!("{}-leader", group_object_name(cluster, number))
+}
+
 /// The name of a member's pod: `shop-g7-1`.
 pub fn pod_name(cluster: &str, group: u32, ordinal: u32) -> String {
     format!("{cluster}-g{group}-{ordinal}")
@@ -81,5 +87,6 @@ mod tests {
         let stateful_set = group_object_name(&cluster, 31);
         assert_eq!(stateful_set.len() + "-".len() + "6f7c9d8b54".len(), 63);
         assert!(is_label(&stateful_set));
+        assert!(is_label(&leader_object_name(&cluster, 31)));
     }
 }

@@ -4,7 +4,8 @@
 //!   BrokerCluster `shop`, groups: 2
 //!     ├─ ServiceAccount, Role, RoleBinding, NetworkPolicy, Service `shop`                once
 //!     ├─ PodDisruptionBudget: `shop` with one copy, `shop-g0` and so on with more
-//!     └─ Lease, ConfigMap, Service, StatefulSet `shop-g0`, `shop-g1`                     per group
+//!     ├─ Lease, ConfigMap, Service, StatefulSet `shop-g0`, `shop-g1`                     per group
+//!     └─ Service, EndpointSlice `shop-g0-leader`, `shop-g1-leader`                       per group
 //! ```
 //!
 //! Promise: equal clusters make equal objects, whatever the operator's version did before, so an operator's restart
@@ -17,6 +18,7 @@ mod labels;
 mod lease;
 mod pod;
 mod service;
+mod signpost;
 mod stateful_set;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -29,6 +31,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 pub use config::{InvalidSpec, broker_config};
 pub use labels::{GROUP_LABEL, cluster_labels, cluster_selector, group_of, selector_text};
 pub use lease::{RECORD_FINALIZER, lease};
+pub use signpost::{LeaderSlice, SLICE_SELECTOR};
 
 use crate::fingerprint;
 
@@ -78,6 +81,8 @@ pub struct Shape {
     pub claim_size: Option<String>,
     /// How its pods are started, if that was decided already: it cannot be changed either.
     pub management: Option<String>,
+    /// The family of the address that leads to its leader, once Kubernetes has given it one.
+    pub family: Option<String>,
 }
 
 /// One object of a cluster.
@@ -85,7 +90,7 @@ pub struct Shape {
 pub enum Child {
     /// Identity of the broker pods.
     ServiceAccount(ServiceAccount),
-    /// What broker pods may do: read and change the Leases of their own groups.
+    /// What broker pods may do: read and change the Leases and the EndpointSlices of their own groups.
     Role(Role),
     /// Gives the role to the identity.
     RoleBinding(RoleBinding),
@@ -95,8 +100,10 @@ pub enum Child {
     PodDisruptionBudget(Box<PodDisruptionBudget>),
     /// Configuration of a group's brokers.
     ConfigMap(ConfigMap),
-    /// An address: of the cluster, or of a group.
+    /// An address: of the cluster, of a group, or of a group's leader.
     Service(Box<Service>),
+    /// Where the address of a group's leader leads to.
+    EndpointSlice(LeaderSlice),
     /// The brokers of a group.
     StatefulSet(Box<StatefulSet>),
 }
@@ -112,6 +119,7 @@ macro_rules! with_object {
             Child::PodDisruptionBudget($object) => $body,
             Child::ConfigMap($object) => $body,
             Child::Service($object) => $body,
+            Child::EndpointSlice($object) => $body,
             Child::StatefulSet($object) => $body,
         }
     };
@@ -133,6 +141,7 @@ impl Child {
             Self::PodDisruptionBudget(_) => "PodDisruptionBudget",
             Self::ConfigMap(_) => "ConfigMap",
             Self::Service(_) => "Service",
+            Self::EndpointSlice(_) => "EndpointSlice",
             Self::StatefulSet(_) => "StatefulSet",
         }
     }
@@ -171,6 +180,9 @@ pub fn children(blueprint: &Blueprint, shape: impl Fn(u32) -> Shape) -> Result<V
         let stateful_set = stateful_set::stateful_set(blueprint, group, &shape, &fingerprint::of(&text));
         children.push(Child::ConfigMap(config::config_map(blueprint, group, text)));
         children.push(Child::Service(Box::new(service::group_service(blueprint, group))));
+        children.push(Child::Service(Box::new(signpost::leader_service(blueprint, group))));
+        let slice = |family: &String| signpost::leader_slice(blueprint, group, family);
+        children.extend(shape.family.as_ref().map(slice).map(Child::EndpointSlice));
         children.push(Child::StatefulSet(Box::new(stateful_set)));
     }
     children.into_iter().map(Child::sealed).collect()

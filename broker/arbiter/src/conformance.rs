@@ -1,6 +1,6 @@
 //! What every arbiter promises, tried on each of them.
 
-mod fake_api;
+pub(crate) mod fake_api;
 mod file_only;
 mod lease_only;
 mod place;

@@ -31,7 +31,7 @@ pub(crate) use client::client;
 use patch::Holder;
 
 /// Name under which the API server notes who changed a field.
-const MANAGER: &str = "millpond-broker";
+pub(crate) const MANAGER: &str = "millpond-broker";
 /// A watch that says nothing for this long is doubted: the connection may be dead.
 const QUIET_MAX: Duration = Duration::from_secs(15);
 /// The API server ends a watch after this many seconds.
@@ -179,6 +179,6 @@ impl LeaseArbiter {
     }
 }
 
-fn late() -> String {
+pub(crate) fn late() -> String {
     format!("no answer from the Kubernetes API in {} ms", CALL_MAX.as_millis())
 }

@@ -9,6 +9,7 @@
 //! Promise: of several proposals on one version at most one is ever written. A proposal is called not written only when
 //! it never will be. What is handed out by one [`Arbiter`] never goes back, in version or in revision.
 //! Limits: a call takes two seconds at most. One arbiter serves one group.
+//! Beside it: where clients find the leader ([`Signpost`]), in Kubernetes only.
 //! Not here: what to propose and when (`replica`); what a record is (`crds::group_record`).
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ mod lease;
 #[cfg(any(test, feature = "sim"))]
 pub mod memory;
 mod sight;
+mod signpost;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use tokio::sync::watch;
 
 pub use errors::{OpenError, Point, ProposeError, ReadError, Regressed};
 pub use lease::LeaseArbiter;
+pub use signpost::{Signpost, SignpostError, Whereabouts};
 
 /// Longest time of one call.
 pub const CALL_MAX: Duration = Duration::from_secs(2);
@@ -65,7 +68,7 @@ impl Arbiter {
                     file::FileArbiter::open(path.clone(), config.copies(), config.min_in_sync()).await?;
                 Ok(Self(Kind::File(Arc::new(arbiter))))
             }
-            ArbiterConfig::Lease { namespace, name } => {
+            ArbiterConfig::Lease { namespace, name, .. } => {
                 let client = lease::client().await?;
                 Ok(Self::lease(LeaseArbiter::new(client, namespace, name, clock)))
             }

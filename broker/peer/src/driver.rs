@@ -66,6 +66,8 @@ pub(crate) struct Driver {
     pub(crate) copy: Option<Copy>,
     pub(crate) freight: Arc<Freight>,
     pub(crate) arbitration: Arbitration,
+    /// The epoch that it leads.
+    pub(crate) led: watch::Sender<Option<u32>>,
     pub(crate) links: BTreeMap<MemberId, Outbox>,
     pub(crate) standing: watch::Sender<Standing>,
     pub(crate) status: Arc<RwLock<Status>>,
@@ -120,13 +122,14 @@ pub(crate) struct Parts {
     pub(crate) copy: Option<Copy>,
     pub(crate) freight: Arc<Freight>,
     pub(crate) arbitration: Arbitration,
+    pub(crate) led: watch::Sender<Option<u32>>,
     pub(crate) standing: watch::Sender<Standing>,
     pub(crate) status: Arc<RwLock<Status>>,
 }
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { member, detector, flush, shelf, file, copy, freight, arbitration, standing, status } =
+        let Parts { member, detector, flush, shelf, file, copy, freight, arbitration, led, standing, status } =
             parts;
         let last_epoch = copy.as_ref().map_or(Epoch(0), |copy| copy.group().epoch());
         let led_ms = shelf.clock.now_ms();
@@ -140,6 +143,7 @@ impl Driver {
             copy,
             freight,
             arbitration,
+            led,
             links: BTreeMap::new(),
             standing,
             status,

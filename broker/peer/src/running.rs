@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use arbiter::{Arbiter, WallClock};
+pub use arbiter::Whereabouts;
+use arbiter::{Arbiter, Signpost, WallClock};
 use crds::broker_config::{FlushMode, ReplicationConfig, ReplicationMode};
 use crds::group_record::MemberId;
 use parking_lot::RwLock;
@@ -12,6 +13,7 @@ use replica::detector::{Detector, Timing};
 use replica::member::{Member, Rules, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle as JoinTask;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -35,6 +37,8 @@ pub struct Setup {
     pub flush: Option<FlushMode>,
     /// Its part of the broker's configuration.
     pub replication: ReplicationConfig,
+    /// Where clients are sent while it leads.
+    pub whereabouts: Whereabouts,
     /// Its disk.
     pub shelf: Shelf,
     /// Which run of the machine this is; never 0.
@@ -100,11 +104,12 @@ impl Peer {
             runtime.block_on(async {
                 let stop = CancellationToken::new();
                 match prepare(setup, standing_sender, shared, command_receiver, stop.clone()).await {
-                    Ok((driver, inputs)) => {
+                    Ok((driver, inputs, signpost)) => {
                         // Whoever started it waits for this.
                         let _ = started.send(Ok(()));
                         run(driver, inputs).await;
                         stop.cancel();
+                        finish(signpost).await;
                     }
                     Err(error) => drop(started.send(Err(error))),
                 }
@@ -156,8 +161,8 @@ async fn prepare(
     status: Arc<RwLock<Status>>,
     commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
-) -> Result<(Driver, Inputs), StartError> {
-    let Setup { group, ordinal, flush, replication, shelf, boot, entropy } = setup;
+) -> Result<(Driver, Inputs, Option<JoinTask<()>>), StartError> {
+    let Setup { group, ordinal, flush, replication, whereabouts, shelf, boot, entropy } = setup;
     let flush_sync = flush == Some(FlushMode::Sync);
     let file = introduce(&shelf, boot, entropy[0], flush_sync)?;
     let copy = if shelf.holds_copy()? { Some(shelf.open()?) } else { None };
@@ -171,6 +176,9 @@ async fn prepare(
         Arc::new(move || clock.now_ms())
     };
     let (arbitration, rulings) = Arbitration::start(Arbiter::open(&replication, wall).await?);
+    let (led, is_led) = watch::channel(None);
+    let signpost = Signpost::open(&replication, whereabouts).await?;
+    let signpost = signpost.map(|signpost| tokio::spawn(signpost.follow(is_led)));
     let settings = Settings {
         flush_sync,
         is_async: replication.mode == ReplicationMode::Async,
@@ -185,8 +193,9 @@ async fn prepare(
     let (mesh, inbound) = Mesh::new(Greeting { group, from: id }, replication.peer_timeout_ms, stop);
     let addresses: Vec<String> = replication.members.iter().map(|member| member.peer.clone()).collect();
     mesh.start(listener, &addresses, &freight);
-    let parts = Parts { member, detector, flush, shelf, file, copy, freight, arbitration, standing, status };
-    Ok((Driver::new(parts), Inputs { mesh: inbound, rulings, commands }))
+    let parts =
+        Parts { member, detector, flush, shelf, file, copy, freight, arbitration, led, standing, status };
+    Ok((Driver::new(parts), Inputs { mesh: inbound, rulings, commands }, signpost))
 }
 
 /// Says who this copy is, and whether the end of its log may be lost.
@@ -212,5 +221,14 @@ async fn run(driver: Driver, inputs: Inputs) {
     file.boot = 0;
     if let Err(error) = file.save(&*disk) {
         error!(%error, "this copy will count as one that may have lost its end");
+    }
+}
+
+/// The driver is gone, so it ends in a bounded time.
+async fn finish(signpost: Option<JoinTask<()>>) {
+    if let Some(signpost) = signpost
+        && let Err(error) = signpost.await
+    {
+        error!(%error, "the address for clients may still be there");
     }
 }

@@ -88,6 +88,8 @@ pub const GAP_BOUNDS_MS: [u64; 8] = [100, 250, 500, 1_000, 2_000, 5_000, 15_000,
 pub struct Transition {
     /// Why.
     pub cause: Cause,
+    /// The epoch that it led then.
+    pub epoch: Epoch,
     /// When it began to serve, unix time.
     pub at_ms: u64,
     /// How long nobody served, as far as it can tell.

@@ -119,7 +119,7 @@ pub struct GroupStatus {
     /// Version of its broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Stable address of its brokers for clients.
+    /// Stable address for clients, which leads to whoever leads.
     #[serde(default)]
     pub endpoint: String,
 }
@@ -142,7 +142,7 @@ pub struct LastTransition {
     pub cause: Cause,
     /// When the operator saw it.
     pub at: Time,
-    /// Milliseconds during which no send was answered, as the new leader measured it.
+    /// Milliseconds during which no send was answered before the leader of this epoch began to serve, as it measured them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_ms: Option<i64>,
 }

@@ -83,11 +83,15 @@ pub enum ArbiterConfig {
         path: PathBuf,
     },
     /// In a Kubernetes Lease, which the operator makes.
+    #[serde(rename_all = "camelCase")]
     Lease {
         /// Namespace of the Lease.
         namespace: String,
         /// Its name.
         name: String,
+        /// EndpointSlice in the same namespace that whoever leads points at itself, for clients; none: nobody does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint_slice: Option<String>,
     },
 }
 
@@ -189,9 +193,10 @@ impl ArbiterConfig {
         match self {
             Self::File { path } if path.as_os_str().is_empty() => Err(ReplicationError::NoFile),
             Self::File { .. } => Ok(()),
-            Self::Lease { namespace, name } => {
-                let wrong = [("namespace", namespace), ("name", name)].into_iter();
-                match wrong.into_iter().find(|(_, value)| !names::is_dns_label(value)) {
+            Self::Lease { namespace, name, endpoint_slice } => {
+                let slice = endpoint_slice.iter().map(|slice| ("endpointSlice", slice));
+                let mut named = [("namespace", namespace), ("name", name)].into_iter().chain(slice);
+                match named.find(|(_, value)| !names::is_dns_label(value)) {
                     Some((key, value)) => Err(ReplicationError::Lease { key, value: value.clone() }),
                     None => Ok(()),
                 }
@@ -225,11 +230,16 @@ mod tests {
             - {peer: 'a:8084', client: 'a:8081', admin: 'a:8082'}
             - {peer: 'b:8084', client: 'b:8081', admin: 'b:8082'}
             - {peer: 'c:8084', client: 'c:8081', admin: 'c:8082'}
-          arbiter: {lease: {namespace: mq, name: shop-g0}}
+          arbiter: {lease: {namespace: mq, name: shop-g0, endpointSlice: shop-g0-leader}}
     ";
 
     fn trio() -> ReplicationConfig {
         BrokerConfig::from_yaml(TRIO).unwrap().replication.unwrap()
+    }
+
+    fn lease(name: &str, slice: &str) -> ArbiterConfig {
+        let endpoint_slice = Some(slice.to_owned());
+        ArbiterConfig::Lease { namespace: "mq".to_owned(), name: name.to_owned(), endpoint_slice }
     }
 
     #[test]
@@ -241,8 +251,10 @@ mod tests {
             (config.mode, config.peer_timeout_ms, config.ack_stall_ms),
             (ReplicationMode::Sync, 1500, 1000)
         );
-        let lease = ArbiterConfig::Lease { namespace: "mq".to_owned(), name: "shop-g0".to_owned() };
-        assert_eq!(config.arbiter, lease);
+        assert_eq!(config.arbiter, lease("shop-g0", "shop-g0-leader"));
+        let text = TRIO.replace(", endpointSlice: shop-g0-leader", "");
+        let arbiter = BrokerConfig::from_yaml(&text).unwrap().replication.unwrap().arbiter;
+        assert!(matches!(arbiter, ArbiterConfig::Lease { endpoint_slice: None, .. }), "{arbiter:?}");
     }
 
     #[test]
@@ -271,7 +283,7 @@ mod tests {
 
     #[test]
     fn every_wrong_value_is_refused_with_its_key() {
-        let wrong: [(&str, Spoil); 14] = [
+        let wrong: [(&str, Spoil); 15] = [
             ("replication.members: 0 must be from 1 to 3", |r| r.members.clear()),
             ("replication.members: 4 ", |r| r.members.push(r.members[0].clone())),
             ("replication.members[1].peer: `b`", |r| r.members[1].peer = "b".into()),
@@ -287,9 +299,8 @@ mod tests {
             ("replication.peerTimeoutMs: 1 ", |r| r.peer_timeout_ms = 1),
             ("replication.ackStallMs: 60001 ", |r| r.ack_stall_ms = 60_001),
             ("replication.arbiter.file.path:", |r| r.arbiter = ArbiterConfig::File { path: PathBuf::new() }),
-            ("replication.arbiter.lease.name: `A`", |r| {
-                r.arbiter = ArbiterConfig::Lease { namespace: "mq".into(), name: "A".into() };
-            }),
+            ("replication.arbiter.lease.name: `A`", |r| r.arbiter = lease("A", "a")),
+            ("replication.arbiter.lease.endpointSlice: `B`", |r| r.arbiter = lease("a", "B")),
         ];
         for (text, spoil) in wrong {
             let mut replication = trio();

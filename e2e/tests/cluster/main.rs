@@ -6,6 +6,7 @@ mod copies;
 mod copies_change;
 mod deletion;
 mod drift;
+mod leader_address;
 mod lifecycle;
 mod load;
 mod many;

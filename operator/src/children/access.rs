@@ -27,19 +27,27 @@ pub(super) fn service_account(blueprint: &Blueprint) -> ServiceAccount {
     }
 }
 
-/// The Leases of the cluster's own groups by their names, and nothing else. They may neither make nor delete them.
+/// The Leases of the cluster's own groups and the way to their leaders, by their names, and nothing else. They may neither
+/// make nor delete them.
 pub(super) fn role(blueprint: &Blueprint) -> Role {
-    let leases = (0..blueprint.groups).map(|group| names::group_object_name(&blueprint.cluster, group));
-    let verbs = ["get", "list", "watch", "patch"];
+    let rule = |group: &str, resource: &str, name: fn(&str, u32) -> String, verbs: &[&str]| PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        resource_names: Some((0..blueprint.groups).map(|group| name(&blueprint.cluster, group)).collect()),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        ..PolicyRule::default()
+    };
     Role {
         metadata: metadata(blueprint),
-        rules: Some(vec![PolicyRule {
-            api_groups: Some(vec!["coordination.k8s.io".to_owned()]),
-            resources: Some(vec!["leases".to_owned()]),
-            resource_names: Some(leases.collect()),
-            verbs: verbs.map(str::to_owned).into(),
-            ..PolicyRule::default()
-        }]),
+        rules: Some(vec![
+            rule(
+                "coordination.k8s.io",
+                "leases",
+                names::group_object_name,
+                &["get", "list", "watch", "patch"],
+            ),
+            rule("discovery.k8s.io", "endpointslices", names::leader_object_name, &["get", "patch"]),
+        ]),
     }
 }
 

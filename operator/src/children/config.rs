@@ -62,7 +62,11 @@ fn replication(blueprint: &Blueprint, group: u32) -> ReplicationConfig {
         ordinal: None,
         listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, PEER_PORT)),
         members: (0..COPIES_MAX).map(member).collect(),
-        arbiter: ArbiterConfig::Lease { namespace: blueprint.namespace.clone(), name: name.clone() },
+        arbiter: ArbiterConfig::Lease {
+            namespace: blueprint.namespace.clone(),
+            name: name.clone(),
+            endpoint_slice: Some(names::leader_object_name(&blueprint.cluster, group)),
+        },
         mode: blueprint.spec.replication,
         copies: None,
         min_in_sync: None,
@@ -71,8 +75,9 @@ fn replication(blueprint: &Blueprint, group: u32) -> ReplicationConfig {
     }
 }
 
+/// Where routes send clients: straight to the leader.
 fn endpoint(blueprint: &Blueprint, group: u32) -> GroupEndpoint {
-    let host = names::group_object_name(&blueprint.cluster, group);
+    let host = names::leader_object_name(&blueprint.cluster, group);
     let endpoint = format!("{host}.{}.svc:{CLIENT_PORT}", blueprint.namespace);
     GroupEndpoint { name: names::group_name(group), endpoint }
 }

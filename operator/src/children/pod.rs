@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crds::names;
 use crds::placement::{Resources, Scheduling, Separation};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, PodAffinityTerm,
-    PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-    SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource,
+    HTTPGetAction, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext, TopologySpreadConstraint,
+    Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -18,6 +19,8 @@ use super::{ADMIN_PORT, Blueprint, CLAIM, CLIENT_PORT, CONFIG_ANNOTATION, HTTP_P
 
 /// The user of distroless images that is not root.
 const USER: i64 = 65532;
+/// Variable with the addresses of the pod, for its command line alone.
+const POD_IPS: &str = "POD_IPS";
 /// A broker that starts reads the tail of its log; ten minutes are for the largest and slowest disks.
 const STARTUP_SECONDS_MAX: i32 = 600;
 
@@ -42,7 +45,7 @@ fn pod_spec(blueprint: &Blueprint, group: u32) -> PodSpec {
     let spread = spread(blueprint, &scheduling);
     PodSpec {
         service_account_name: Some(blueprint.cluster.clone()),
-        // To change the group's record, and nothing else: see the role.
+        // To change the group's record and the way to its leader, and nothing else: see the role.
         automount_service_account_token: Some(true),
         // Variables of every Service in the namespace: nobody reads them, and thousands slow the start down.
         enable_service_links: Some(false),
@@ -97,7 +100,12 @@ fn container(blueprint: &Blueprint) -> Container {
         image: Some(blueprint.image.clone()),
         image_pull_policy: blueprint.image_pull_policy.clone(),
         command: Some(vec!["/usr/local/bin/millpond-broker".to_owned()]),
-        args: Some(vec!["--config".to_owned(), format!("{CONFIG_MOUNT}/{CONFIG_FILE}")]),
+        args: Some(vec![
+            "--config".to_owned(),
+            format!("{CONFIG_MOUNT}/{CONFIG_FILE}"),
+            format!("--pod-ips=$({POD_IPS})"),
+        ]),
+        env: Some(vec![pod_ips()]),
         ports: Some(vec![
             port("client", CLIENT_PORT),
             port("admin", ADMIN_PORT),
@@ -118,6 +126,14 @@ fn container(blueprint: &Blueprint) -> Container {
         }),
         ..Container::default()
     }
+}
+
+/// One of each family; the one that fits is where clients are sent while this pod leads.
+fn pod_ips() -> EnvVar {
+    let field =
+        ObjectFieldSelector { field_path: "status.podIPs".to_owned(), ..ObjectFieldSelector::default() };
+    let source = EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() };
+    EnvVar { name: POD_IPS.to_owned(), value_from: Some(source), ..EnvVar::default() }
 }
 
 fn probe(path: &str, period: i32, timeout: i32, failures: i32) -> Probe {

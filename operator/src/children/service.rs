@@ -1,4 +1,4 @@
-//! Addresses: one for clients of the cluster, and a stable one for each group.
+//! Addresses: one for clients of the cluster, and the names of each group's members.
 
 use crds::names;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
@@ -27,7 +27,7 @@ pub(super) fn client_service(blueprint: &Blueprint) -> Service {
     }
 }
 
-/// The stable address of a group, for routes, and under it the names of its members: `shop-g0-1.shop-g0.prod.svc`.
+/// All members of a group, and under it the name of each: `shop-g0-1.shop-g0.prod.svc`.
 pub(super) fn group_service(blueprint: &Blueprint, group: u32) -> Service {
     let name = names::group_object_name(&blueprint.cluster, group);
     Service {
@@ -50,7 +50,7 @@ pub(super) fn group_service(blueprint: &Blueprint, group: u32) -> Service {
     }
 }
 
-fn port(name: &str, number: i32) -> ServicePort {
+pub(super) fn port(name: &str, number: i32) -> ServicePort {
     ServicePort {
         name: Some(name.to_owned()),
         port: number,

@@ -29,7 +29,12 @@ pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
 }
 
 fn shape(claim_size: Option<&str>) -> Shape {
-    Shape { replicas: 1, claim_size: claim_size.map(str::to_owned), management: None }
+    Shape {
+        replicas: 1,
+        claim_size: claim_size.map(str::to_owned),
+        management: None,
+        family: Some("IPv4".to_owned()),
+    }
 }
 
 fn build(spec: &Value, groups: u32) -> Vec<Child> {
@@ -54,7 +59,7 @@ fn pod_template(children: &[Child], name: &str) -> Value {
 fn every_object_is_owned_labelled_and_named_once() {
     let children = build(&small(), 3);
     let names: BTreeSet<_> = children.iter().map(|child| (child.kind(), child.name())).collect();
-    assert_eq!((names.len(), children.len()), (15, 15));
+    assert_eq!((names.len(), children.len()), (21, 21));
     for child in &children {
         let meta = child.metadata();
         assert_eq!(meta.namespace.as_deref(), Some("prod"));
@@ -96,7 +101,11 @@ fn pods_are_restricted() {
             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
         })
     );
-    assert_eq!(container["args"], json!(["--config", "/etc/millpond/broker.yaml"]));
+    assert_eq!(container["args"], json!(["--config", "/etc/millpond/broker.yaml", "--pod-ips=$(POD_IPS)"]));
+    assert_eq!(
+        container["env"],
+        json!([{ "name": "POD_IPS", "valueFrom": { "fieldRef": { "fieldPath": "status.podIPs" } } }])
+    );
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         assert_eq!(container[probe]["httpGet"]["port"], "http", "{probe}");
     }
@@ -137,7 +146,7 @@ fn a_broker_is_told_of_all_groups_by_their_stable_addresses() {
     let config = broker_config(&blueprint(&small(), 2), 1).unwrap();
     assert_eq!((config.cluster.as_str(), config.group.as_str()), ("shop", "g1"));
     let endpoints: Vec<_> = config.groups.iter().map(|group| group.endpoint.as_str()).collect();
-    assert_eq!(endpoints, ["shop-g0.prod.svc:8081", "shop-g1.prod.svc:8081"]);
+    assert_eq!(endpoints, ["shop-g0-leader.prod.svc:8081", "shop-g1-leader.prod.svc:8081"]);
     assert_eq!(config.log.retention_bytes, Some((10u64 << 30) / 5 * 4));
 }
 
@@ -206,7 +215,7 @@ fn disks_stay_unless_the_user_says_otherwise() {
 }
 
 #[test]
-fn brokers_may_change_the_leases_of_their_own_groups_and_nothing_else() {
+fn brokers_may_change_the_leases_and_slices_of_their_own_groups_and_nothing_else() {
     let children = build(&small(), 2);
     let role = object(&children, "Role", "shop");
     assert_eq!(
@@ -214,6 +223,9 @@ fn brokers_may_change_the_leases_of_their_own_groups_and_nothing_else() {
         json!([{
             "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["shop-g0", "shop-g1"],
             "verbs": ["get", "list", "watch", "patch"],
+        }, {
+            "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"],
+            "resourceNames": ["shop-g0-leader", "shop-g1-leader"], "verbs": ["get", "patch"],
         }])
     );
     let binding = object(&children, "RoleBinding", "shop");
@@ -233,14 +245,51 @@ fn members_find_each_other_by_names_that_stay() {
     let peer = |ordinal: u32| format!("shop-g1-{ordinal}.shop-g1.prod.svc:8084");
     assert_eq!(peers, [peer(0), peer(1), peer(2)]);
     assert_eq!(replication.members[2].client, "shop-g1-2.shop-g1.prod.svc:8081");
-    let lease =
-        crds::broker_config::ArbiterConfig::Lease { namespace: "prod".into(), name: "shop-g1".into() };
+    let lease = crds::broker_config::ArbiterConfig::Lease {
+        namespace: "prod".into(),
+        name: "shop-g1".into(),
+        endpoint_slice: Some("shop-g1-leader".into()),
+    };
     assert_eq!(replication.arbiter, lease);
     let children = build(&small(), 2);
     assert_eq!(object(&children, "StatefulSet", "shop-g1")["spec"]["serviceName"], "shop-g1");
     let service = object(&children, "Service", "shop-g1")["spec"].clone();
     assert_eq!((&service["clusterIP"], &service["publishNotReadyAddresses"]), (&json!("None"), &json!(true)));
     assert!(service["ports"].as_array().unwrap().iter().any(|port| port["name"] == "peers"));
+}
+
+#[test]
+fn the_leaders_address_selects_nobody_and_leads_where_brokers_say() {
+    let mut copies = small();
+    copies["copies"] = json!(3);
+    let (one, three) = (build(&small(), 2), build(&copies, 2));
+    for kind in ["Service", "EndpointSlice"] {
+        let of = |children| object(children, kind, "shop-g1-leader");
+        assert_eq!(of(&one), of(&three), "{kind}: it stays when the number of copies changes");
+    }
+    let spec = object(&one, "Service", "shop-g1-leader")["spec"].clone();
+    assert_eq!(
+        spec,
+        json!({ "ports": [{ "name": "client", "port": 8081, "protocol": "TCP", "targetPort": "client" }] })
+    );
+    let slice = object(&one, "EndpointSlice", "shop-g1-leader");
+    let fields: Vec<_> = slice.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["addressType", "apiVersion", "kind", "metadata"], "the rest is the leader's");
+    let labels = &slice["metadata"]["labels"];
+    assert_eq!(labels["kubernetes.io/service-name"], "shop-g1-leader");
+    assert_eq!(labels["endpointslice.kubernetes.io/managed-by"], "millpond.io");
+    assert_eq!(slice["metadata"]["annotations"].as_object().unwrap().len(), 1, "the epoch is the leader's");
+}
+
+#[test]
+fn the_slice_is_of_the_family_that_its_service_got() {
+    let made = |family: Option<&str>| {
+        let shape = Shape { family: family.map(str::to_owned), ..shape(None) };
+        let children = children(&blueprint(&small(), 1), |_| shape.clone()).unwrap();
+        let slice = children.iter().find(|child| child.kind() == "EndpointSlice");
+        slice.map(|child| with_object!(child, object => json!(object))["addressType"].clone())
+    };
+    assert_eq!((made(None), made(Some("IPv6"))), (None, Some(json!("IPv6"))));
 }
 
 #[test]

@@ -84,6 +84,7 @@ pub(super) async fn apply<A>(
             }
             Child::ConfigMap(object) => apply_one(context, namespace, child, object, observed).await?,
             Child::Service(object) => apply_one(context, namespace, child, object.as_ref(), observed).await?,
+            Child::EndpointSlice(object) => apply_one(context, namespace, child, object, observed).await?,
             Child::StatefulSet(object) => {
                 apply_one(context, namespace, child, object.as_ref(), observed).await?
             }
@@ -213,8 +214,10 @@ where
         child.metadata().annotations.as_ref().and_then(|map| map.get(crate::children::APPLIED_ANNOTATION));
     let same_wish = before.applied.as_ref() == wanted;
     let written = after.resource_version().is_some_and(|version| version != before.resource_version);
-    // A StatefulSet's own status moves its version as well; its generation would tell, but a list gave only metadata.
-    Ok(if same_wish && written && child.kind() != "StatefulSet" { Change::Drift } else { Change::None })
+    // A StatefulSet's own status moves its version as well; its generation would tell, but a list gave only metadata. In
+    // an EndpointSlice brokers write.
+    let is_shared = matches!(child, Child::StatefulSet(_) | Child::EndpointSlice(_));
+    Ok(if same_wish && written && !is_shared { Change::Drift } else { Change::None })
 }
 
 async fn grow<A>(context: &Context<A>, namespace: &str, growth: &Growth) -> Result<(), ApplyError> {

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -26,6 +27,7 @@ use super::plan::Problem;
 use super::{observe, plan, release, report};
 use crate::admin::BrokerAdmin;
 use crate::backoff::Backoff;
+use crate::children::SLICE_SELECTOR;
 use crate::context::{Context, Scope};
 use crate::events::Severity;
 use crate::kubernetes::{CallError, STATUS_MANAGER, within};
@@ -65,6 +67,7 @@ pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: C
         .owns(scope.api::<NetworkPolicy>(client), own.clone())
         .owns(scope.api::<Role>(client), own.clone())
         .owns(scope.api::<RoleBinding>(client), own)
+        .owns(scope.api::<EndpointSlice>(client), watcher::Config::default().labels(SLICE_SELECTOR))
         .watches_stream(records, |lease| release::cluster_of(&lease))
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(Duration::from_millis(200)))
         .graceful_shutdown_on(async move { stop.cancelled().await })

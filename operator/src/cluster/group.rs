@@ -124,7 +124,7 @@ pub(super) fn status(
         Some(BrokerView::Unreachable(_)) => ("unreachable".to_owned(), None),
         None => ("starting".to_owned(), None),
     };
-    let host = names::group_object_name(&cluster.name_any(), group);
+    let host = names::leader_object_name(&cluster.name_any(), group);
     let endpoint = format!("{host}.{}.svc:{CLIENT_PORT}", cluster.namespace().unwrap_or_default());
     let status = GroupStatus { name, state, version, endpoint, ..old };
     match record {
@@ -154,18 +154,32 @@ fn mirror(
             gap_ms: None,
         })
     };
+    let epoch = Some(i64::from(record.epoch));
+    // A leader that does not answer for once has said it before.
+    let known = || old.last_transition.as_ref().filter(|_| old.epoch == epoch)?.gap_ms;
+    let gap_ms = gap_ms(observed, record, group).or_else(known);
+    let transition = if old.revision == revision { old.last_transition.clone() } else { change() };
     GroupStatus {
         leader: record.leader.as_ref().map(pod),
-        epoch: Some(i64::from(record.epoch)),
+        epoch,
         revision,
         in_sync: record.in_sync.iter().map(pod).collect(),
         learning: record.members.difference(&record.in_sync).map(pod).collect(),
         min_in_sync: i32::try_from(record.min_in_sync).ok(),
         lag: record.members.iter().filter_map(behind).collect(),
-        last_transition: if old.revision == revision { old.last_transition } else { change() },
+        last_transition: transition.map(|transition| LastTransition { gap_ms, ..transition }),
         unclean: record.unclean.iter().map(|election| election.token.clone()).collect(),
         ..old
     }
+}
+
+/// How long nobody served before the leader of the record did, as it says; none until it serves in that epoch.
+fn gap_ms(observed: &Observed, record: &GroupRecord, group: u32) -> Option<i64> {
+    let Some(BrokerView::Answered(answer)) = observed.brokers.get(&(group, record.leader?.ordinal)) else {
+        return None;
+    };
+    let transition = answer.member.as_ref()?.transition.as_ref()?;
+    (transition.epoch == record.epoch).then(|| i64::try_from(transition.gap_ms).unwrap_or(i64::MAX))
 }
 
 fn record(observed: &Observed, group: u32) -> Option<&GroupRecord> {

@@ -10,6 +10,7 @@ use futures::try_join;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -31,6 +32,8 @@ pub struct Observed {
     pub children: BTreeMap<(&'static str, String), ChildMeta>,
     /// StatefulSets by group.
     pub stateful_sets: BTreeMap<u32, StatefulSet>,
+    /// Families of the addresses that lead to leaders, by group: `IPv4` or `IPv6`.
+    pub families: BTreeMap<u32, String>,
     /// Leases by group.
     pub leases: BTreeMap<u32, LeaseView>,
     /// What members say about a record that is gone, by group.
@@ -120,17 +123,22 @@ pub(super) async fn observe<A: BrokerAdmin>(
     )?;
     let leases = reader.list::<Lease>().await?;
     let mut observed = Observed::default();
-    let (accounts, roles, bindings, policies, budgets, configs, services) = try_join!(
+    let (accounts, roles, bindings, policies, budgets, configs, slices, services) = try_join!(
         reader.metadata::<ServiceAccount>("ServiceAccount"),
         reader.metadata::<Role>("Role"),
         reader.metadata::<RoleBinding>("RoleBinding"),
         reader.metadata::<NetworkPolicy>("NetworkPolicy"),
         reader.metadata::<PodDisruptionBudget>("PodDisruptionBudget"),
         reader.metadata::<ConfigMap>("ConfigMap"),
-        reader.metadata::<Service>("Service")
+        reader.metadata::<EndpointSlice>("EndpointSlice"),
+        reader.list::<Service>()
     )?;
-    let lists = [accounts, roles, bindings, policies, budgets, configs, services];
+    let lists = [accounts, roles, bindings, policies, budgets, configs, slices];
     observed.children.extend(lists.into_iter().flatten());
+    for service in services {
+        observed.children.insert(("Service", service.name_any()), child_meta(&service.metadata));
+        observed.families.extend(leader_family(&name, &service));
+    }
     for set in sets {
         let key = ("StatefulSet", set.name_any());
         observed.children.insert(key, child_meta(&set.metadata));
@@ -150,6 +158,14 @@ pub(super) async fn observe<A: BrokerAdmin>(
     let asked = observed.pods.keys().map(|member| ask(context, &namespace, &name, *member));
     observed.brokers = join_all(asked).await.into_iter().collect();
     Ok(observed)
+}
+
+/// The family of the address that Kubernetes gave a leader's Service.
+fn leader_family(cluster: &str, service: &Service) -> Option<(u32, String)> {
+    let group = group_of(&service.metadata)?;
+    let is_leaders = service.name_any() == names::leader_object_name(cluster, group);
+    let families = service.spec.as_ref()?.ip_families.as_ref()?;
+    Some((group, families.first().filter(|_| is_leaders)?.clone()))
 }
 
 fn member_of(metadata: &ObjectMeta) -> Option<Member> {

@@ -166,7 +166,7 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -
     }
     plan.replicas = replicas(cluster, observed, plan.groups);
     let wanted = blueprint(cluster, &plan, settings).and_then(|blueprint| {
-        let children = children(&blueprint, |group| shape(observed.stateful_sets.get(&group), &plan, group))?;
+        let children = children(&blueprint, |group| shape(observed, &plan, group))?;
         Ok((blueprint, children))
     });
     let (blueprint, children) = match wanted {
@@ -201,8 +201,10 @@ fn replicas(cluster: &BrokerCluster, observed: &Observed, groups: u32) -> BTreeM
     (0..groups).map(|group| (group, wanted(group))).collect()
 }
 
-fn shape(existing: Option<&StatefulSet>, plan: &Plan, group: u32) -> Shape {
+fn shape(observed: &Observed, plan: &Plan, group: u32) -> Shape {
+    let existing = observed.stateful_sets.get(&group);
     Shape {
+        family: observed.families.get(&group).cloned(),
         replicas: plan.replicas.get(&group).copied().unwrap_or(1),
         claim_size: existing.and_then(claim_size),
         management: existing.and_then(|set| set.spec.as_ref()?.pod_management_policy.clone()),

@@ -1,4 +1,4 @@
-//! A Kubernetes API that holds one Lease: it compares and swaps, numbers versions, and streams events.
+//! A Kubernetes API that holds one object, a Lease or an EndpointSlice: it compares and swaps, numbers versions, and streams events.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,10 +22,14 @@ use crate::memory::Fault;
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 #[derive(Clone)]
-pub(super) struct FakeApi {
+pub(crate) struct FakeApi {
     state: Arc<Mutex<State>>,
     bell: watch::Sender<u64>,
+    path: &'static str,
 }
+
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/mq/leases/shop-g0";
+const SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/mq/endpointslices/shop-g0-leader";
 
 #[derive(Default)]
 struct State {
@@ -39,7 +43,7 @@ struct State {
 
 /// The way of one client. Clones are the same way.
 #[derive(Clone, Default)]
-pub(super) struct Way(Arc<Mutex<Trouble>>);
+pub(crate) struct Way(Arc<Mutex<Trouble>>);
 
 #[derive(Default)]
 struct Trouble {
@@ -50,13 +54,34 @@ struct Trouble {
 }
 
 impl FakeApi {
-    pub(super) fn new(wish: &GroupRequest) -> Self {
-        let api = Self { state: Arc::default(), bell: watch::Sender::new(0) };
+    pub(crate) fn new(wish: &GroupRequest) -> Self {
+        let api = Self { state: Arc::default(), bell: watch::Sender::new(0), path: LEASE };
         api.make(wish);
         api
     }
 
-    pub(super) fn make(&self, wish: &GroupRequest) {
+    /// One without the EndpointSlice that clients ask of it.
+    pub(crate) fn without_slice() -> Self {
+        Self { state: Arc::default(), bell: watch::Sender::new(0), path: SLICE }
+    }
+
+    /// Makes the EndpointSlice as the operator does: with nobody in it.
+    pub(crate) fn make_slice(&self, family: &str) {
+        self.change("ADDED", |state| {
+            state.object = Some(json!({
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {
+                    "name": "shop-g0-leader", "namespace": "mq", "annotations": { "example.org/theirs": "kept" },
+                },
+                "addressType": family,
+                "endpoints": null,
+                "ports": null,
+            }));
+        });
+    }
+
+    pub(crate) fn make(&self, wish: &GroupRequest) {
         self.change("ADDED", |state| {
             state.objects += 1;
             state.object = Some(json!({
@@ -77,24 +102,24 @@ impl FakeApi {
         });
     }
 
-    pub(super) fn object(&self) -> Option<Value> {
+    pub(crate) fn object(&self) -> Option<Value> {
         self.state.lock().object.clone()
     }
 
-    pub(super) fn patches(&self) -> Vec<Value> {
+    pub(crate) fn patches(&self) -> Vec<Value> {
         self.state.lock().patches.clone()
     }
 
-    pub(super) fn annotate(&self, name: &str, text: &str) {
+    pub(crate) fn annotate(&self, name: &str, text: &str) {
         self.edit(|object| object["metadata"]["annotations"][name] = json!(text));
     }
 
     /// Somebody else changes the object.
-    pub(super) fn edit(&self, edit: impl FnOnce(&mut Value)) {
+    pub(crate) fn edit(&self, edit: impl FnOnce(&mut Value)) {
         self.change("MODIFIED", |state| edit(state.object.as_mut().unwrap()));
     }
 
-    pub(super) fn delete(&self) {
+    pub(crate) fn delete(&self) {
         let mut state = self.state.lock();
         state.version += 1;
         let version = state.version.to_string();
@@ -106,7 +131,7 @@ impl FakeApi {
     }
 
     /// The store is put back to this, its counter with it. Watches end, as the server was started again.
-    pub(super) fn restore(&self, object: Value) {
+    pub(crate) fn restore(&self, object: Value) {
         let mut state = self.state.lock();
         state.version = version_of(&object);
         state.events.clear();
@@ -114,24 +139,24 @@ impl FakeApi {
     }
 
     /// A store that numbers in another way.
-    pub(super) fn break_version(&self, version: &str) {
+    pub(crate) fn break_version(&self, version: &str) {
         self.state.lock().object.as_mut().unwrap()["metadata"]["resourceVersion"] = json!(version);
     }
 
     /// An event that a server far behind would send.
-    pub(super) fn send_event(&self, event: Value) {
+    pub(crate) fn send_event(&self, event: Value) {
         self.state.lock().events.push(event);
         self.bell.send_modify(|count| *count += 1);
     }
 
-    pub(super) fn deliver(&self, way: &Way) {
+    pub(crate) fn deliver(&self, way: &Way) {
         let late = std::mem::take(&mut way.0.lock().late);
         for body in late {
             self.patch(body);
         }
     }
 
-    pub(super) fn client(&self) -> (Client, Way) {
+    pub(crate) fn client(&self) -> (Client, Way) {
         let (way, api) = (Way::default(), self.clone());
         let theirs = way.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -156,10 +181,11 @@ impl FakeApi {
             }
             Method::GET => {
                 assert!(!query.contains("resourceVersion"), "a read from a cache: {query}");
-                assert_eq!(head.uri.path(), "/apis/coordination.k8s.io/v1/namespaces/mq/leases/shop-g0");
+                assert_eq!(head.uri.path(), self.path);
                 self.object().map_or_else(|| status(404), |object| answer(200, &object))
             }
             Method::PATCH => {
+                assert_eq!(head.uri.path(), self.path);
                 assert_eq!(head.headers["content-type"], "application/merge-patch+json");
                 let body: Value = serde_json::from_slice(&body)?;
                 if fault == Fault::Late {
@@ -236,12 +262,12 @@ impl FakeApi {
 }
 
 impl Way {
-    pub(super) fn set(&self, fault: Fault) {
+    pub(crate) fn set(&self, fault: Fault) {
         self.0.lock().fault = fault;
     }
 
     /// The next patch is answered like this and not carried out.
-    pub(super) fn refuse(&self, code: u16) {
+    pub(crate) fn refuse(&self, code: u16) {
         self.0.lock().refusals.push_back(code);
     }
 }

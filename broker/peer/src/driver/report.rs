@@ -16,9 +16,12 @@ const ISOLATED_MS: u64 = 4_000;
 const DOUBT_EVERY_MS: u64 = 1_000;
 
 impl Driver {
-    /// Tells the gateway where clients are served.
+    /// Tells the gateway where clients are served, and whoever sends clients here whether this member leads: from the
+    /// moment that the record says so, because a call that comes too early is held.
     pub(super) fn stand(&mut self) {
         let now_ms = self.now_ms();
+        let led = self.leads().map(|epoch| epoch.0);
+        self.led.send_if_modified(|known| std::mem::replace(known, led) != led);
         let standing = match (self.member.role(), &self.copy) {
             (Role::Leader(leader), Some(copy)) if leader.is_serving() && !self.is_isolated() => {
                 Standing::Leading(Arc::clone(copy.group()))
@@ -35,7 +38,8 @@ impl Driver {
                 let cause = self.elected_for;
                 let gap_ms = now_ms - self.led_ms;
                 info!(?cause, gap_ms, "leading");
-                let transition = Transition { cause, at_ms: now_ms, gap_ms };
+                let epoch = self.leads().unwrap_or_default();
+                let transition = Transition { cause, epoch, at_ms: now_ms, gap_ms };
                 // Before anybody hears that it serves: whoever asks then wants to know how it began.
                 let mut status = self.status.write();
                 status.tally.add(transition);

@@ -30,7 +30,7 @@ fn leader() -> Status {
     };
     let mut tally = Tally::default();
     for (cause, gap_ms) in [(Cause::LeaderLost, 1620), (Cause::HandOver, 90), (Cause::LeaderLost, 70_000)] {
-        tally.add(Transition { cause, at_ms: 1, gap_ms });
+        tally.add(Transition { cause, epoch: Epoch(7), at_ms: 1, gap_ms });
     }
     Status {
         ordinal: 1,
@@ -42,7 +42,7 @@ fn leader() -> Status {
         committed: Position(4096),
         lag_bytes: BTreeMap::from([(0, 0), (2, 512)]),
         is_in_sync: true,
-        transition: Some(Transition { cause: Cause::LeaderLost, at_ms: 1, gap_ms: 70_000 }),
+        transition: Some(Transition { cause: Cause::LeaderLost, epoch: Epoch(7), at_ms: 1, gap_ms: 70_000 }),
         tally,
         ..Status::default()
     }

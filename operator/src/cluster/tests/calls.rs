@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::testing::{Expected, FakeBroker, api, context, expect, refuse};
 
-const LISTS: [&str; 11] = [
+const LISTS: [&str; 12] = [
     "GET /apis/apps/v1/namespaces/prod/statefulsets",
     "GET /api/v1/namespaces/prod/pods",
     "GET /api/v1/namespaces/prod/persistentvolumeclaims",
@@ -19,6 +19,7 @@ const LISTS: [&str; 11] = [
     "GET /apis/networking.k8s.io/v1/namespaces/prod/networkpolicies",
     "GET /apis/policy/v1/namespaces/prod/poddisruptionbudgets",
     "GET /api/v1/namespaces/prod/configmaps",
+    "GET /apis/discovery.k8s.io/v1/namespaces/prod/endpointslices",
     "GET /api/v1/namespaces/prod/services",
 ];
 
@@ -49,6 +50,10 @@ fn calls(child: &Child) -> (&'static str, &'static str) {
         ("PodDisruptionBudget", _) => both!("/apis/policy/v1/namespaces/prod/poddisruptionbudgets/shop"),
         ("ConfigMap", _) => both!("/api/v1/namespaces/prod/configmaps/shop-g0"),
         ("Service", "shop") => both!("/api/v1/namespaces/prod/services/shop"),
+        ("Service", "shop-g0-leader") => both!("/api/v1/namespaces/prod/services/shop-g0-leader"),
+        ("EndpointSlice", _) => {
+            both!("/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices/shop-g0-leader")
+        }
         ("Service", _) => both!("/api/v1/namespaces/prod/services/shop-g0"),
         _ => both!("/apis/apps/v1/namespaces/prod/statefulsets/shop-g0"),
     }
@@ -94,6 +99,45 @@ async fn a_new_cluster_is_applied_in_order_and_reported() {
     let applied = &patches[0].1["metadata"];
     assert_eq!(applied["uid"], "uid-lease");
     assert_eq!(applied["annotations"].as_object().unwrap().keys().collect::<Vec<_>>(), [REQUEST_ANNOTATION]);
+}
+
+#[tokio::test]
+async fn the_slice_of_the_leader_is_made_when_its_service_has_a_family_and_names_nobody() {
+    let cluster = cluster(&json!({}));
+    let mut expected = nothing_there();
+    let labels = json!({ "millpond.io/group": "g0" });
+    expected.pop();
+    expected.push(expect(
+        LISTS[11],
+        json!({ "metadata": {}, "items": [
+            { "metadata": { "name": "shop-g0", "labels": labels }, "spec": { "ipFamilies": ["IPv4"] } },
+            { "metadata": { "name": "shop-g0-leader", "labels": labels }, "spec": { "ipFamilies": ["IPv6"] } },
+        ] }),
+    ));
+    expected.extend(new_lease());
+    let observed = Observed { families: [(0, "IPv6".to_owned())].into(), ..Observed::default() };
+    for child in &planned(&cluster, &observed).children {
+        let (look, patch) = calls(child);
+        if !matches!((child.kind(), child.name()), ("Service", "shop-g0" | "shop-g0-leader")) {
+            expected.push(refuse(look, 404, "NotFound"));
+        }
+        let mut answer = json!({ "metadata": { "name": child.name() }, "spec": {}, "addressType": "IPv6" });
+        if child.kind() == "RoleBinding" {
+            answer["roleRef"] = json!({ "apiGroup": "", "kind": "Role", "name": "shop" });
+        }
+        expected.push(expect(patch, answer));
+    }
+    let status = "PATCH /apis/millpond.io/v1alpha1/namespaces/prod/brokerclusters/shop/status";
+    expected.push(expect(status, json!(cluster)));
+    let (client, server) = api(expected);
+    let context = Arc::new(context(client, FakeBroker::default()));
+    controller::reconcile(&cluster, context.clone()).await.unwrap();
+    drop(context);
+    let sent = server.await.unwrap();
+    let is_slice = |line: &str| line.starts_with("PATCH") && line.contains("endpointslices/shop-g0-leader");
+    let (_, applied) = sent.iter().find(|(line, _)| is_slice(line)).unwrap();
+    assert_eq!(applied["addressType"], "IPv6");
+    assert!(applied.get("endpoints").is_none() && applied.get("ports").is_none(), "{applied}");
 }
 
 #[tokio::test]

@@ -113,6 +113,39 @@ fn the_record_of_each_group_is_mirrored_and_its_last_change_is_kept() {
     assert_eq!(again(&observed), later);
 }
 
+/// Says how it began to lead in an epoch.
+fn began(epoch: u32, gap_ms: u64) -> BrokerView {
+    let transition = client::admin::Transition { epoch, gap_ms, ..Default::default() };
+    let member = client::admin::Member { transition: Some(transition), ..Default::default() };
+    BrokerView::Answered(Box::new(GetBrokerResponse { member: Some(member), ..broker("serving") }))
+}
+
+#[test]
+fn the_gap_is_told_once_the_leader_of_the_epoch_has_measured_it() {
+    let mut cluster = cluster(&json!({ "copies": 2 }));
+    let mut observed = settled(&cluster);
+    let mut record = GroupRecord { leader: Some(member(1)), cause: Cause::LeaderLost, ..super::in_sync(2) };
+    let mut gap = |observed: &Observed| {
+        let status = reported(&cluster, observed);
+        let gap_ms = status.group_status[0].last_transition.as_ref().unwrap().gap_ms;
+        cluster.status = Some(status);
+        gap_ms
+    };
+    (record.epoch, record.revision) = (8, 10);
+    observed.leases.insert(0, lease(&record, 2));
+    observed.brokers.insert((0, 1), began(5, 70));
+    assert_eq!(gap(&observed), None, "it led before, and does not serve yet");
+    observed.brokers.insert((0, 1), began(8, 1620));
+    assert_eq!(gap(&observed), Some(1620));
+    observed.brokers.insert((0, 1), BrokerView::Unreachable("no answer".into()));
+    record.revision += 1;
+    observed.leases.insert(0, lease(&record, 2));
+    assert_eq!(gap(&observed), Some(1620), "another change in the same epoch");
+    (record.epoch, record.revision) = (9, 12);
+    observed.leases.insert(0, lease(&record, 2));
+    assert_eq!(gap(&observed), None);
+}
+
 #[test]
 fn a_full_disk_is_named_with_what_to_do() {
     let cluster = cluster(&json!({}));

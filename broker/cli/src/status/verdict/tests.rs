@@ -325,7 +325,7 @@ fn the_table_shows_every_member_whether_it_answers_or_not() {
     silence(&mut survey, &[2]);
     one(&mut survey, 1, |_, leader| {
         let cause = "LeaderLost".to_owned();
-        leader.transition = Some(client::admin::Transition { cause, at_ms: 1_000, gap_ms: 1620 });
+        leader.transition = Some(client::admin::Transition { cause, at_ms: 1_000, gap_ms: 1620, epoch: 7 });
     });
     let table = crate::status::members::table(&survey, 181_000).text();
     assert!(
