@@ -31,6 +31,7 @@ use crate::events::Severity;
 use crate::kubernetes::{CallError, STATUS_MANAGER, within};
 use crate::metrics::Counter;
 
+use crate::nodes;
 /// Clusters worked on at the same time.
 const CONCURRENCY: u16 = 8;
 /// Time between looks at a cluster on which something is going on.
@@ -56,6 +57,7 @@ pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: C
             PredicateConfig::default(),
         );
     // Guarded: one object that cannot be read must not stop the watch for all others.
+    let brokers = nodes::brokers_on_changed(context.clone(), scope.clone());
     Controller::new(scope.api::<DeserializeGuard<BrokerCluster>>(client), watcher::Config::default())
         .owns(scope.api::<StatefulSet>(client), own.clone())
         .owns(scope.api::<ConfigMap>(client), own.clone())
@@ -67,6 +69,7 @@ pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: C
         .owns(scope.api::<RoleBinding>(client), own)
         .watches_stream(records, |lease| release::cluster_of(&lease))
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(Duration::from_millis(200)))
+        .watches_stream(brokers, |pod| release::cluster_of(&pod))
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(guarded, retry, context.clone())
         .for_each(|outcome| {

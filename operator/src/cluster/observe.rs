@@ -1,6 +1,6 @@
 //! What there is of a cluster right now: read from Kubernetes and from its brokers, without deciding anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use client::admin::GetBrokerResponse;
 use crds::group_record::{GroupRecord, GroupRequest, RECORD_ANNOTATION, REQUEST_ANNOTATION};
@@ -23,6 +23,7 @@ use crate::admin::BrokerAdmin;
 use crate::children::{APPLIED_ANNOTATION, cluster_selector, group_of, selector_text};
 use crate::context::Context;
 use crate::kubernetes::{CallError, within};
+use crate::nodes::Emptied;
 
 /// All there is of a cluster.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +38,8 @@ pub struct Observed {
     pub reports: BTreeMap<u32, Vec<MemberReport>>,
     /// Pods by member.
     pub pods: BTreeMap<Member, PodView>,
+    /// Members whose node is being emptied; none: not known.
+    pub leaving: Option<BTreeSet<Member>>,
     /// Volume claims by member.
     pub claims: BTreeMap<Member, ClaimView>,
     /// What brokers say, by member; none for a member that has no pod.
@@ -144,6 +147,7 @@ pub(super) async fn observe<A: BrokerAdmin>(
             observed.leases.insert(group, lease_view(&lease));
         }
     }
+    observed.leaving = context.nodes.emptied().map(|emptied| leaving(&emptied, &pods));
     observed.pods = pods.iter().filter_map(|pod| Some((member_of(&pod.metadata)?, pod_view(pod)))).collect();
     observed.claims =
         claims.iter().filter_map(|claim| Some((member_of(&claim.metadata)?, claim_view(claim)))).collect();
@@ -153,6 +157,16 @@ pub(super) async fn observe<A: BrokerAdmin>(
 }
 
 fn member_of(metadata: &ObjectMeta) -> Option<Member> {
+fn leaving(emptied: &BTreeMap<String, Emptied>, pods: &[Pod]) -> BTreeSet<Member> {
+    let has_to_go = |pod: &&Pod| {
+        let spec = pod.spec.as_ref();
+        let node = spec.and_then(|spec| emptied.get(spec.node_name.as_ref()?));
+        let tolerations = spec.and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
+        node.is_some_and(|node| node.drives_away(tolerations))
+    };
+    pods.iter().filter(has_to_go).filter_map(|pod| member_of(&pod.metadata)).collect()
+}
+
     Some((group_of(metadata)?, names::ordinal_of(metadata.name.as_deref()?)?))
 }
 

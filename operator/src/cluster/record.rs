@@ -112,7 +112,12 @@ pub fn reseed(reports: &[MemberReport]) -> Option<GroupRecord> {
 }
 
 /// What to ask of a group.
-pub(super) fn request(spec: &BrokerClusterSpec, group: u32, record: Option<&GroupRecord>) -> GroupRequest {
+pub(super) fn request(
+    spec: &BrokerClusterSpec,
+    group: u32,
+    record: Option<&GroupRecord>,
+    fenced: BTreeSet<u32>,
+) -> GroupRequest {
     let used = |entry: &&UncleanElection| {
         record.is_some_and(|record| record.unclean.iter().any(|done| done.token == entry.token))
     };
@@ -124,7 +129,7 @@ pub(super) fn request(spec: &BrokerClusterSpec, group: u32, record: Option<&Grou
         copies: spec.copies(),
         min_in_sync: spec.min_in_sync(),
         leader: None,
-        fenced: BTreeSet::new(),
+        fenced,
         unclean: unclean.and_then(|entry| {
             Some(UncleanToken {
                 token: entry.token.clone(),

@@ -148,12 +148,13 @@ fn an_unclean_election_is_asked_for_until_it_has_happened() {
     }))
     .unwrap();
     let mut held = record(4, 9, &[0], &[2]);
-    let asked = request(&spec, 1, Some(&held));
-    assert_eq!((asked.copies, asked.min_in_sync), (3, 2));
+    let nobody = BTreeSet::new;
+    let asked = request(&spec, 1, Some(&held), BTreeSet::from([2]));
+    assert_eq!((asked.copies, asked.min_in_sync, asked.fenced), (3, 2, BTreeSet::from([2])));
     assert_eq!(asked.unclean, Some(UncleanToken { token: "t".into(), epoch: 4, ordinal: 2 }));
-    assert_eq!(request(&spec, 0, Some(&held)).unclean, None, "it is for another group");
+    assert_eq!(request(&spec, 0, Some(&held), nobody()).unclean, None, "it is for another group");
     held.unclean.push(crds::group_record::UncleanElection { token: "t".into(), epoch: 5 });
-    assert_eq!(request(&spec, 1, Some(&held)).unclean, None, "it was used");
+    assert_eq!(request(&spec, 1, Some(&held), nobody()).unclean, None, "it was used");
 }
 
 proptest! {
