@@ -34,7 +34,7 @@ pub struct Observed {
     pub stateful_sets: BTreeMap<u32, StatefulSet>,
     /// Leases by group.
     pub leases: BTreeMap<u32, LeaseView>,
-    /// What members say about a record that is gone, by group.
+    /// What members say about a record that is gone, by group; asked after it was seen to be gone.
     pub reports: BTreeMap<u32, Vec<MemberReport>>,
     /// Pods by member.
     pub pods: BTreeMap<Member, PodView>,
@@ -153,10 +153,32 @@ pub(super) async fn observe<A: BrokerAdmin>(
         claims.iter().filter_map(|claim| Some((member_of(&claim.metadata)?, claim_view(claim)))).collect();
     let asked = observed.pods.keys().map(|member| ask(context, &namespace, &name, *member));
     observed.brokers = join_all(asked).await.into_iter().collect();
+    observed.reports = reports(&observed);
     Ok(observed)
 }
 
-fn member_of(metadata: &ObjectMeta) -> Option<Member> {
+/// What members say where there is no record. A pod that says nothing of use leaves nothing to go by: what it runs may have
+/// become a member without the knowledge of the others.
+pub(super) fn reports(observed: &Observed) -> BTreeMap<u32, Vec<MemberReport>> {
+    let is_lost = |group: &u32| observed.leases.get(group).is_none_or(|lease| lease.record.is_none());
+    let groups: BTreeSet<u32> = observed.pods.keys().map(|(group, _)| *group).filter(is_lost).collect();
+    let all = |group: u32| {
+        let pods = observed.pods.range((group, 0)..=(group, u32::MAX));
+        pods.map(|(member, _)| report_of(observed.brokers.get(member)?)).collect::<Option<Vec<_>>>()
+    };
+    groups.into_iter().filter_map(|group| Some((group, all(group)?))).collect()
+}
+
+fn report_of(broker: &BrokerView) -> Option<MemberReport> {
+    let BrokerView::Answered(answer) = broker else { return None };
+    let said = answer.member.as_ref()?;
+    Some(MemberReport {
+        member: said.id.parse().ok()?,
+        record: GroupRecord::from_json(&said.record).ok()?,
+        is_decided: said.decided,
+    })
+}
+
 fn leaving(emptied: &BTreeMap<String, Emptied>, pods: &[Pod]) -> BTreeSet<Member> {
     let has_to_go = |pod: &&Pod| {
         let spec = pod.spec.as_ref();
@@ -167,6 +189,7 @@ fn leaving(emptied: &BTreeMap<String, Emptied>, pods: &[Pod]) -> BTreeSet<Member
     pods.iter().filter(has_to_go).filter_map(|pod| member_of(&pod.metadata)).collect()
 }
 
+fn member_of(metadata: &ObjectMeta) -> Option<Member> {
     Some((group_of(metadata)?, names::ordinal_of(metadata.name.as_deref()?)?))
 }
 
@@ -245,6 +268,7 @@ fn lease_view(lease: &Lease) -> LeaseView {
         resource_version: lease.resource_version().unwrap_or_default(),
         record: text(RECORD_ANNOTATION).map(|text| GroupRecord::from_json(text)),
         request: text(REQUEST_ANNOTATION).and_then(|text| GroupRequest::from_json(text).ok()),
+        is_deleted: lease.metadata.deletion_timestamp.is_some(),
     }
 }
 
