@@ -4,10 +4,12 @@
 
 mod copies;
 mod copies_change;
+mod copies_sdk;
 mod deletion;
 mod drift;
 mod lifecycle;
 mod load;
+mod lost_record;
 mod many;
 mod refusal;
 mod tenants;
