@@ -125,6 +125,8 @@ fn both_copies_of_a_pair_killed_at_once_lose_nothing_that_was_acknowledged() {
     group.converge(2);
     traffic.calm();
     let deleted_ms = traffic.so_far().longest_gap_ms(&(blow_ms..traffic.now_ms()));
-    println!("both of a pair: killed {killed_ms} ms, pods deleted {deleted_ms} ms without an acknowledged send");
+    println!(
+        "both of a pair: killed {killed_ms} ms, pods deleted {deleted_ms} ms without an acknowledged send"
+    );
     assert_sound("both of a pair killed", traffic, group, 2);
 }

@@ -22,7 +22,8 @@ fn record_that_somebody_deleted_is_made_again_from_what_all_members_know() {
         conditions.iter().any(|one| one.type_ == "DataSafe" && one.reason == "LeaseDeleted").then_some(())
     });
     assert_eq!(group.record(), Some(known.clone()), "its finalizer keeps it");
-    let forced = ["patch", "lease", "lostrecord-g0", "--type=merge", "-p", "{\"metadata\":{\"finalizers\":null}}"];
+    let forced =
+        ["patch", "lease", "lostrecord-g0", "--type=merge", "-p", "{\"metadata\":{\"finalizers\":null}}"];
     group.kubectl(&forced);
     let again = wait::until("there is a record again", SOON, || {
         group.record().filter(|record| record.revision > known.revision)

@@ -31,7 +31,9 @@ fn leader_moves_when_its_node_is_cordoned_and_nobody_is_evicted() {
     let moved_ms = traffic.now_ms() - begin_ms;
     traffic.flows(100);
     let gap_ms = traffic.so_far().longest_gap_ms(&(begin_ms..traffic.now_ms()));
-    println!("leader's node cordoned: moved after {moved_ms} ms, at most {gap_ms} ms without an acknowledged send");
+    println!(
+        "leader's node cordoned: moved after {moved_ms} ms, at most {gap_ms} ms without an acknowledged send"
+    );
     assert_eq!(record.cause, Cause::HandOver);
     assert!(gap_ms < HAND_OVER_MS_MAX, "nothing was acknowledged for {gap_ms} ms");
     assert_eq!(group.request().fenced, BTreeSet::from([leader as u32]));
