@@ -38,6 +38,7 @@ want "a chosen image is the brokers' too" "--broker-image=example.org/m:v7" --se
 want "brokers can have their own" "--broker-image=b:v2" --set brokerImage.repository=b --set brokerImage.tag=v2
 want "brokers are pulled as the operator is" "--broker-image-pull-policy=Never" --set image.pullPolicy=Never
 want "rights are for all namespaces" "kind: ClusterRole"
+want "leaders move away from nodes that are emptied" "resources: [nodes]"
 without "or only for some" "kind: ClusterRole" --set 'watchNamespaces={a,b}'
 want "which the operator is told" "--watch-namespaces=a,b" --set 'watchNamespaces={a,b}'
 want "brokers' network policy lets the operator in" "app.kubernetes.io/name: millpond-operator"

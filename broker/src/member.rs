@@ -83,6 +83,7 @@ fn view(status: &Status) -> admin::Member {
         // Revision 0 is what a member has that has read none.
         record: if record.format > 0 { record.to_json() } else { String::new() },
         ruled_ms: status.ruled_ms,
+        decided: status.is_decided,
         addresses: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@
 #   cluster.sh down              stop everything that `up` started and remove its state
 #   cluster.sh load FILE.tar...  import OCI or Docker archives into every node
 #   cluster.sh cut NODE [in|out] drop a node's traffic (n1, n2, ...), or what goes one way; `heal NODE` ends it
+#   cluster.sh cut-api NODE IP   drop what a pod on it sends to the API server; `heal NODE` ends it
 #   cluster.sh kill NODE         SIGKILL a node's kubelet, containerd, shims and containers; `start NODE` boots it
 #   cluster.sh stop-api          SIGKILL the API server alone; `start-api` brings it back
 #   cluster.sh env               print `export KUBECONFIG=... PATH=...` for eval
@@ -61,11 +62,12 @@ case ${1:-} in
   down) down ;;
   load) shift; load "$@" ;;
   cut) known "${2:-}"; node_cut "$2" "${3:-both}" ;;
+  cut-api) known "${2:-}"; node_cut_api "$2" "${3:?the address of a pod}" ;;
   heal) known "${2:-}"; node_heal "$2" ;;
   kill) known "${2:-}"; node_kill "$2" ;;
   start) known "${2:-}"; node_boot "$2" ;;
   stop-api) stop apiserver -KILL ;;
   start-api) api_server ;;
   env) echo "export KUBECONFIG=$KUBECONFIG PATH=$K8S_BIN:\$PATH" ;;
-  *) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

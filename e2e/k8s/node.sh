@@ -166,4 +166,12 @@ node_cut() {
   fi
 }
 
+# The pod with this address loses the API server, and nothing else; its node keeps it.
+node_cut_api() {
+  local in=(ip netns exec "mp-$1" nft)
+  node_heal "$1"
+  "${in[@]}" add table inet cut
+  "${in[@]}" "add chain inet cut api { type filter hook forward priority 0; }; add rule inet cut api ip saddr $2 ip daddr $GATEWAY tcp dport 6443 drop"
+}
+
 node_heal() { ip netns exec "mp-$1" nft delete table inet cut 2>/dev/null || true; }

@@ -41,6 +41,8 @@ pub const CLAIM: &str = "data";
 pub const APPLIED_ANNOTATION: &str = "millpond.io/applied";
 /// Annotation of pods with a fingerprint of the configuration they were started with.
 pub const CONFIG_ANNOTATION: &str = "millpond.io/config";
+/// Labels of every pod with a broker, of whatever cluster.
+pub const BROKER_PODS: &str = "app.kubernetes.io/name=millpond,app.kubernetes.io/component=broker";
 /// Port of clients.
 pub const CLIENT_PORT: i32 = 8081;
 /// Port of the admin API.

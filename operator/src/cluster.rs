@@ -15,6 +15,7 @@
 
 mod apply;
 pub mod controller;
+mod fence;
 mod group;
 mod observe;
 mod plan;

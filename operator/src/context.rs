@@ -10,6 +10,7 @@ use kube::{Client, Resource};
 use crate::backoff::Backoff;
 use crate::events::Events;
 use crate::metrics::Metrics;
+use crate::nodes::Nodes;
 use crate::settings::Settings;
 
 /// What every part of the operator needs. `A`: how brokers are reached.
@@ -24,6 +25,8 @@ pub struct Context<A> {
     pub events: Events,
     /// What happens, said to programs.
     pub metrics: Arc<Metrics>,
+    /// The nodes that are being emptied.
+    pub nodes: Arc<Nodes>,
     /// How long to wait after an error, by object.
     pub backoff: Backoff,
     /// The clock.

@@ -20,6 +20,7 @@ pub mod http;
 pub mod kubernetes;
 pub mod leadership;
 pub mod metrics;
+pub mod nodes;
 pub mod objects;
 pub mod settings;
 

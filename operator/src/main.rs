@@ -16,7 +16,7 @@ use operator::context::{Context, Scope};
 use operator::events::Events;
 use operator::leadership::Candidate;
 use operator::metrics::Metrics;
-use operator::{cluster, http, objects};
+use operator::{cluster, http, nodes, objects};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         settings: args.settings(),
         events: Events::new(client.clone(), &args.identity),
         metrics,
+        nodes: Arc::default(),
         backoff: Backoff::default(),
         clock: Timestamp::now,
     });
@@ -120,6 +121,9 @@ async fn work(context: Arc<Context<Brokers>>, args: &Args, stop: CancellationTok
     let scopes = Scope::list(&args.watch_namespaces);
     info!(?scopes, image = args.broker_image, "working");
     let mut tasks = JoinSet::new();
+    let watched = context.clone();
+    let until = stop.clone();
+    tasks.spawn(async move { nodes::run(&watched.nodes, &watched.client, until).await });
     for scope in &scopes {
         tasks.spawn(cluster::controller::run(context.clone(), scope.clone(), stop.clone()));
         tasks.spawn(cluster::release::run(context.clone(), scope.clone(), stop.clone()));

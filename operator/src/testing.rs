@@ -47,6 +47,7 @@ pub(crate) fn context(client: Client, admin: FakeBroker) -> Context<FakeBroker> 
         admin,
         settings: settings(),
         metrics: Arc::new(Metrics::default()),
+        nodes: Arc::default(),
         backoff: Backoff::default(),
         clock: noon,
     }

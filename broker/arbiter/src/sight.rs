@@ -1,6 +1,8 @@
 //! The latest state that this process has seen. Everything that is handed out passes through here.
 //!
-//! Promise: what is handed out never goes back, neither in version nor in revision, and is of one object.
+//! Promise: what is handed out never goes back, neither in version nor in revision. Another object of the same name counts
+//! only with a later record than everything that was seen: so a lost one can be made again by whoever knows all, and one
+//! that was put there with an old or a first record is never believed.
 
 use crds::group_record::Seen;
 use parking_lot::Mutex;
@@ -20,11 +22,10 @@ impl Found {
         Point { object: self.object.clone(), version: self.seen.version, revision: self.seen.record.revision }
     }
 
-    /// An earlier state than `other`, or of another object.
+    /// An earlier state than `other`, or another object without a later record.
     fn is_behind(&self, other: &Self) -> bool {
-        self.object != other.object
-            || self.seen.version < other.seen.version
-            || self.seen.record.revision < other.seen.record.revision
+        let (own, others) = (self.seen.record.revision, other.seen.record.revision);
+        self.seen.version < other.seen.version || own < others || self.object != other.object && own == others
     }
 }
 
@@ -190,6 +191,25 @@ mod tests {
             let error = sight.looked(&sight.before(), found).expect_err("it went back");
             prop_assert!(matches!(error, ReadError::Regressed(_)));
             prop_assert_eq!(sight.latest(), Some(known));
+        }
+    }
+
+    #[test]
+    fn another_object_counts_with_a_later_record_only() {
+        let another = |version: u64, revision: u64| {
+            let mut found = at(version);
+            found.object = "another".to_owned();
+            found.seen.record.revision = revision;
+            found
+        };
+        for (version, revision, is_taken) in [(11, 5, false), (11, 4, false), (9, 6, false), (11, 6, true)] {
+            let sight = Sight::new();
+            sight.looked(&sight.before(), at(10)).unwrap();
+            let found = another(version, revision);
+            assert_eq!(sight.heard(found.clone()), is_taken, "{version} {revision}");
+            assert_eq!(sight.latest() == Some(found.seen.clone()), is_taken, "{version} {revision}");
+            let looked = sight.looked(&sight.before(), found);
+            assert_eq!(looked.is_ok(), is_taken, "{version} {revision}");
         }
     }
 

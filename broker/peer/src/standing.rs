@@ -35,6 +35,9 @@ pub struct Status {
     pub epoch: Epoch,
     /// The record as it was read last.
     pub record: GroupRecord,
+    /// It knows what became of every change of the record that it asked for, also in an earlier life; then `record` is the
+    /// last one that it can have made.
+    pub is_decided: bool,
     /// Members that shall keep a copy, as it was wished last.
     pub copies: u32,
     /// When the arbiter answered last, unix time; 0: not yet.

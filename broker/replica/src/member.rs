@@ -218,6 +218,16 @@ impl Member {
         self.seen.as_ref()
     }
 
+    /// Whether it knows what became of every change of the record that it asked for.
+    pub fn is_decided(&self) -> bool {
+        let is_asking = match &self.role {
+            Role::Candidate(_) => true,
+            Role::Leader(leader) => leader.is_proposing(),
+            Role::Follower(_) | Role::Closing | Role::Faulty(_) => false,
+        };
+        !is_asking && self.vow.candidacy.is_none()
+    }
+
     /// End of its log.
     pub fn written(&self) -> Position {
         self.log.as_ref().map_or(Position(0), |log| log.written)

@@ -190,6 +190,20 @@ fn a_leader_that_shall_not_lead_asks_for_a_successor_and_does_not_wait_for_ever(
     assert_eq!(first(&mut detector, &member, |event| *event == Event::HandOverExpired), Some(3000));
 }
 
+#[test]
+fn a_member_that_shall_not_lead_stands_only_while_nobody_else_is_there() {
+    let mut member = member(0, record(1, &[0, 1, 2]));
+    let mut seen = member.seen().expect("it has read it").clone();
+    seen.version = Version(11);
+    seen.request.fenced.extend([0, 1]);
+    member.on_event(Event::Saw(seen));
+    assert!(member.is_eligible(), "1 shall not lead either, and 2 was never heard of");
+    member.on_event(from(2, beat(None, Some(1))));
+    assert!(!member.is_eligible(), "2 can lead");
+    member.on_event(Event::Gone(id(2)));
+    assert!(member.is_eligible());
+}
+
 /// Greets the leader with a log as far as it was elected with, and has everything since.
 fn takes_all(leader: &mut Member, ordinal: u32, session: u64) {
     let epoch = leader.leader().expect("it leads").epoch;

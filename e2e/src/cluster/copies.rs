@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::group_record::{GroupRecord, RECORD_ANNOTATION};
+use crds::group_record::{GroupRecord, GroupRequest, RECORD_ANNOTATION, REQUEST_ANNOTATION};
 use crds::{BrokerCluster, BrokerClusterStatus, names};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
@@ -124,6 +124,19 @@ impl Copies {
         GroupRecord::from_json(annotations.get(RECORD_ANNOTATION)?).ok()
     }
 
+    /// What the operator asks of the group.
+    pub fn request(&self) -> GroupRequest {
+        let annotations = self.lease().and_then(|lease| lease.metadata.annotations).unwrap_or_default();
+        let text = annotations.get(REQUEST_ANNOTATION).expect("a request");
+        GroupRequest::from_json(text).expect("it can be read")
+    }
+
+    /// When the leader showed itself in the Lease last.
+    pub fn renewed(&self) -> Option<String> {
+        let time = self.lease()?.spec?.renew_time?;
+        Some(time.0.to_string())
+    }
+
     /// The object, with what the operator says.
     pub fn cluster(&self) -> BrokerCluster {
         let clusters: Api<BrokerCluster> = self.place.api();
@@ -194,6 +207,12 @@ impl Copies {
         let Said { ok, text } = self.place.kubectl(args);
         assert!(ok, "kubectl {args:?}: {text}");
         text
+    }
+
+    /// The address of a member's pod.
+    pub fn pod_address(&self, member: usize) -> String {
+        let status = self.pod(member).and_then(|pod| pod.status).expect("the pod exists");
+        status.pod_ip.expect("the pod has an address")
     }
 
     /// The broker's process of a member, as it runs now.

@@ -33,6 +33,12 @@ impl Disturbance {
         Self::undone_by(SCRIPT, &["start-api"])
     }
 
+    /// A pod, by its node and address, that cannot reach the API server; everybody else can, and it reaches them.
+    pub fn without_api_for(node: &str, address: &str) -> Self {
+        run(SCRIPT, &["cut-api", node, address]);
+        Self::undone_by(SCRIPT, &["heal", node])
+    }
+
     /// No operator.
     pub fn without_operator() -> Self {
         scale_operator("0");

@@ -103,3 +103,30 @@ fn one_of_two_copies_killed_loses_nothing_that_was_acknowledged() {
     traffic.calm();
     assert_sound("leader of two deleted", traffic, group, 2);
 }
+
+#[test]
+fn both_copies_of_a_pair_killed_at_once_lose_nothing_that_was_acknowledged() {
+    let group = Copies::start("pair", 2);
+    let mut traffic = Traffic::start(&group, plan());
+    let blow_ms = traffic.disturb();
+    for process in [0, 1].map(|member| group.process(member)) {
+        process.kill();
+    }
+    traffic.flows(100);
+    group.converge(2);
+    traffic.calm();
+    let killed_ms = traffic.so_far().longest_gap_ms(&(blow_ms..traffic.now_ms()));
+
+    let blow_ms = traffic.disturb();
+    for member in [0, 1] {
+        group.delete(member);
+    }
+    traffic.flows(100);
+    group.converge(2);
+    traffic.calm();
+    let deleted_ms = traffic.so_far().longest_gap_ms(&(blow_ms..traffic.now_ms()));
+    println!(
+        "both of a pair: killed {killed_ms} ms, pods deleted {deleted_ms} ms without an acknowledged send"
+    );
+    assert_sound("both of a pair killed", traffic, group, 2);
+}

@@ -4,11 +4,13 @@
 
 mod copies;
 mod copies_change;
+mod copies_sdk;
 mod deletion;
 mod drift;
 mod leader_address;
 mod lifecycle;
 mod load;
+mod lost_record;
 mod many;
 mod refusal;
 mod tenants;

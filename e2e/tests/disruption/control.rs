@@ -70,3 +70,38 @@ fn leader_that_dies_without_an_api_server_is_replaced_when_it_is_back() {
     traffic.calm();
     assert_sound("leader killed without an API server", traffic, group);
 }
+
+#[test]
+fn leader_that_alone_loses_the_api_server_goes_on_and_changes_the_record_through_another() {
+    let group = Copies::start("noapileader", 3);
+    let mut traffic = Traffic::start(&group, plan());
+    let (leader, follower) = (group.leader(), group.followers()[0]);
+    let epoch = group.record().expect("a record").epoch;
+    let begin_ms = traffic.disturb();
+    let away = Disturbance::without_api_for(&group.node(leader), &group.pod_address(leader));
+    let renewed = group.renewed();
+    pass(&traffic, Duration::from_secs(10));
+    assert_eq!(group.renewed(), renewed, "it still reaches the API server");
+    let healthy_ms = traffic.so_far().longest_gap_ms(&(begin_ms..traffic.now_ms()));
+    let process = group.process(follower);
+    let blow_ms = traffic.now_ms();
+    process.pause();
+    let in_sync = |count: usize| group.record().filter(|record| record.in_sync.len() == count);
+    let shrunk = wait::until("the set shrinks", Duration::from_secs(20), || in_sync(2));
+    traffic.flows(100);
+    let shrink_ms = traffic.so_far().longest_gap_ms(&(blow_ms..traffic.now_ms()));
+    process.resume();
+    let grown = wait::until("the set grows", Duration::from_secs(30), || in_sync(3));
+    println!(
+        "leader without the API server: at most {healthy_ms} ms without an acknowledged send, {shrink_ms} ms while a \
+         follower slept"
+    );
+    for record in [shrunk, grown] {
+        assert_eq!((record.epoch, record.leader.map(|it| it.ordinal as usize)), (epoch, Some(leader)));
+    }
+    assert!(healthy_ms < UNDISTURBED_MS_MAX, "nothing was acknowledged for {healthy_ms} ms");
+    away.end();
+    group.converge(3);
+    traffic.calm();
+    assert_sound("leader without the API server", traffic, group);
+}

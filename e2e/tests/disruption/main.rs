@@ -4,6 +4,7 @@
 //! `make test` brings the cluster.
 
 mod control;
+mod cordon;
 mod nodes;
 
 use std::time::Duration;

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use super::apply::{self, ApplyError};
 use super::plan::Problem;
+use super::status::LEASE_DELETED;
 use super::{observe, plan, release, report};
 use crate::admin::BrokerAdmin;
 use crate::backoff::Backoff;
@@ -32,6 +33,7 @@ use crate::context::{Context, Scope};
 use crate::events::Severity;
 use crate::kubernetes::{CallError, STATUS_MANAGER, within};
 use crate::metrics::Counter;
+use crate::nodes;
 
 /// Clusters worked on at the same time.
 const CONCURRENCY: u16 = 8;
@@ -57,6 +59,7 @@ pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: C
             |lease: &PartialObjectMeta<Lease>| Some(release::told(lease)),
             PredicateConfig::default(),
         );
+    let brokers = nodes::brokers_on_changed(context.clone(), scope.clone());
     // Guarded: one object that cannot be read must not stop the watch for all others.
     Controller::new(scope.api::<DeserializeGuard<BrokerCluster>>(client), watcher::Config::default())
         .owns(scope.api::<StatefulSet>(client), own.clone())
@@ -69,6 +72,7 @@ pub async fn run<A: BrokerAdmin>(context: Arc<Context<A>>, scope: Scope, stop: C
         .owns(scope.api::<RoleBinding>(client), own)
         .owns(scope.api::<EndpointSlice>(client), watcher::Config::default().labels(SLICE_SELECTOR))
         .watches_stream(records, |lease| release::cluster_of(&lease))
+        .watches_stream(brokers, |pod| release::cluster_of(&pod))
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(Duration::from_millis(200)))
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(guarded, retry, context.clone())
@@ -112,7 +116,10 @@ pub async fn reconcile<A: BrokerAdmin>(
     let observed = Box::pin(observe::observe(&context, cluster)).await?;
     let mut plan = plan(cluster, &observed, &context.settings);
     match Box::pin(apply::apply(&context, &namespace, &plan, &observed)).await {
-        Ok(applied) => announce(&context, cluster, &applied).await,
+        Ok(applied) => {
+            announce(&context, cluster, &applied).await;
+            say_restored(&context, cluster, &plan).await;
+        }
         Err(ApplyError::Call(error)) => return Err(error.into()),
         Err(error @ ApplyError::NameTaken { .. }) => {
             plan.restart = None;
@@ -176,6 +183,19 @@ async fn announce<A>(context: &Context<A>, cluster: &BrokerCluster, applied: &ap
     }
 }
 
+/// An event for each record that was lost and is there again.
+async fn say_restored<A>(context: &Context<A>, cluster: &BrokerCluster, plan: &super::Plan) {
+    let is_restored = |step: &&super::LeaseStep| step.record.as_ref().is_some_and(|record| record.epoch > 0);
+    for step in plan.leases.iter().filter(is_restored) {
+        let note = format!(
+            "the record in Lease {} was gone; all members told the last one that they knew, and it was written again",
+            step.wanted.name_any()
+        );
+        warn!(cluster = cluster_key(cluster), "{note}");
+        context.events.say(&cluster.object_ref(&()), Severity::Warning, "RecordRestored", &note).await;
+    }
+}
+
 async fn write_status<A>(
     context: &Context<A>,
     cluster: &BrokerCluster,
@@ -217,12 +237,15 @@ async fn say_transition<A>(
     let before = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     for (kind, good) in [(Kind::Ready, true), (Kind::DataSafe, true), (Kind::Stalled, false)] {
         let Some(after) = conditions::find(&status.conditions, kind) else { continue };
-        let known = conditions::find(before, kind).map(|condition| condition.status.as_str());
+        let old = conditions::find(before, kind);
+        let known = old.map_or("False", |condition| condition.status.as_str());
+        let is_lease_gone = after.reason == LEASE_DELETED;
+        let is_told = old.is_some_and(|condition| condition.reason == after.reason) || !is_lease_gone;
         // A new cluster is not ready yet, which is no news.
-        if known.unwrap_or("False") == after.status {
+        if known == after.status && is_told {
             continue;
         }
-        let severity = if conditions::holds(&status.conditions, kind) == good {
+        let severity = if conditions::holds(&status.conditions, kind) == good && !is_lease_gone {
             Severity::Normal
         } else {
             Severity::Warning

@@ -1,6 +1,6 @@
 //! What there is of a cluster right now: read from Kubernetes and from its brokers, without deciding anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use client::admin::GetBrokerResponse;
 use crds::group_record::{GroupRecord, GroupRequest, RECORD_ANNOTATION, REQUEST_ANNOTATION};
@@ -24,6 +24,7 @@ use crate::admin::BrokerAdmin;
 use crate::children::{APPLIED_ANNOTATION, cluster_selector, group_of, selector_text};
 use crate::context::Context;
 use crate::kubernetes::{CallError, within};
+use crate::nodes::Emptied;
 
 /// All there is of a cluster.
 #[derive(Debug, Clone, Default)]
@@ -36,10 +37,12 @@ pub struct Observed {
     pub families: BTreeMap<u32, String>,
     /// Leases by group.
     pub leases: BTreeMap<u32, LeaseView>,
-    /// What members say about a record that is gone, by group.
+    /// What members say about a record that is gone, by group; asked after it was seen to be gone.
     pub reports: BTreeMap<u32, Vec<MemberReport>>,
     /// Pods by member.
     pub pods: BTreeMap<Member, PodView>,
+    /// Members whose node is being emptied; none: not known.
+    pub leaving: Option<BTreeSet<Member>>,
     /// Volume claims by member.
     pub claims: BTreeMap<Member, ClaimView>,
     /// What brokers say, by member; none for a member that has no pod.
@@ -152,11 +155,13 @@ pub(super) async fn observe<A: BrokerAdmin>(
             observed.leases.insert(group, lease_view(&lease));
         }
     }
+    observed.leaving = context.nodes.emptied().map(|emptied| leaving(&emptied, &pods));
     observed.pods = pods.iter().filter_map(|pod| Some((member_of(&pod.metadata)?, pod_view(pod)))).collect();
     observed.claims =
         claims.iter().filter_map(|claim| Some((member_of(&claim.metadata)?, claim_view(claim)))).collect();
     let asked = observed.pods.keys().map(|member| ask(context, &namespace, &name, *member));
     observed.brokers = join_all(asked).await.into_iter().collect();
+    observed.reports = reports(&observed);
     Ok(observed)
 }
 
@@ -166,6 +171,38 @@ fn leader_family(cluster: &str, service: &Service) -> Option<(u32, String)> {
     let is_leaders = service.name_any() == names::leader_object_name(cluster, group);
     let families = service.spec.as_ref()?.ip_families.as_ref()?;
     Some((group, families.first().filter(|_| is_leaders)?.clone()))
+}
+
+/// What members say where there is no record. A pod that says nothing of use leaves nothing to go by: what it runs may have
+/// become a member without the knowledge of the others.
+pub(super) fn reports(observed: &Observed) -> BTreeMap<u32, Vec<MemberReport>> {
+    let is_lost = |group: &u32| observed.leases.get(group).is_none_or(|lease| lease.record.is_none());
+    let groups: BTreeSet<u32> = observed.pods.keys().map(|(group, _)| *group).filter(is_lost).collect();
+    let all = |group: u32| {
+        let pods = observed.pods.range((group, 0)..=(group, u32::MAX));
+        pods.map(|(member, _)| report_of(observed.brokers.get(member)?)).collect::<Option<Vec<_>>>()
+    };
+    groups.into_iter().filter_map(|group| Some((group, all(group)?))).collect()
+}
+
+fn report_of(broker: &BrokerView) -> Option<MemberReport> {
+    let BrokerView::Answered(answer) = broker else { return None };
+    let said = answer.member.as_ref()?;
+    Some(MemberReport {
+        member: said.id.parse().ok()?,
+        record: GroupRecord::from_json(&said.record).ok()?,
+        is_decided: said.decided,
+    })
+}
+
+fn leaving(emptied: &BTreeMap<String, Emptied>, pods: &[Pod]) -> BTreeSet<Member> {
+    let has_to_go = |pod: &&Pod| {
+        let spec = pod.spec.as_ref();
+        let node = spec.and_then(|spec| emptied.get(spec.node_name.as_ref()?));
+        let tolerations = spec.and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
+        node.is_some_and(|node| node.drives_away(tolerations))
+    };
+    pods.iter().filter(has_to_go).filter_map(|pod| member_of(&pod.metadata)).collect()
 }
 
 fn member_of(metadata: &ObjectMeta) -> Option<Member> {
@@ -247,6 +284,7 @@ fn lease_view(lease: &Lease) -> LeaseView {
         resource_version: lease.resource_version().unwrap_or_default(),
         record: text(RECORD_ANNOTATION).map(|text| GroupRecord::from_json(text)),
         request: text(REQUEST_ANNOTATION).and_then(|text| GroupRequest::from_json(text).ok()),
+        is_deleted: lease.metadata.deletion_timestamp.is_some(),
     }
 }
 

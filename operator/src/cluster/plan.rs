@@ -20,7 +20,7 @@ use kube::{Resource, ResourceExt};
 
 use super::observe::{ChildMeta, Member, Observed};
 use super::record::{self, LeaseView, RecordStep, Traces};
-use super::roll;
+use super::{fence, roll};
 use crate::children::{Blueprint, CLAIM, Child, InvalidSpec, Shape, children, lease};
 use crate::settings::Settings;
 
@@ -233,8 +233,9 @@ fn plan_leases(
             }
         };
         let current = record.as_ref().or_else(|| known.and_then(LeaseView::readable));
+        let fenced = fence::fenced(cluster, observed, group, current);
         plan.leases.push(LeaseStep {
-            wanted: lease(blueprint, group, &record::request(&cluster.spec, group, current)),
+            wanted: lease(blueprint, group, &record::request(&cluster.spec, group, current, fenced)),
             found: known.map(|known| Found {
                 uid: known.uid.clone(),
                 resource_version: known.resource_version.clone(),

@@ -14,8 +14,11 @@
 use std::collections::BTreeSet;
 
 use crds::broker_cluster::{BrokerClusterSpec, GroupStatus, UncleanElection};
-use crds::group_record::{FORMAT, FormatError, GroupRecord, GroupRequest, MemberId, UncleanToken};
+use crds::group_record::{Cause, FORMAT, FormatError, GroupRecord, GroupRequest, MemberId, UncleanToken};
 use crds::names;
+
+/// A record that is made again is later by so much than the latest that is known.
+const REVISIONS_SKIPPED: u64 = 100;
 
 /// The Lease of a group as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct LeaseView {
     pub record: Option<Result<GroupRecord, FormatError>>,
     /// What the operator asked for last.
     pub request: Option<GroupRequest>,
+    /// Somebody deleted it, and its finalizer keeps it.
+    pub is_deleted: bool,
 }
 
 /// What a member says about the record that it read or wrote last.
@@ -37,6 +42,8 @@ pub struct MemberReport {
     pub member: MemberId,
     /// The record.
     pub record: GroupRecord,
+    /// It knows what became of every change that it asked for.
+    pub is_decided: bool,
 }
 
 /// What is known about a group apart from its Lease.
@@ -90,8 +97,8 @@ pub(super) fn record_step(
         }
         None => reseed(reports).map_or_else(
             || {
-                let text = "its record was deleted; who holds every acknowledged message is not known until all \
-                            members that were in sync have answered";
+                let text = "its record was deleted; who holds every acknowledged message is not known unless all \
+                            members answer that have run since then";
                 RecordStep::Lost(text.to_owned())
             },
             RecordStep::Write,
@@ -101,18 +108,39 @@ pub(super) fn record_step(
 
 /// The record that was lost, out of what members say; none as long as a later one may have existed.
 ///
-/// The latest that is reported is the last one if everybody in its in-sync set has reported: whoever changed it after
-/// that was one of them, and knows.
+/// Every member was asked after the Lease was seen to be gone, so nothing can have been written since: a change names the
+/// version that it replaces, and that is gone for good. What may be unknown is a change from before. Whoever made it is a
+/// member of the record that it replaced. It either waits for the answer, then it says that it is not decided; or it has
+/// had one, then it knows a later record than this; or it has stopped since, then it knows none and is not in `reports`,
+/// or it read the record again when it was back, before the change arrived. Only that last one is not noticed, and nobody
+/// acts on it: its maker leads no more, and whoever stands for election by it asks for a change, as above. Members that
+/// only follow decide nothing. So the latest that is known is the last one that anybody acted on, if all its members have
+/// answered and are decided; two of three do not do, because the third may lead by a later one.
+///
+/// A change that nobody acted on may still be on its way to somebody. The new record is later than any such, so that
+/// members that keep what they saw believe it.
 pub fn reseed(reports: &[MemberReport]) -> Option<GroupRecord> {
     let last =
         reports.iter().map(|report| &report.record).max_by_key(|record| (record.epoch, record.revision))?;
     let heard: BTreeSet<MemberId> = reports.iter().map(|report| report.member).collect();
-    let is_last = last.epoch > 0 && last.in_sync.is_subset(&heard);
-    is_last.then(|| last.clone())
+    let is_last = last.epoch > 0
+        && last.members.is_subset(&heard)
+        && last.in_sync.is_subset(&heard)
+        && reports.iter().all(|report| report.is_decided);
+    is_last.then(|| GroupRecord {
+        revision: last.revision + REVISIONS_SKIPPED,
+        cause: Cause::Reconfigured,
+        ..last.clone()
+    })
 }
 
 /// What to ask of a group.
-pub(super) fn request(spec: &BrokerClusterSpec, group: u32, record: Option<&GroupRecord>) -> GroupRequest {
+pub(super) fn request(
+    spec: &BrokerClusterSpec,
+    group: u32,
+    record: Option<&GroupRecord>,
+    fenced: BTreeSet<u32>,
+) -> GroupRequest {
     let used = |entry: &&UncleanElection| {
         record.is_some_and(|record| record.unclean.iter().any(|done| done.token == entry.token))
     };
@@ -124,7 +152,7 @@ pub(super) fn request(spec: &BrokerClusterSpec, group: u32, record: Option<&Grou
         copies: spec.copies(),
         min_in_sync: spec.min_in_sync(),
         leader: None,
-        fenced: BTreeSet::new(),
+        fenced,
         unclean: unclean.and_then(|entry| {
             Some(UncleanToken {
                 token: entry.token.clone(),

@@ -39,12 +39,15 @@ pub(super) fn leases() -> watcher::Config {
         .labels(&format!("app.kubernetes.io/managed-by=millpond-operator,{INSTANCE},{GROUP_LABEL}"))
 }
 
-/// The cluster that a Lease is for.
-pub(super) fn cluster_of<C: Resource<DynamicType = ()>>(
-    lease: &PartialObjectMeta<Lease>,
-) -> Option<reflector::ObjectRef<C>> {
-    let name = lease.labels().get(INSTANCE)?;
-    Some(reflector::ObjectRef::new(name).within(lease.namespace()?.as_str()))
+/// The cluster that an object with its labels is for.
+pub(super) fn cluster_of<C: Resource<DynamicType = ()>, K>(
+    object: &PartialObjectMeta<K>,
+) -> Option<reflector::ObjectRef<C>>
+where
+    PartialObjectMeta<K>: ResourceExt,
+{
+    let name = object.labels().get(INSTANCE)?;
+    Some(reflector::ObjectRef::new(name).within(object.namespace()?.as_str()))
 }
 
 /// What a Lease says apart from renewals, which come every few seconds and tell the operator nothing.

@@ -11,6 +11,9 @@ use super::observe::Observed;
 use super::plan::{Plan, Problem};
 use crate::children::{CLIENT_PORT, cluster_selector, selector_text};
 
+/// Reason of `DataSafe` while a Lease is kept by its finalizer alone.
+pub(super) const LEASE_DELETED: &str = "LeaseDeleted";
+
 /// What to write and to say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -66,6 +69,8 @@ struct Facts<'a> {
     started: bool,
     copies: u32,
     groups: Vec<Health>,
+    /// Leases that somebody deleted and that their finalizer keeps.
+    deleted: Vec<String>,
 }
 
 impl<'a> Facts<'a> {
@@ -77,6 +82,12 @@ impl<'a> Facts<'a> {
             paused: cluster.spec.reconciliation == Reconciliation::Paused,
             started: cluster.status.as_ref().is_some_and(|status| status.state != ClusterState::Starting),
             copies,
+            deleted: observed
+                .leases
+                .iter()
+                .filter(|(_, lease)| lease.is_deleted)
+                .map(|(group, _)| names::group_object_name(&cluster.name_any(), *group))
+                .collect(),
             groups: (0..plan.groups).map(|group| Health::of(cluster, observed, group, pods(group))).collect(),
         }
     }
@@ -210,7 +221,15 @@ impl<'a> Facts<'a> {
                     .to_owned(),
                 copies => format!("every acknowledged message is on {copies} copies"),
             };
-            return Wanted { kind, holds: true, reason: "InSync", message };
+            if self.deleted.is_empty() {
+                return Wanted { kind, holds: true, reason: "InSync", message };
+            }
+            let message = format!(
+                "{message}; somebody deleted Lease {}, which goes on as before and must keep its finalizer: without it \
+                 nobody new can lead",
+                self.deleted.join(", ")
+            );
+            return Wanted { kind, holds: true, reason: LEASE_DELETED, message };
         }
         let reason = if self.in_sync() == 0 { "NoCopyInSync" } else { "CopiesMissing" };
         let message = format!(

@@ -2,6 +2,7 @@
 
 mod calls;
 mod copies;
+mod record;
 mod status;
 
 use std::collections::BTreeSet;
@@ -77,6 +78,7 @@ fn lease(record: &GroupRecord, asked: u32) -> LeaseView {
         resource_version: "70".into(),
         record: Some(Ok(record.clone())),
         request: Some(GroupRequest { copies: asked, ..GroupRequest::default() }),
+        is_deleted: false,
     }
 }
 

@@ -25,7 +25,11 @@ impl Driver {
                     outbox.send(message.clone().into());
                 }
             }
-            Effect::Cas { base, record } => self.arbitration.propose(base, *record),
+            Effect::Cas { base, record } => {
+                // Before it leaves: nobody may hear afterwards that nothing was under way.
+                self.status.write().is_decided = false;
+                self.arbitration.propose(base, *record);
+            }
             Effect::Read => self.arbitration.read(),
             Effect::Lead(epoch) => self.lead(epoch),
             Effect::Serve(epoch) => info!(%epoch, "everything before is agreed"),

@@ -94,6 +94,7 @@ impl Driver {
             status.record.clone_from(&seen.record);
             (status.copies, status.ruled_ms) = (seen.request.copies, self.ruled_ms);
         }
+        status.is_decided = member.is_decided();
         status.is_dirty = member.vow().is_dirty;
         status.flush = if self.flush_sync { FlushMode::Sync } else { FlushMode::Async };
         status.written = member.written();

@@ -171,8 +171,10 @@ impl Member {
         if self.log.is_none() && record.in_sync.len() > 1 {
             return None;
         }
-        // With nobody else to take over, a fenced member is better than none.
-        if request.fenced.contains(&self.id.ordinal) && record.in_sync.len() > 1 {
+        // With nobody else there to take over, a fenced member is better than none.
+        let is_fenced = |member: &MemberId| request.fenced.contains(&member.ordinal);
+        let is_there = |member: &MemberId| self.heard.contains_key(member);
+        if is_fenced(&self.id) && record.in_sync.iter().any(|member| !is_fenced(member) && is_there(member)) {
             return None;
         }
         if !self.vow.is_dirty || !self.settings.rules.dirty_waits {

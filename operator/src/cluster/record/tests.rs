@@ -26,11 +26,12 @@ fn lease(record: GroupRecord, asked: Option<u32>) -> LeaseView {
         resource_version: "7".into(),
         record: Some(Ok(record)),
         request: asked.map(|copies| GroupRequest { copies, ..GroupRequest::default() }),
+        is_deleted: false,
     }
 }
 
 fn report(ordinal: u32, record: &GroupRecord) -> MemberReport {
-    MemberReport { member: member(ordinal), record: record.clone() }
+    MemberReport { member: member(ordinal), record: record.clone(), is_decided: true }
 }
 
 fn new() -> RecordStep {
@@ -98,11 +99,25 @@ fn a_kept_record_is_forgotten_only_when_all_disks_are_gone_too() {
 fn a_lost_record_comes_back_when_all_that_could_have_changed_it_have_answered() {
     let (old, last) = (record(4, 9, &[0, 1, 2], &[]), record(5, 10, &[1, 2], &[0]));
     assert_eq!(reseed(&[]), None);
-    assert_eq!(reseed(&[report(0, &old), report(1, &last)]), None, "2 may know a later one");
-    assert_eq!(reseed(&[report(1, &last), report(2, &old)]), Some(last.clone()));
+    let all = [report(0, &old), report(1, &last), report(2, &old)];
+    for missing in 0..3 {
+        let some: Vec<_> = all.iter().filter(|one| one.member.ordinal != missing).cloned().collect();
+        assert_eq!(reseed(&some), None, "{missing} may know a later one");
+    }
+    for undecided in 0..3 {
+        let mut one_waits = all.clone();
+        one_waits[undecided].is_decided = false;
+        assert_eq!(reseed(&one_waits), None, "{undecided} may have made a later one");
+    }
+    let made = reseed(&all).unwrap();
+    let expected = GroupRecord { revision: made.revision, cause: made.cause, ..last.clone() };
+    assert_eq!(made, expected, "who leads and who is in sync stays");
+    assert!(made.revision > last.revision + 1, "a change that nobody acted on may be known");
     let traces = Traces { seen: true, volumes: 3, runs: true };
-    let reports = [report(0, &old), report(1, &last), report(2, &old)];
-    assert_eq!(record_step(None, traces, 2, &reports), RecordStep::Write(last));
+    assert_eq!(record_step(None, traces, 2, &all), RecordStep::Write(made));
+    let mut wiped = all;
+    wiped[0].member.store += 1;
+    assert_eq!(reseed(&wiped), None, "what was on the disk of 0 may have known more");
     assert_eq!(reseed(&[report(0, &GroupRecord::created(1))]), None, "nobody ever led");
 }
 
@@ -148,12 +163,13 @@ fn an_unclean_election_is_asked_for_until_it_has_happened() {
     }))
     .unwrap();
     let mut held = record(4, 9, &[0], &[2]);
-    let asked = request(&spec, 1, Some(&held));
-    assert_eq!((asked.copies, asked.min_in_sync), (3, 2));
+    let nobody = BTreeSet::new;
+    let asked = request(&spec, 1, Some(&held), BTreeSet::from([2]));
+    assert_eq!((asked.copies, asked.min_in_sync, asked.fenced), (3, 2, BTreeSet::from([2])));
     assert_eq!(asked.unclean, Some(UncleanToken { token: "t".into(), epoch: 4, ordinal: 2 }));
-    assert_eq!(request(&spec, 0, Some(&held)).unclean, None, "it is for another group");
+    assert_eq!(request(&spec, 0, Some(&held), nobody()).unclean, None, "it is for another group");
     held.unclean.push(crds::group_record::UncleanElection { token: "t".into(), epoch: 5 });
-    assert_eq!(request(&spec, 1, Some(&held)).unclean, None, "it was used");
+    assert_eq!(request(&spec, 1, Some(&held), nobody()).unclean, None, "it was used");
 }
 
 proptest! {

@@ -74,6 +74,7 @@ impl World {
                 resource_version: "1".into(),
                 record: None,
                 request: None,
+                is_deleted: false,
             });
             known.request = Some(GroupRequest::from_json(request).unwrap());
             if let Some(record) = step.record {
@@ -292,31 +293,6 @@ fn budgets_of_another_number_of_copies_go() {
     let (wanted, removals) = names(2, &observed);
     assert_eq!(wanted, ["shop-g0", "shop-g1"]);
     assert_eq!(removals, [Removal::Budget { name: "shop".into(), uid: "shop".into() }]);
-}
-
-#[test]
-fn a_lost_record_is_told_and_nothing_is_taken_away() {
-    let mut cluster = cluster(&json!({ "copies": 2 }));
-    let mut observed = settled(&cluster);
-    cluster.status = Some(report(&cluster, &observed, &planned(&cluster, &observed), noon()).status);
-    observed.leases.clear();
-    cluster.spec.copies = 1;
-    let plan = planned(&cluster, &observed);
-    assert_eq!((plan.leases.len(), plan.replicas[&0], plan.removals.len()), (0, 2, 0));
-    let status = report(&cluster, &observed, &plan, noon()).status;
-    for kind in [crds::conditions::Kind::Stalled, crds::conditions::Kind::DataSafe] {
-        let condition = crds::conditions::find(&status.conditions, kind).unwrap();
-        assert_eq!(condition.reason, "RecordLost");
-    }
-    assert_eq!(status.group_status[0].revision, Some(9), "what remains of the record");
-    // The next pass knows from the status alone.
-    cluster.status = Some(status);
-    observed.claims.clear();
-    assert_eq!(planned(&cluster, &observed).problem.as_ref().map(Problem::reason), Some("RecordLost"));
-    // All members that were in sync tell what they saw.
-    let tell = |ordinal| MemberReport { member: member(ordinal), record: in_sync(2) };
-    observed.reports.insert(0, vec![tell(0), tell(1)]);
-    assert_eq!(planned(&cluster, &observed).leases[0].record, Some(in_sync(2)));
 }
 
 #[test]
