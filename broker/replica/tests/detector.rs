@@ -216,9 +216,8 @@ fn takes_all(leader: &mut Member, ordinal: u32, session: u64) {
 }
 
 fn in_sync_of(effects: &[Effect]) -> Option<BTreeSet<MemberId>> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Cas { record, .. } => Some(record.in_sync.clone()),
-        _ => None,
+    effects.iter().find_map(|effect| {
+        if let Effect::Cas { record, .. } = effect { Some(record.in_sync.clone()) } else { None }
     })
 }
 
@@ -237,9 +236,9 @@ fn whoever_is_about_to_stop_is_neither_waited_for_nor_asked_to_lead() {
     let effects = member.on_event(Event::HandOver(None));
     let asked: Vec<_> = effects
         .iter()
-        .filter_map(|effect| match effect {
-            Effect::Send { to, message: Message::TakeOver { .. } } => Some(*to),
-            _ => None,
+        .filter_map(|effect| {
+            let Effect::Send { to, message: Message::TakeOver { .. } } = effect else { return None };
+            Some(*to)
         })
         .collect();
     assert_eq!(asked, [id(2)], "{effects:?}");
