@@ -58,7 +58,10 @@ impl Cluster {
             }
             What::Up { member, conn } => {
                 process.detector.heard(member, self.now_ms);
-                process.links.insert(member, conn);
+                // One that broke already has no other end of which to hear.
+                if self.network.conns.get(&conn).is_some_and(|conn| conn.is_open) {
+                    process.links.insert(member, conn);
+                }
                 self.process(process, Event::Beat, Body::None)
             }
             What::Down { member } => {
