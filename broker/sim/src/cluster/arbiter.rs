@@ -37,6 +37,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Object {
     pub(crate) object: u64,
     pub(crate) is_deleted: bool,
+    /// How often it was restored from a backup. That ends the calls under way: a Lease that is made again never has an
+    /// earlier version, and a store that is set back is stopped first.
+    pub(crate) restored: u64,
     /// Every state so far that is not forgotten.
     pub(crate) history: Vec<Seen>,
     /// Every state so far.
@@ -75,7 +78,7 @@ impl Object {
     pub(crate) fn new(request: GroupRequest) -> Self {
         let record = GroupRecord::created(1);
         let seen = Seen { version: Version(1), record, request };
-        Self { object: 1, is_deleted: false, ever: vec![seen.clone()], history: vec![seen] }
+        Self { object: 1, is_deleted: false, restored: 0, ever: vec![seen.clone()], history: vec![seen] }
     }
 
     /// The latest state that members ever agreed on.
@@ -101,9 +104,9 @@ impl Object {
     }
 
     /// The state before, if the proposal came in time.
-    pub(crate) fn swap(&mut self, base: Version, record: &GroupRecord) -> Option<Seen> {
+    pub(crate) fn swap(&mut self, restored: u64, base: Version, record: &GroupRecord) -> Option<Seen> {
         let last = self.latest().clone();
-        if self.is_deleted || last.version != base {
+        if self.is_deleted || last.version != base || self.restored != restored {
             return None;
         }
         self.push(Seen { version: Version(base.0 + 1), record: record.clone(), ..last.clone() });

@@ -187,6 +187,7 @@ impl Cluster {
             self.object.is_deleted = true;
         } else if old.leader.is_some() && old.in_sync.iter().all(knows_better) {
             self.object.history.truncate(count - skip);
+            self.object.restored += 1;
             self.invariants.may_regress = true;
             let latest = self.object.latest().clone();
             self.note(format_args!("the record is an old one again: {latest:?}"));
