@@ -19,7 +19,7 @@ pub(crate) enum Happening {
     /// Something may have come out at the other end of a connection.
     Arrive { conn: u64 },
     /// A proposal reaches the arbiter, whoever still waits for it.
-    Land { at: usize, run: u64, number: u64, call: Call },
+    Land { at: usize, run: u64, number: u64, base: Version, record: Box<GroupRecord> },
     /// A look at the record reaches the arbiter.
     Look { at: usize, run: u64, number: u64 },
     /// The record of a deleted or restored object is put right.
@@ -30,15 +30,6 @@ pub(crate) enum Happening {
     Client,
     /// Something goes wrong.
     Fault,
-}
-
-/// A proposal on its way.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) base: Version,
-    pub(crate) record: Box<GroupRecord>,
-    /// How often the object had been restored when it was made.
-    pub(crate) restored: u64,
 }
 
 /// What happens to a process.

@@ -37,9 +37,6 @@ pub(crate) enum Verdict {
 pub(crate) struct Object {
     pub(crate) object: u64,
     pub(crate) is_deleted: bool,
-    /// How often it was restored from a backup. That ends the calls under way: a Lease that is made again never has an
-    /// earlier version, and a store that is set back is stopped first.
-    pub(crate) restored: u64,
     /// Every state so far that is not forgotten.
     pub(crate) history: Vec<Seen>,
     /// Every state so far.
@@ -78,7 +75,7 @@ impl Object {
     pub(crate) fn new(request: GroupRequest) -> Self {
         let record = GroupRecord::created(1);
         let seen = Seen { version: Version(1), record, request };
-        Self { object: 1, is_deleted: false, restored: 0, ever: vec![seen.clone()], history: vec![seen] }
+        Self { object: 1, is_deleted: false, ever: vec![seen.clone()], history: vec![seen] }
     }
 
     /// The latest state that members ever agreed on.
@@ -104,9 +101,9 @@ impl Object {
     }
 
     /// The state before, if the proposal came in time.
-    pub(crate) fn swap(&mut self, restored: u64, base: Version, record: &GroupRecord) -> Option<Seen> {
+    pub(crate) fn swap(&mut self, base: Version, record: &GroupRecord) -> Option<Seen> {
         let last = self.latest().clone();
-        if self.is_deleted || last.version != base || self.restored != restored {
+        if self.is_deleted || last.version != base {
             return None;
         }
         self.push(Seen { version: Version(base.0 + 1), record: record.clone(), ..last.clone() });
@@ -117,6 +114,19 @@ impl Object {
     pub(crate) fn wish(&mut self, request: GroupRequest) {
         let last = self.latest().clone();
         self.push(Seen { version: Version(last.version.0 + 1), request, ..last });
+    }
+
+    /// Somebody puts a state of a backup in its place. As a Lease that is made again, it never has a version that was
+    /// there before: what was proposed on that one is late for ever.
+    pub(crate) fn restore(&mut self, count: usize) {
+        self.history.truncate(count);
+        let version = Version(self.last_version().0 + 1);
+        self.push(Seen { version, ..self.latest().clone() });
+    }
+
+    /// The latest version that it ever had.
+    pub(crate) fn last_version(&self) -> Version {
+        self.ever.iter().map(|seen| seen.version).max().unwrap_or_default()
     }
 
     pub(crate) fn push(&mut self, seen: Seen) {

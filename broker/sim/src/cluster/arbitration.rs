@@ -1,8 +1,9 @@
 //! The arbiter's side of a driver: one question at a time, answers that come late or never. See `peer::driver`.
 
+use crds::group_record::{GroupRecord, Version};
 use replica::event::Event;
 
-use super::agenda::{Call, Happening, Ruling, What};
+use super::agenda::{Happening, Ruling, What};
 use super::arbiter::{CALL_MAX_MS, Found, Request, Verdict, WAITING_MAX};
 use super::network::{Body, Frame};
 use super::world::{Cluster, Outcome, Process};
@@ -46,19 +47,22 @@ impl Cluster {
         self.after(
             ms,
             match request {
-                Request::Propose { base, record, .. } => {
-                    let call = Call { base, record, restored: self.object.restored };
-                    Happening::Land { at, run, number, call }
-                }
+                Request::Propose { base, record, .. } => Happening::Land { at, run, number, base, record },
                 Request::Read { .. } | Request::Renew => Happening::Look { at, run, number },
             },
         );
     }
 
     /// A proposal arrives, even if its sender has died.
-    pub(crate) fn land(&mut self, at: usize, run: u64, number: u64, call: &Call) -> Result<(), String> {
-        let Call { base, record, restored } = call;
-        let replaced = self.object.swap(*restored, *base, record);
+    pub(crate) fn land(
+        &mut self,
+        at: usize,
+        run: u64,
+        number: u64,
+        base: Version,
+        record: &GroupRecord,
+    ) -> Result<(), String> {
+        let replaced = self.object.swap(base, record);
         self.note(format_args!("arbiter: {} proposes on {} {record:?}: {}", at, base.0, replaced.is_some()));
         let verdict = match (&replaced, self.object.found(0)) {
             (Some(_), Some(found)) => Verdict::Wrote(found),

@@ -233,7 +233,7 @@ impl Cluster {
                 Ok(())
             }
             Happening::Arrive { conn } => self.arrive(conn),
-            Happening::Land { at, run, number, call } => self.land(at, run, number, &call),
+            Happening::Land { at, run, number, base, record } => self.land(at, run, number, base, &record),
             Happening::Look { at, run, number } => {
                 self.look(at, run, number);
                 Ok(())
