@@ -116,6 +116,19 @@ impl Object {
         self.push(Seen { version: Version(last.version.0 + 1), request, ..last });
     }
 
+    /// Somebody puts a state of a backup in its place. As a Lease that is made again, it never has a version that was
+    /// there before: what was proposed on that one is late for ever.
+    pub(crate) fn restore(&mut self, count: usize) {
+        self.history.truncate(count);
+        let version = Version(self.last_version().0 + 1);
+        self.push(Seen { version, ..self.latest().clone() });
+    }
+
+    /// The latest version that it ever had.
+    pub(crate) fn last_version(&self) -> Version {
+        self.ever.iter().map(|seen| seen.version).max().unwrap_or_default()
+    }
+
     pub(crate) fn push(&mut self, seen: Seen) {
         self.ever.push(seen.clone());
         self.history.push(seen);

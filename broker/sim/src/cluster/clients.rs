@@ -97,9 +97,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// The one that was found last.
-    pub(crate) fn last_door(&self) -> usize {
-        self.clients.doors.len().saturating_sub(1)
+    /// The way to this leader, if clients know one.
+    pub(crate) fn door_of(&self, group: &Arc<Group>) -> Option<usize> {
+        self.clients.doors.iter().position(|door| Arc::ptr_eq(&door.group, group))
     }
 
     /// Clients hear who leads.

@@ -58,7 +58,10 @@ impl Cluster {
             }
             What::Up { member, conn } => {
                 process.detector.heard(member, self.now_ms);
-                process.links.insert(member, conn);
+                // One that broke already has no other end of which to hear.
+                if self.network.conns.get(&conn).is_some_and(|conn| conn.is_open) {
+                    process.links.insert(member, conn);
+                }
                 self.process(process, Event::Beat, Body::None)
             }
             What::Down { member } => {
@@ -189,6 +192,7 @@ impl Cluster {
                 self.send(process, to, Frame::Message { message, body: Body::None });
             }
             Effect::Broadcast(message) => {
+                let message = self.as_of_now(process, message);
                 let members: Vec<_> = process.links.keys().copied().collect();
                 for to in members {
                     self.send(process, to, Frame::Message { message: message.clone(), body: Body::None });
@@ -215,6 +219,14 @@ impl Cluster {
             Effect::Fault(fault) => self.invariants.faulted(process.at, &fault).map_err(Trouble::Broken)?,
         }
         Ok(())
+    }
+
+    /// What this member last heard of whom it follows may be long ago.
+    fn as_of_now(&self, process: &Process, message: Message) -> Message {
+        let Message::Beat(mut beat) = message else { return message };
+        let alive = process.detector.alive(self.now_ms);
+        beat.hears = beat.hears.filter(|leader| alive.contains(leader));
+        Message::Beat(beat)
     }
 
     fn stream(&mut self, process: &mut Process, to: MemberId, session: u64, at: Position) {

@@ -186,7 +186,7 @@ impl Cluster {
         if self.random.one_in(2) {
             self.object.is_deleted = true;
         } else if old.leader.is_some() && old.in_sync.iter().all(knows_better) {
-            self.object.history.truncate(count - skip);
+            self.object.restore(count - skip);
             self.invariants.may_regress = true;
             let latest = self.object.latest().clone();
             self.note(format_args!("the record is an old one again: {latest:?}"));
@@ -204,8 +204,7 @@ impl Cluster {
             return;
         }
         let mut last = self.object.best().clone();
-        // Never a version that was there before.
-        last.version = self.object.ever.iter().map(|seen| seen.version).max().unwrap_or_default();
+        last.version = self.object.last_version();
         self.object.is_deleted = false;
         self.object.history = vec![last.clone()];
         self.ask_for(last.request);

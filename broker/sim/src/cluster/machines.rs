@@ -101,7 +101,7 @@ impl Cluster {
         for to in (0..self.machines.len()).filter(|to| *to != at) {
             self.plan_for(&process, 1, What::Dial { to });
         }
-        self.machines[at].process = Some(process);
+        self.machines[at].process = Some(Box::new(process));
         self.watch(at);
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! that was acknowledged must be delivered.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crds::group_record::{GroupRequest, UncleanToken};
 use replica::event::Fault;
@@ -159,9 +160,11 @@ impl Cluster {
         else {
             return Err("the leader is gone".to_owned());
         };
-        let Some(head) = leader.copy.as_ref().map(|copy| copy.group.head()) else { return Ok(()) };
+        let Some(group) = leader.copy.as_ref().map(|copy| Arc::clone(&copy.group)) else { return Ok(()) };
+        let head = group.head();
         self.find_doors();
-        let door = self.last_door();
+        // Another one may not know yet that it leads no more; its log may begin elsewhere.
+        let Some(door) = self.door_of(&group) else { return Err("nobody finds the leader".to_owned()) };
         loop {
             let before = self.clients.audited.len();
             self.receive(door, AUDITOR, 200, 1 << 40)?;

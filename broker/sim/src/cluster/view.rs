@@ -208,7 +208,8 @@ impl Views {
 
     /// Whether a copy still has something that the others lost by right.
     pub(crate) fn holds_lost(&self, at: usize) -> bool {
-        self.copies[at].batches.iter().any(|batch| self.lost.contains(&(batch.start, batch.epoch)))
+        !self.lost.is_empty()
+            && self.copies[at].batches.iter().any(|batch| self.lost.contains(&(batch.start, batch.epoch)))
     }
 
     /// What lies beyond is lost by right.

@@ -45,7 +45,7 @@ pub(crate) struct Machine {
     pub(crate) boot: u64,
     /// Runs of processes so far.
     pub(crate) runs: u64,
-    pub(crate) process: Option<Process>,
+    pub(crate) process: Option<Box<Process>>,
     /// Stopped by a signal until then.
     pub(crate) paused_until_ms: u64,
     /// The arbiter is out of reach.

@@ -12,10 +12,12 @@ pub(crate) fn what_is_agreed_stays(at: usize, views: &Views, group: &Group) -> R
     let copy = &views.copies[at];
     let (agreed, reach) = (views.agreed(), copy.reach(&views.truth));
     let shown = copy.published;
-    if copy.batches.iter().any(|batch| batch.start >= agreed && batch.end <= shown) {
+    let beyond = copy.batches.partition_point(|batch| batch.start < agreed);
+    if copy.batches.get(beyond).is_some_and(|batch| batch.end <= shown) {
         return Err(format!("copy {at} shows {shown}, agreed is {agreed}"));
     }
-    if reach < shown && views.truth.iter().any(|batch| batch.start >= reach && batch.end <= shown) {
+    let next = views.truth.partition_point(|batch| batch.start < reach);
+    if reach < shown && views.truth.get(next).is_some_and(|batch| batch.end <= shown) {
         return Err(format!(
             "copy {at} shows {shown} and is as agreed only to {reach}, {:?}",
             copy.differs_at

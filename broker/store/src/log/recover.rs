@@ -281,7 +281,9 @@ impl<'a> Recovery<'a> {
     /// Lets go of the segments behind the end; returns the one that was prepared and never written to.
     fn cut(&mut self, segment_bytes: u64) -> Result<Option<Arc<Segment>>, OpenError> {
         let mut later = self.segments.split_off(self.number + 1);
+        // Without proofs, behind a first batch that is torn there may be whole ones, which would prove something later.
         if let [only] = &later[..]
+            && self.unproven.is_none()
             && only.first_ms().is_none()
             && only.bytes == segment_bytes
         {
