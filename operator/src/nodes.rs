@@ -10,7 +10,7 @@
 //! broker on it, and no others. As long as nodes were not all read once, nothing is said about any.
 //! Limit: needs the right to watch nodes; without it leaders move only when their pods are told to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
@@ -96,24 +96,27 @@ impl Nodes {
 
     /// Takes in a look at all nodes.
     fn replace(&self, all: BTreeMap<String, Emptied>) {
-        let old = self.emptied.write().replace(all.clone()).unwrap_or_default();
-        for name in old.keys().chain(all.keys().filter(|name| !old.contains_key(*name))) {
-            if old.get(name) != all.get(name) {
-                self.tell(name);
-            }
-        }
+        let mut held = self.emptied.write();
+        let old = held.take().unwrap_or_default();
+        let names: BTreeSet<&String> = old.keys().chain(all.keys()).collect();
+        let is_other = |name: &&String| old.get(*name) != all.get(*name);
+        let others: Vec<String> = names.into_iter().filter(is_other).cloned().collect();
+        *held = Some(all);
+        drop(held);
+        others.iter().for_each(|name| self.tell(name));
     }
 
     /// Takes in one node as it is now.
     fn update(&self, name: &str, emptied: Option<Emptied>) {
         let mut held = self.emptied.write();
         let Some(all) = held.as_mut() else { return };
-        let old = match emptied.clone() {
+        let is_other = all.get(name) != emptied.as_ref();
+        match emptied {
             Some(emptied) => all.insert(name.to_owned(), emptied),
             None => all.remove(name),
         };
         drop(held);
-        if old != emptied {
+        if is_other {
             self.tell(name);
         }
     }
@@ -190,23 +193,23 @@ mod tests {
 
     use super::*;
 
-    fn node(spec: serde_json::Value) -> Node {
+    fn node(spec: &serde_json::Value) -> Node {
         serde_json::from_value(json!({ "metadata": { "name": "n1" }, "spec": spec })).unwrap()
     }
 
     fn tainted(key: &str, effect: &str) -> Node {
-        node(json!({ "taints": [{ "key": key, "value": "v", "effect": effect }] }))
+        node(&json!({ "taints": [{ "key": key, "value": "v", "effect": effect }] }))
     }
 
-    fn toleration(all: serde_json::Value) -> Vec<Toleration> {
-        vec![serde_json::from_value(all).unwrap()]
+    fn toleration(all: &serde_json::Value) -> Vec<Toleration> {
+        vec![serde_json::from_value(all.clone()).unwrap()]
     }
 
     #[test]
     fn a_node_is_emptied_when_it_is_cordoned_or_drives_pods_away() {
-        assert_eq!(Emptied::of(&node(json!({}))), None);
+        assert_eq!(Emptied::of(&node(&json!({}))), None);
         assert_eq!(Emptied::of(&tainted("dedicated", "NoSchedule")), None, "its pods stay");
-        assert!(Emptied::of(&node(json!({ "unschedulable": true }))).unwrap().drives_away(&[]));
+        assert!(Emptied::of(&node(&json!({ "unschedulable": true }))).unwrap().drives_away(&[]));
         for (key, effect) in [
             ("node.kubernetes.io/unreachable", "NoExecute"),
             ("node.kubernetes.io/out-of-service", "NoExecute"),
@@ -225,7 +228,7 @@ mod tests {
             json!({ "key": "dedicated", "operator": "Exists" }),
             json!({ "key": "dedicated", "value": "v", "effect": "NoExecute" }),
         ] {
-            assert!(!emptied.drives_away(&toleration(stays.clone())), "{stays}");
+            assert!(!emptied.drives_away(&toleration(&stays)), "{stays}");
         }
         for goes in [
             json!({ "key": "dedicated", "value": "other" }),
@@ -234,10 +237,10 @@ mod tests {
             // As Kubernetes adds it to every pod for nodes that are not ready.
             json!({ "key": "dedicated", "operator": "Exists", "tolerationSeconds": 300 }),
         ] {
-            assert!(emptied.drives_away(&toleration(goes.clone())), "{goes}");
+            assert!(emptied.drives_away(&toleration(&goes)), "{goes}");
         }
-        let cordoned = Emptied::of(&node(json!({ "unschedulable": true }))).unwrap();
-        assert!(cordoned.drives_away(&toleration(json!({ "operator": "Exists" }))), "a drain evicts it");
+        let cordoned = Emptied::of(&node(&json!({ "unschedulable": true }))).unwrap();
+        assert!(cordoned.drives_away(&toleration(&json!({ "operator": "Exists" }))), "a drain evicts it");
     }
 
     #[test]
@@ -245,7 +248,7 @@ mod tests {
         let nodes = Nodes::default();
         let mut told = nodes.changes.subscribe();
         let mut names = || std::iter::from_fn(|| told.try_recv().ok()).collect::<Vec<_>>();
-        let cordoned = || Emptied::of(&node(json!({ "unschedulable": true })));
+        let cordoned = || Emptied::of(&node(&json!({ "unschedulable": true })));
         nodes.update("n1", cordoned());
         assert_eq!((nodes.emptied(), names()), (None, vec![]), "others may be emptied as well");
         nodes.replace(BTreeMap::from([("n1".to_owned(), cordoned().unwrap())]));

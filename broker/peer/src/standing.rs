@@ -22,6 +22,7 @@ pub enum Standing {
 
 /// How this member and its group are.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that are told, each by itself")]
 pub struct Status {
     /// Its number.
     pub ordinal: u32,

@@ -8,7 +8,7 @@ use e2e::wait;
 
 use crate::copies::{assert_sound, plan};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 #[test]
 fn record_that_somebody_deleted_is_made_again_from_what_all_members_know() {
