@@ -103,7 +103,9 @@ impl Nodes {
         let others: Vec<String> = names.into_iter().filter(is_other).cloned().collect();
         *held = Some(all);
         drop(held);
-        others.iter().for_each(|name| self.tell(name));
+        for name in &others {
+            self.tell(name);
+        }
     }
 
     /// Takes in one node as it is now.

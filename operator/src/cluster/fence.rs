@@ -48,10 +48,12 @@ fn fence(
 mod tests {
     use super::*;
 
+    type Ordinals = &'static [u32];
+
     #[test]
     fn members_on_a_node_that_is_emptied_are_fenced_while_another_can_lead() {
         let set = |ordinals: &[u32]| ordinals.iter().copied().collect::<BTreeSet<u32>>();
-        let cases: [(&[u32], &[u32], &[u32], u32, &[u32]); 8] = [
+        let cases: [(Ordinals, Ordinals, Ordinals, u32, Ordinals); 8] = [
             // in sync, ready, leaving, copies, fenced
             (&[0, 1, 2], &[0, 1, 2], &[], 3, &[]),
             (&[0, 1, 2], &[0, 1, 2], &[0], 3, &[0]),
