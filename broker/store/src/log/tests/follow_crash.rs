@@ -67,6 +67,35 @@ fn crash_everywhere(pair: &Pair, span_bytes: u64) -> u32 {
 }
 
 #[test]
+fn what_a_power_cut_left_behind_a_torn_segment_is_no_proof_at_the_next_start() {
+    let start =
+        |disk: &SimDisk| Log::open(Arc::new(disk.clone()), config(Flush::Sync), Replay::default(), 1_000);
+    let mut pair = Pair::new();
+    for number in 0..40 {
+        pair.leader.append(&[message(1, vec![number; 300])], 1_000).unwrap();
+        pair.leader.sync().unwrap();
+    }
+    let reader = pair.leader.reader();
+    let mut follower = start(&pair.disk).unwrap();
+    while ship(&reader, &mut follower, 50_000).unwrap() {}
+    drop(follower);
+    pair.disk.kill_process();
+    assert!(pair.disk.contents("UNPROVEN").is_some());
+    let segments = pair.disk.list("log").unwrap();
+    assert_eq!(segments.len(), 2, "{segments:?}");
+    // The end of one and the beginning of the next never reached the disk, what comes behind them did.
+    let last = pair.disk.contents(&format!("log/{}", segments[0])).unwrap().len() as u64 - 100;
+    assert!(pair.disk.flip_bit(&format!("log/{}", segments[0]), last, 1));
+    assert!(pair.disk.flip_bit(&format!("log/{}", segments[1]), 4096 + 20, 1));
+    let first = start(&pair.disk).unwrap().written();
+    assert!(first < pair.leader.written());
+    let mut follower = start(&pair.disk).unwrap();
+    assert_eq!(follower.written(), first);
+    while ship(&reader, &mut follower, 5_000).unwrap() {}
+    assert_same(&pair.leader_disk, &pair.leader, &pair.disk, &follower);
+}
+
+#[test]
 fn a_copy_begins_where_the_leader_is_kept() {
     let mut pair = filled(60);
     let covered = pair.leader.sync().unwrap();
