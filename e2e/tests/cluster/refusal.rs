@@ -38,6 +38,10 @@ async fn every_example_is_accepted() {
     let here = Place::new("examples").await;
     for entry in std::fs::read_dir(place::root().join("examples")).expect("the examples") {
         let path = entry.expect("a file").path();
+        // What lies in folders are configurations of brokers without Kubernetes (`crds/tests/examples.rs`).
+        if path.is_dir() {
+            continue;
+        }
         let said = here.kubectl(&["apply", "--dry-run=server", "-f", &path.display().to_string()]);
         assert!(said.ok, "{}: {}", path.display(), said.text);
     }
