@@ -23,7 +23,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// Before another member is asked.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
-/// Everything is read within this time, or something is wrong.
+/// Something more is read within this time, or something is wrong.
 const READ_MAX: Duration = Duration::from_mins(1);
 
 /// A consumer for each member, of one group.
@@ -79,10 +79,10 @@ pub(super) fn missing(deliveries: &[Delivery], ends: &BTreeMap<i32, i64>) -> Vec
 /// The whole topic up to `ends`.
 ///
 /// # Panics
-/// When it does not come within a minute.
+/// When nothing more of it comes for a minute.
 pub(super) async fn everything(endpoint: Endpoint, ends: &BTreeMap<i32, i64>) -> Vec<Delivery> {
     let consumer = start(endpoint, READER).await;
-    let watch = wait::Stopwatch::start();
+    let mut watch = wait::Stopwatch::start();
     let mut read = Vec::new();
     // Looked up with each message: to compare all with all again and again took longer than to read them.
     let mut left: BTreeSet<(i32, i64)> = missing(&read, ends).into_iter().collect();
@@ -91,7 +91,9 @@ pub(super) async fn everything(endpoint: Endpoint, ends: &BTreeMap<i32, i64>) ->
         // Whatever a failed receive would have brought comes again.
         let Ok(received) = consumer.receive(RECEIVE_MAX, INVISIBLE).await else { continue };
         for message in &received {
-            left.remove(&(message.queue, message.offset));
+            if left.remove(&(message.queue, message.offset)) {
+                watch = wait::Stopwatch::start();
+            }
             read.push(delivery(message, 0));
         }
         let _ = consumer.ack_all(&received).await;

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use e2e::cluster::copies::Copies;
 use e2e::cluster::nodes::Disturbance;
-use e2e::traffic::{Targets, Traffic};
+use e2e::traffic::{Plan, Targets, Traffic};
 use e2e::wait;
 
 use super::{assert_sound, pass, plan};
 
 /// No API server for this long.
 const WITHOUT_API: Duration = Duration::from_mins(1);
+/// After each send: as much as could be sent in that time takes longer to read again.
+const PAUSE: Duration = Duration::from_millis(15);
 /// The longest time without an acknowledged send meanwhile: nothing happens to the group.
 const UNDISTURBED_MS_MAX: u64 = 2_000;
 
@@ -39,7 +41,7 @@ fn leader_dies_without_an_operator_and_another_leads() {
 #[test]
 fn healthy_group_serves_without_an_api_server() {
     let group = Copies::start("noapi", 3);
-    let mut traffic = Traffic::start(&group, plan());
+    let mut traffic = Traffic::start(&group, Plan { pause: PAUSE, ..plan() });
     let epoch = group.record().expect("a record").epoch;
     let begin_ms = traffic.disturb();
     let away = Disturbance::without_api();
