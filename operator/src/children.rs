@@ -31,7 +31,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 pub use config::{InvalidSpec, broker_config};
 pub use labels::{GROUP_LABEL, cluster_labels, cluster_selector, group_of, selector_text};
 pub use lease::{RECORD_FINALIZER, lease};
-pub use signpost::{LeaderSlice, SLICE_SELECTOR};
+pub use signpost::{LeaderSlice, SLICE_SELECTOR, leader_endpoint};
 
 use crate::fingerprint;
 

@@ -13,7 +13,7 @@ use crds::broker_config::{
 use crds::names;
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, PEER_PORT, labels};
+use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, PEER_PORT, labels, leader_endpoint};
 
 /// Where the volume is mounted.
 pub(super) const DATA_MOUNT: &str = "/var/lib/millpond";
@@ -77,8 +77,7 @@ fn replication(blueprint: &Blueprint, group: u32) -> ReplicationConfig {
 
 /// Where routes send clients: straight to the leader.
 fn endpoint(blueprint: &Blueprint, group: u32) -> GroupEndpoint {
-    let host = names::leader_object_name(&blueprint.cluster, group);
-    let endpoint = format!("{host}.{}.svc:{CLIENT_PORT}", blueprint.namespace);
+    let endpoint = leader_endpoint(&blueprint.cluster, &blueprint.namespace, group);
     GroupEndpoint { name: names::group_name(group), endpoint }
 }
 

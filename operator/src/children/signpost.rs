@@ -43,6 +43,11 @@ pub(super) fn leader_service(blueprint: &Blueprint, group: u32) -> Service {
     }
 }
 
+/// That address for clients: `shop-g0-leader.prod.svc:8081`.
+pub fn leader_endpoint(cluster: &str, namespace: &str, group: u32) -> String {
+    format!("{}.{namespace}.svc:{CLIENT_PORT}", names::leader_object_name(cluster, group))
+}
+
 /// Where it leads to, as far as the operator says. The family of addresses can never be changed, so it is the one that
 /// Kubernetes gave the Service.
 pub(super) fn leader_slice(blueprint: &Blueprint, group: u32, family: &str) -> LeaderSlice {

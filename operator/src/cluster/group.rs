@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::observe::{BrokerView, Observed};
 use super::record::LeaseView;
-use crate::children::CLIENT_PORT;
+use crate::children::leader_endpoint;
 
 /// How a group is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,8 +124,8 @@ pub(super) fn status(
         Some(BrokerView::Unreachable(_)) => ("unreachable".to_owned(), None),
         None => ("starting".to_owned(), None),
     };
-    let host = names::leader_object_name(&cluster.name_any(), group);
-    let endpoint = format!("{host}.{}.svc:{CLIENT_PORT}", cluster.namespace().unwrap_or_default());
+    let namespace = cluster.namespace().unwrap_or_default();
+    let endpoint = leader_endpoint(&cluster.name_any(), &namespace, group);
     let status = GroupStatus { name, state, version, endpoint, ..old };
     match record {
         Some(record) => mirror(cluster, observed, group, record, status, now),
