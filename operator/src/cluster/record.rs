@@ -6,8 +6,8 @@
 //!   copies lowered   wish first ──► brokers take them out of the record ──► pods ──► disks
 //! ```
 //!
-//! Promise: a record is made only for a group that never had one; a member that the record names keeps its pod and its
-//! disk; pods are taken away only after the wish for fewer copies is stored where the record is, because from then on
+//! Promise: a record is made only for a group that never had one, or made again when all members tell the last one
+//! (`reseed`); a member that the record names keeps its pod and its disk; pods are taken away only after the wish for fewer copies is stored where the record is, because from then on
 //! nobody can become a member any more.
 //! Not here: who leads and who is in sync, which brokers decide alone.
 

@@ -1,4 +1,5 @@
-//! A Kubernetes API that holds one object, a Lease or an EndpointSlice: it compares and swaps, numbers versions, and streams events.
+//! A Kubernetes API that holds one object, a Lease or an EndpointSlice: it compares and swaps, numbers versions, and
+//! streams events.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
