@@ -1,5 +1,7 @@
 //! The checker: exhausts a configuration, or finds the shortest way to break it.
 
+use std::io::Write;
+
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::action::Action;
@@ -85,7 +87,7 @@ pub fn exhaust(config: Config, heals_every: u64) {
     let name = config.name;
     let checker = Checked { config, initial, heals_every }.run();
     let states = checker.unique_state_count();
-    println!("{name}: {states} states, {} steps deep", checker.max_depth());
+    tell(&format!("{name}: {states} states, {} steps deep", checker.max_depth()));
     if let Some((what, path)) = checker.discoveries().into_iter().next() {
         let end = path.last_state().clone();
         let healed = checker.model().heals(&end);
@@ -102,7 +104,13 @@ pub fn broken(config: Config) {
     let states = checker.unique_state_count();
     let path = checker.discovery(SAFE);
     let path = path.unwrap_or_else(|| panic!("{name}: nothing is wrong in {states} states"));
-    println!("without {name}: found after {states} states: {}", told(path));
+    tell(&format!("without {name}: found after {states} states: {}", told(path)));
+}
+
+/// Says it although the output of tests that pass is not shown: how much was looked at is part of the promise.
+fn tell(line: &str) {
+    let written = writeln!(std::io::stderr(), "{line}");
+    assert!(written.is_ok(), "standard error is closed");
 }
 
 fn told(path: stateright::Path<World, Action>) -> String {
