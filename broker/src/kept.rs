@@ -9,6 +9,7 @@ use crds::broker_config::{BrokerConfig, FlushMode, MemberAddress, ReplicationCon
 use engine::group::GroupConfig;
 use gateway_grpc::admin::Membership;
 use gateway_grpc::leader::{Absence, LeaderAddress, Leadership, Place};
+use gateway_grpc::members::Members;
 use parking_lot::RwLock;
 use peer::clock::Clock;
 use peer::copy::{Copy, PenSlot, Shelf};
@@ -18,7 +19,7 @@ use store::disk::real::RealDisk;
 use store::log::{Flush, LogConfig, Retention};
 use tokio::sync::watch;
 
-use crate::member::membership;
+use crate::member::{members, membership};
 
 /// The name of the machine; in Kubernetes, of the pod.
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
@@ -68,6 +69,16 @@ impl Kept {
     pub(crate) fn membership(&self, config: &BrokerConfig) -> Option<Membership> {
         match (self, &config.replication) {
             (Self::Replicated(peer), Some(replication)) => Some(membership(peer, &replication.members)),
+            (Self::Alone(_) | Self::Replicated(_), _) => None,
+        }
+    }
+
+    /// Where clients reach each member, if there are others.
+    pub(crate) fn members(&self, config: &BrokerConfig) -> Option<Members> {
+        match (self, &config.replication) {
+            (Self::Replicated(peer), Some(replication)) => {
+                Some(members(&peer.status, replication, &config.cluster))
+            }
             (Self::Alone(_) | Self::Replicated(_), _) => None,
         }
     }

@@ -72,7 +72,7 @@ async fn serve(
 ) -> Result<()> {
     let stop = CancellationToken::new();
     let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(move || clock.now_ms());
-    let leadership = Leadership::new(gateway_config(config), Arc::clone(&now_ms));
+    let leadership = Leadership::new(gateway_config(config, kept), Arc::clone(&now_ms));
     kept.announce(config, &leadership);
     let tls = tls::acceptor(&config.tls)?;
     let listener = listen("listen", config.listen).await?;
@@ -149,12 +149,13 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn gateway_config(config: &BrokerConfig) -> GatewayConfig {
+fn gateway_config(config: &BrokerConfig, kept: &Kept) -> GatewayConfig {
     let groups = config.groups.iter().filter_map(|group| GroupAddress::parse(&group.name, &group.endpoint));
     GatewayConfig {
         cluster: config.cluster.clone(),
         group: config.group.clone(),
         groups: groups.collect(),
+        members: kept.members(config),
         host: own_address(config),
         flush: format!("{:?}", config.log.flush.unwrap_or_default()),
         ..GatewayConfig::default()

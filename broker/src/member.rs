@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::broker_config::{FlushMode, MemberAddress};
+use crds::broker_config::{ArbiterConfig, FlushMode, MemberAddress, ReplicationConfig};
 use crds::group_record::MemberId;
 use gateway_grpc::admin::{HandOverError, Membership, Successor};
+use gateway_grpc::members::Members;
 use parking_lot::RwLock;
 use peer::running::{Peer, PeerHandle};
 use peer::standing::{Standing, Status};
@@ -30,6 +31,26 @@ pub(crate) fn membership(peer: &Peer, members: &[MemberAddress]) -> Membership {
             Box::pin(async move { asked.hand_over(to).await })
         }),
     }
+}
+
+/// Where clients reach the members.
+pub(crate) fn members(
+    status: &Arc<RwLock<Status>>,
+    replication: &ReplicationConfig,
+    cluster: &str,
+) -> Members {
+    let addresses: Vec<_> = replication.members.iter().map(|member| member.client.clone()).collect();
+    let service = match &replication.arbiter {
+        ArbiterConfig::Lease { namespace, .. } => {
+            let port = addresses.first().and_then(|address| address.rsplit_once(':')).map(|(_, port)| port);
+            port.map(|port| format!("{cluster}.{namespace}.svc:{port}"))
+        }
+        ArbiterConfig::File { .. } => None,
+    };
+    let status = Arc::clone(status);
+    let in_sync =
+        Arc::new(move || status.read().record.in_sync.iter().map(|member| member.ordinal).collect());
+    Members { addresses, service, in_sync }
 }
 
 /// What a fault is called.

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::select_ok;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -163,9 +164,9 @@ impl Session {
     /// Asks for the queues of a topic anew.
     pub(crate) async fn refresh(&self, topic: &str) -> Result<Arc<Route>, AskError> {
         let route = background::query_route(&self.0, topic).await?;
-        for queue in &route.queues {
-            self.0.ready(&queue.link).await?;
-        }
+        // One that answers is enough: another one may be down, and be told apart when it is called.
+        let sessions = route.queues.iter().map(|queue| Box::pin(self.0.ready(&queue.link)));
+        select_ok(sessions).await?;
         Ok(route)
     }
 

@@ -51,8 +51,12 @@ impl Route {
         self.pick(&self.readable, turn)
     }
 
+    /// The next one in turn that answers; if none does, the next one.
     fn pick(&self, usable: &[usize], turn: usize) -> Option<&RouteQueue> {
-        usable.get(turn.checked_rem(usable.len())?).map(|&at| &self.queues[at])
+        let first = turn.checked_rem(usable.len())?;
+        let (before, from) = usable.split_at(first);
+        let mut in_turn = from.iter().chain(before).map(|&at| &self.queues[at]);
+        in_turn.clone().find(|queue| !queue.link.is_silent()).or_else(|| in_turn.next())
     }
 }
 
@@ -66,4 +70,54 @@ pub(crate) fn broker_endpoints(queue: &v2::MessageQueue, tls: bool) -> Vec<Endpo
         .iter()
         .filter_map(|address| Some(Endpoint { host: address.host.clone(), port: port(address)?, tls }))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::dial::{Dialer, Trust};
+    use crate::transport::{Identity, Rpc};
+
+    fn link(port: u16) -> Arc<Link> {
+        let identity = Identity {
+            client_id: "test".to_owned(),
+            namespace: String::new(),
+            request_timeout: Duration::from_millis(20),
+            polling_timeout: Duration::from_secs(1),
+        };
+        let dialer = Dialer::new(&Trust::Anyone).unwrap();
+        Arc::new(Link::new(vec![Endpoint::plain("127.0.0.1", port)], 1, dialer, &identity).unwrap())
+    }
+
+    fn queue(name: &str, link: &Arc<Link>) -> RouteQueue {
+        let broker = v2::Broker { name: name.to_owned(), ..v2::Broker::default() };
+        let permission = v2::Permission::ReadWrite.into();
+        let queue = v2::MessageQueue { broker: Some(broker), permission, ..v2::MessageQueue::default() };
+        RouteQueue { queue, link: Arc::clone(link) }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_is_passed_over_unless_none_does() {
+        // It takes connections and says nothing.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = link(listener.local_addr().unwrap().port());
+        let other = link(1);
+        let route = Route::new(vec![queue("silent", &silent), queue("other", &other)]);
+        let names = |turns: std::ops::Range<usize>| -> Vec<String> {
+            let name = |turn| route.writable(turn).unwrap().queue.broker.clone().unwrap().name;
+            turns.map(name).collect()
+        };
+        assert_eq!(names(0..3), ["silent", "other", "silent"]);
+        let request = v2::HeartbeatRequest::default();
+        let answer: Result<v2::HeartbeatResponse, _> = silent.call(Rpc::Heartbeat, &request).await;
+        assert!(answer.is_err());
+        assert_eq!(names(0..3), ["other", "other", "other"]);
+        let answer: Result<v2::HeartbeatResponse, _> = other.call(Rpc::Heartbeat, &request).await;
+        assert!(answer.is_err());
+        assert_eq!(names(0..3), ["silent", "other", "silent"], "one of them may be back");
+    }
 }

@@ -1,6 +1,6 @@
 //! The connections to one server, which may have several addresses.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -22,6 +22,8 @@ pub(crate) struct Link {
     dialer: Dialer,
     slots: Vec<Slot>,
     next: AtomicUsize,
+    /// The last call that ended had no answer.
+    is_silent: AtomicBool,
 }
 
 /// Room for one connection.
@@ -42,11 +44,24 @@ impl Link {
         let first = endpoints.first().ok_or_else(|| InvalidEndpoint(String::new()))?;
         let heads = Heads::new(first, identity).ok_or_else(|| InvalidEndpoint(first.to_string()))?;
         let slots = (0..connections.max(1)).map(|_| Slot::default()).collect();
-        Ok(Self { endpoints, heads, dialer, slots, next: AtomicUsize::new(0) })
+        Ok(Self {
+            endpoints,
+            heads,
+            dialer,
+            slots,
+            next: AtomicUsize::new(0),
+            is_silent: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// Whether another server should be asked, if there is one: the last call here had no answer. The next answer, to a
+    /// heartbeat for instance, changes that.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.is_silent.load(Ordering::Relaxed)
     }
 
     /// One message there, one back.
@@ -103,10 +118,13 @@ impl Link {
         rpc: Rpc,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        match self.heads.timeout(rpc) {
+        let ended = match self.heads.timeout(rpc) {
             None => call.await,
-            Some(limit) => timeout(limit, call).await.map_err(|_| CallError::Timeout(limit))?,
-        }
+            Some(limit) => timeout(limit, call).await.unwrap_or(Err(CallError::Timeout(limit))),
+        };
+        let is_silent = matches!(ended, Err(CallError::Dial(_) | CallError::Lost(_) | CallError::Timeout(_)));
+        self.is_silent.store(is_silent, Ordering::Relaxed);
+        ended
     }
 
     async fn connection(&self, slot: &Slot) -> Result<Connection, DialError> {

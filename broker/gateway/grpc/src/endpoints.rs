@@ -1,7 +1,8 @@
 //! Addresses that clients are told to dial.
 //!
-//! Promise: with one group a client is sent back to the address it dialled itself, port included, so that tunnels, node
-//! ports and address translation need no setting. `DOMAIN_NAME` has exactly one address: two SDKs refuse more.
+//! Promise: with one group a client is sent back to what it dialled itself, port included, so that tunnels, node ports and
+//! address translation need no setting; only a client that dialled a name of the members' own is told each of them.
+//! `DOMAIN_NAME` has exactly one address: two SDKs refuse more.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -36,11 +37,18 @@ impl GroupAddress {
 
 /// What the client typed, what it dialled, or else the broker's own address: the first of them that is an address.
 pub(crate) fn dialled(typed: Option<&v2::Endpoints>, authority: Option<&str>, own: &str) -> v2::Endpoints {
-    typed
-        .and_then(echo)
-        .or_else(|| authority.and_then(host_and_port).map(|(host, port)| one(host, port)))
-        .or_else(|| host_and_port(own).map(|(host, port)| one(host, port)))
-        .unwrap_or_default()
+    typed.and_then(echo).or_else(|| authority.and_then(of)).or_else(|| of(own)).unwrap_or_default()
+}
+
+/// The same addresses, each of them first once: as many ways to the same brokers, so that a client that finds one of them
+/// silent has another one.
+pub(crate) fn rotations(endpoints: &v2::Endpoints) -> Vec<v2::Endpoints> {
+    let rotated = |by| {
+        let mut addresses = endpoints.addresses.clone();
+        addresses.rotate_left(by);
+        v2::Endpoints { scheme: endpoints.scheme, addresses }
+    };
+    (0..endpoints.addresses.len()).map(rotated).collect()
 }
 
 fn echo(typed: &v2::Endpoints) -> Option<v2::Endpoints> {
@@ -58,6 +66,11 @@ fn echo(typed: &v2::Endpoints) -> Option<v2::Endpoints> {
     let count = if scheme == AddressScheme::DomainName { 1 } else { ADDRESSES_MAX };
     let addresses = typed.addresses.iter().take(count).cloned().collect();
     Some(v2::Endpoints { scheme: scheme.into(), addresses })
+}
+
+/// `host:port` as a route carries it; none when it is something else.
+pub(crate) fn of(address: &str) -> Option<v2::Endpoints> {
+    host_and_port(address).map(|(host, port)| one(host, port))
 }
 
 fn one(host: &str, port: u16) -> v2::Endpoints {

@@ -26,6 +26,7 @@ use wire::validate::{self, MessageLimits};
 use crate::call::Call;
 use crate::endpoints::GroupAddress;
 use crate::figures::Counters;
+use crate::members::Members;
 use crate::refusal::Refusal;
 use crate::renew::Renewals;
 use crate::session::{Session, Sessions};
@@ -40,6 +41,8 @@ pub struct GatewayConfig {
     /// All groups of the cluster with the addresses that clients get. None or one: this group alone, under whatever
     /// address a client dialled.
     pub groups: Vec<GroupAddress>,
+    /// The members of this broker's group, if there are others.
+    pub members: Option<Members>,
     /// `host:port` of this broker, shown in deliveries, and the route of clients that told no address.
     pub host: String,
     /// Version of the program.
@@ -78,6 +81,7 @@ impl Default for GatewayConfig {
             cluster: "millpond".to_owned(),
             group: "g0".to_owned(),
             groups: Vec::new(),
+            members: None,
             host: "127.0.0.1:8081".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             flush: String::new(),

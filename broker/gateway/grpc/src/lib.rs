@@ -19,6 +19,7 @@ mod handle;
 pub mod handout;
 mod heartbeat;
 pub mod leader;
+pub mod members;
 pub mod method;
 mod receive;
 pub mod refusal;

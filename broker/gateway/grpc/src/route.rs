@@ -1,14 +1,21 @@
 //! `QueryRoute` and `QueryAssignment`: which brokers serve a topic.
 //!
-//! A route has one entry per group and not one per queue: a receive drains every queue of its topic whatever entry it
-//! names, and a simple consumer waits on one entry at a time, so more entries would only make it wait at the wrong one.
+//! ```text
+//!   several groups           g0 ▪  g1 ▪  g2 ▪         the address that leads to each group's leader
+//!   one group, 1 copy        g0 ▪                     what the client dialled
+//!   one group, 3 copies      g0-0 ▪  g0-1 ▪  g0-2 ▪   each member as a broker: any of them gets a call to the leader
+//! ```
+//!
+//! A route has no entry per queue: the leader places a send, and a receive drains every queue of its topic, whatever entry
+//! it names. Entries are ways to get there, for an SDK tries again with another broker if it knows one.
+//! Limit: the Go SDK (5.1.4) makes all attempts at one entry, so that more of them only mean more that can be broken.
 
 use engine::catalog::Topic;
 use wire::v2::{self, Code, MessageType, Permission};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::Call;
-use crate::endpoints;
+use crate::endpoints::{self, GroupAddress};
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
 use http::uri::Authority;
@@ -66,20 +73,25 @@ impl Gateway {
         Ok(v2::QueryAssignmentResponse { status: Some(ok()), assignments })
     }
 
-    /// The broker of each group, in a lasting order: a changed list makes clients open new connections.
+    /// The brokers that a client is told, in a lasting order: a changed list makes clients open new connections.
     fn brokers(&self, call: &Call, typed: Option<&v2::Endpoints>) -> Vec<v2::Broker> {
-        let broker = |name: &str, endpoints| v2::Broker {
-            name: name.to_owned(),
-            id: MASTER_ID,
-            endpoints: Some(endpoints),
-        };
+        let broker = |name: String, endpoints| v2::Broker { name, id: MASTER_ID, endpoints: Some(endpoints) };
         // One group needs no address of its own: through a tunnel or a node port only the dialled one works.
-        if self.config.groups.len() <= 1 {
-            let endpoints =
-                endpoints::dialled(typed, call.authority.as_ref().map(Authority::as_str), &self.config.host);
-            return vec![broker(&self.config.group, endpoints)];
+        if self.config.groups.len() > 1 {
+            let of_group = |group: &GroupAddress| broker(group.name.clone(), group.endpoints());
+            return self.config.groups.iter().map(of_group).collect();
         }
-        self.config.groups.iter().map(|group| broker(&group.name, group.endpoints())).collect()
+        let authority = call.authority.as_ref().map(Authority::as_str);
+        let dialled = endpoints::dialled(typed, authority, &self.config.host);
+        let ways = match &self.config.members {
+            Some(members) if !call.language().eq_ignore_ascii_case("GO") => members.ways(&dialled),
+            Some(_) | None => Vec::new(),
+        };
+        if ways.len() <= 1 {
+            return vec![broker(self.config.group.clone(), dialled)];
+        }
+        let named = |(number, way)| broker(format!("{}-{number}", self.config.group), way);
+        ways.into_iter().map(named).collect()
     }
 
     /// Refuses a type that the topic does not take.

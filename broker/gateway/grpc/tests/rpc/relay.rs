@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use gateway_grpc::gateway::GatewayConfig;
-use gateway_grpc::leader::{Absence, Place};
+use gateway_grpc::leader::{Absence, LeaderAddress, Place};
 use http_body_util::BodyExt;
 use wire::admin;
 use wire::v2::{self, ClientType, Code, telemetry_command::Command};
@@ -210,6 +210,19 @@ async fn a_leader_that_comes_back_at_its_address_is_found_again() {
     again.leadership.set(log.here());
     assert_eq!(code_of(in_time(held).await.unwrap().status.as_ref()), Code::Ok);
     assert_eq!(log.stored(), 2);
+}
+
+#[tokio::test]
+async fn a_call_to_a_leader_that_falls_silent_ends_although_no_other_one_leads() {
+    // It takes the connection and whatever is sent, and is not heard of again.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = silent.local_addr().unwrap().to_string();
+    let follower = Member::start(GatewayConfig::default()).await;
+    let leader = LeaderAddress { member: 9, client, admin: String::new() };
+    follower.leadership.set(Place::There(Arc::new(leader)));
+    let (_, status) = in_time(follower.client().await.call("SendMessage", &send_of(&["M"]))).await;
+    assert_eq!(status, "14", "whether it was stored is not known");
+    follower.holds(0).await;
 }
 
 #[tokio::test]

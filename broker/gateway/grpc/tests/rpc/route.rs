@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use gateway_grpc::endpoints::GroupAddress;
 use gateway_grpc::gateway::GatewayConfig;
+use gateway_grpc::members::Members;
 use gateway_grpc::method::Method;
 use wire::v2::{self, AddressScheme, Code, MessageType, Permission};
 
@@ -54,6 +57,70 @@ async fn the_route_of_several_groups_is_what_each_advertises_in_a_lasting_order(
         brokers.iter().all(|broker| broker.endpoints.as_ref().unwrap().scheme() == AddressScheme::DomainName)
     );
     assert_eq!(route(&broker, "orders").await, reply);
+}
+
+/// A group of three whose member 1 is asked; member 0 is not in sync.
+fn trio() -> GatewayConfig {
+    let members = Members {
+        addresses: (0..3).map(|number| format!("shop-g0-{number}.shop-g0.orders.svc:8081")).collect(),
+        service: Some("shop.orders.svc:8081".into()),
+        in_sync: Arc::new(|| vec![1, 2]),
+    };
+    GatewayConfig { members: Some(members), ..Default::default() }
+}
+
+/// The brokers of a route, each with the host that is dialled first.
+fn brokers(reply: &v2::QueryRouteResponse) -> Vec<(String, String)> {
+    let broker = |entry: &v2::MessageQueue| {
+        let broker = entry.broker.clone().unwrap();
+        (broker.name, broker.endpoints.unwrap().addresses[0].host.clone())
+    };
+    reply.message_queues.iter().map(broker).collect()
+}
+
+fn dialled_the_service() -> Option<v2::Endpoints> {
+    let address = v2::Address { host: "shop.orders".into(), port: 8081 };
+    Some(v2::Endpoints { scheme: AddressScheme::DomainName.into(), addresses: vec![address] })
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_dialled_the_service_of_a_group_with_copies_is_told_each_member_in_sync() {
+    let broker = Broker::start_with(trio(), 1 << 20).await;
+    let request = v2::QueryRouteRequest { topic: resource("orders"), endpoints: dialled_the_service() };
+    let reply: v2::QueryRouteResponse = broker.unary(Method::QueryRoute, request.clone()).await;
+    let host = |number: u32| format!("shop-g0-{number}.shop-g0.orders.svc");
+    assert_eq!(brokers(&reply), [("g0-1".into(), host(1)), ("g0-2".into(), host(2))]);
+    let go = broker.call_with("x-mq-language", "GO");
+    let reply: v2::QueryRouteResponse = broker.unary_as(&go, Method::QueryRoute, request).await;
+    assert_eq!(
+        brokers(&reply),
+        [("g0".into(), "shop.orders".into())],
+        "it would stay with one that is broken"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_of_a_group_with_copies_polls_by_each_way() {
+    let broker = Broker::start_with(trio(), 1 << 20).await;
+    let request = v2::QueryAssignmentRequest {
+        topic: resource("orders"),
+        group: resource("billing"),
+        endpoints: dialled_the_service(),
+    };
+    let reply: v2::QueryAssignmentResponse = broker.unary(Method::QueryAssignment, request).await;
+    let broker_of = |assignment: v2::Assignment| assignment.message_queue.unwrap().broker.unwrap().name;
+    let brokers: Vec<_> = reply.assignments.into_iter().map(broker_of).collect();
+    assert_eq!(brokers, ["g0-1", "g0-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_typed_several_addresses_of_a_group_with_copies_is_told_each_of_them_first_once() {
+    let broker = Broker::start_with(trio(), 1 << 20).await;
+    let reply = route(&broker, "orders").await;
+    assert_eq!(brokers(&reply), [("g0-0".into(), "192.0.2.1".into()), ("g0-1".into(), "192.0.2.2".into())]);
+    let endpoints = |entry: &v2::MessageQueue| entry.broker.clone().unwrap().endpoints.unwrap();
+    assert_eq!(Some(endpoints(&reply.message_queues[0])), typed(), "the connection that is there goes on");
+    assert!(reply.message_queues.iter().all(|entry| endpoints(entry).addresses.len() == 2));
 }
 
 #[tokio::test(start_paused = true)]
