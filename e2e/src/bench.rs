@@ -70,6 +70,7 @@ impl Load {
         let mut command = Command::new(place::program("millpond"));
         command.args(["--endpoint", &members.endpoint(leader), "--admin", &members.admins()[leader]]);
         command.args(["-o", "json", "bench", "send", "bench", "--create", "--warmup", "2s"]);
+        command.arg("--pinned");
         let numbers = [("--callers", self.callers), ("--batch", self.batch), ("--size", self.body_bytes)];
         for (name, value) in numbers {
             command.args([name, &value.to_string()]);

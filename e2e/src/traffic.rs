@@ -255,7 +255,9 @@ impl Shared {
     }
 
     fn client(&self, endpoints: Vec<Endpoint>) -> ClientConfig {
-        ClientConfig { request_timeout: self.plan.request_timeout, ..ClientConfig::new(endpoints) }
+        // Who is given one member stays with it: the next one is the sender's choice.
+        let pinned = endpoints.len() == 1;
+        ClientConfig { request_timeout: self.plan.request_timeout, pinned, ..ClientConfig::new(endpoints) }
     }
 
     fn lock_sends(&self) -> MutexGuard<'_, Vec<Send>> {

@@ -1,9 +1,10 @@
 //! A program that sends and receives until it is told to stop, while the test disturbs the broker.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,7 +18,12 @@ pub struct Stream {
     child: Child,
     output: ChildStdout,
     received: Arc<AtomicU64>,
+    /// What the program said last.
+    said: Arc<Mutex<VecDeque<String>>>,
 }
+
+/// So many lines of a program are shown when its test fails.
+const LAST_LINES: usize = 20;
 
 impl Stream {
     /// Starts the program and follows its progress.
@@ -27,7 +33,8 @@ impl Stream {
         let output = child.stdout.take().context("stdout")?;
         let progress = child.stderr.take().context("stderr")?;
         let received = Arc::new(AtomicU64::new(0));
-        let seen = Arc::clone(&received);
+        let said = Arc::<Mutex<VecDeque<String>>>::default();
+        let (seen, heard) = (Arc::clone(&received), Arc::clone(&said));
         std::thread::spawn(move || {
             for line in BufReader::new(progress).lines().map_while(Result::ok) {
                 let count =
@@ -35,9 +42,14 @@ impl Stream {
                 if let Some(count) = count {
                     seen.store(count, Ordering::Relaxed);
                 }
+                let mut heard = heard.lock().expect("nobody panics with it");
+                heard.push_back(line);
+                if heard.len() > LAST_LINES {
+                    heard.pop_front();
+                }
             }
         });
-        Ok(Self { child, output, received })
+        Ok(Self { child, output, received, said })
     }
 
     /// Messages received so far, as of the last progress line.
@@ -73,6 +85,10 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.said.lock().expect("nobody panics with it");
+            eprintln!("program {} said last: {said:#?}", self.child.id());
+        }
         // A failed test must not leave programs behind; one that has ended is no error.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -103,7 +103,8 @@ pub(super) async fn everything(endpoint: Endpoint, ends: &BTreeMap<i32, i64>) ->
 }
 
 async fn start(endpoint: Endpoint, group: &str) -> SimpleConsumer {
-    let client = ClientConfig { request_timeout: REQUEST_MAX, ..ClientConfig::new(vec![endpoint]) };
+    let client =
+        ClientConfig { request_timeout: REQUEST_MAX, pinned: true, ..ClientConfig::new(vec![endpoint]) };
     let config = ConsumerConfig { wait: WAIT, ..ConsumerConfig::new(client, group, TOPIC) };
     wait::eventually("a consumer starts", START_MAX, async || {
         SimpleConsumer::start(config.clone()).await.map_err(|error| error.to_string())
