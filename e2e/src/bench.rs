@@ -13,6 +13,8 @@ use crate::place;
 pub struct Load {
     /// Requests under way at once.
     pub callers: u32,
+    /// Connections that they share.
+    pub connections: u32,
     /// Messages of one request.
     pub batch: u32,
     /// Bytes of a body.
@@ -53,7 +55,14 @@ pub struct Running(Child);
 
 impl Default for Load {
     fn default() -> Self {
-        Self { callers: 32, batch: 1, body_bytes: 1024, rate: None, duration: Duration::from_secs(10) }
+        Self {
+            callers: 32,
+            connections: 1,
+            batch: 1,
+            body_bytes: 1024,
+            rate: None,
+            duration: Duration::from_secs(10),
+        }
     }
 }
 
@@ -71,7 +80,12 @@ impl Load {
         command.args(["--endpoint", &members.endpoint(leader), "--admin", &members.admins()[leader]]);
         command.args(["-o", "json", "bench", "send", "bench", "--create", "--warmup", "2s"]);
         command.arg("--pinned");
-        let numbers = [("--callers", self.callers), ("--batch", self.batch), ("--size", self.body_bytes)];
+        let numbers = [
+            ("--callers", self.callers),
+            ("--connections", self.connections),
+            ("--batch", self.batch),
+            ("--size", self.body_bytes),
+        ];
         for (name, value) in numbers {
             command.args([name, &value.to_string()]);
         }

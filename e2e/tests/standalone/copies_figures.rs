@@ -48,13 +48,13 @@ fn log_bytes(folder: &Path) -> u64 {
 fn three_copies_beside_one() {
     let (one, three) = (Members::start(1, ""), Members::start(3, ""));
     let rounds = number("E2E_BENCH_ROUNDS", 3);
-    let cases = [(1, 1), (32, 1), (256, 1), (32, 32)];
+    let cases = [(1, 1, 1), (32, 1, 1), (64, 8, 1), (256, 8, 1), (32, 4, 32)];
     println!(
-        "\n| Callers × messages a request | 1 copy: msg/s | 3 copies: msg/s | share | 1 copy: CPU s | 3 copies: CPU s | p99 ms |"
+        "\n| Callers × messages a request (connections) | 1 copy: msg/s | 3 copies: msg/s | share | 1 copy: CPU s | 3 copies: CPU s | p99 ms |"
     );
     println!("|---|--:|--:|--:|--:|--:|--:|");
-    for (callers, batch) in cases {
-        let load = Load { callers, batch, ..Load::default() };
+    for (callers, connections, batch) in cases {
+        let load = Load { callers, connections, batch, ..Load::default() };
         let mut shares = Vec::new();
         let [mut rates, mut costs, mut slowest] = [const { [Vec::new(), Vec::new()] }; 3];
         for _ in 0..rounds {
@@ -71,7 +71,7 @@ fn three_copies_beside_one() {
         let [one_cost, three_cost] = costs.map(median);
         let [one_slow, three_slow] = slowest.map(median);
         println!(
-            "| {callers} × {batch} | {one_rate:.0} | {three_rate:.0} | {:.0} % | {one_cost:.2} | {three_cost:.2} | {one_slow:.2} / {three_slow:.2} |",
+            "| {callers} × {batch} ({connections}) | {one_rate:.0} | {three_rate:.0} | {:.0} % | {one_cost:.2} | {three_cost:.2} | {one_slow:.2} / {three_slow:.2} |",
             median(shares)
         );
     }
