@@ -49,7 +49,7 @@ soak: ## the Go SDK sends and receives for SECONDS (default 3600) while the brok
 	@e2e/sdk/install.sh go
 	@cargo build --release -p broker -p cli
 	@E2E_SOAK_SECONDS=$(or $(SECONDS),3600) cargo test -q -p e2e --test standalone kill -- --nocapture
-failover: ## how long clients wait when the leader changes, ROUNDS of each kind (default 20); needs root, ip and nft
+failover: ## how long clients wait when members fail, ROUNDS (default 20) of each EVENT (default all: killed, hand-over, cut); needs root, ip and nft
 	@e2e/sdk/install.sh java go
 	@cargo build --release -p broker -p cli
-	@E2E_FAILOVER_ROUNDS=$(or $(ROUNDS),20) cargo test -q -p e2e --test standalone failover_figures -- --ignored --nocapture
+	@E2E_FAILOVER_ROUNDS=$(or $(ROUNDS),20) E2E_FAILOVER_EVENT="$(EVENT)" cargo test -q -p e2e --test standalone failover_figures -- --ignored --nocapture

@@ -195,8 +195,13 @@ impl Facts<'_> {
             if offset > *top {
                 (*top, *top_ms) = (offset, delivery.at_ms);
             } else if !self.was_lost_before(*top_ms, delivery.at_ms) {
-                wrong
-                    .push(format!("offset {offset} of queue {queue} was delivered first after offset {top}"));
+                let (at_ms, lost) = (delivery.at_ms, &self.history.lost_receives_ms);
+                wrong.push(format!(
+                    "offset {offset} of queue {queue} was delivered first at {at_ms} ms, after offset {top} at {top_ms} ms; \
+                     lost receives: {:?}, disturbed: {:?}",
+                    lost.iter().rev().find(|lost| lost.start <= *top_ms),
+                    self.history.disturbed_ms.iter().rev().find(|range| range.start <= at_ms),
+                ));
             }
         }
         wrong

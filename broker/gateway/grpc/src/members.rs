@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   shop, shop.orders.svc     a client that dialled the Service, or a member,     shop-g0-0.shop-g0.orders.svc
-//!   10.0.0.2                  is told all members that are in sync:         ──▶   shop-g0-2.shop-g0.orders.svc
+//!   10.0.0.2; 10.0.0.3        or some, is told all that are in sync:        ──▶   shop-g0-2.shop-g0.orders.svc
 //! ```
 //!
 //! Why: an SDK keeps a connection that fell silent for half a minute, and tries again elsewhere only if its route names
 //! another broker.
 //! Promise: whoever dialled anything else, through a tunnel or a node port for instance, is not sent where it cannot go.
+//! Limit: of several addresses that are not the members' own the Java SDK takes any, so that two ways may be one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,12 +40,15 @@ impl Members {
         numbers.into_iter().filter_map(way).collect()
     }
 
-    /// Whether a client that got here by this address can reach the others by theirs.
+    /// Whether a client that dialled this can reach each member by its address.
     fn are_reached_by(&self, dialled: &v2::Endpoints) -> bool {
-        let [one] = dialled.addresses.as_slice() else { return false };
-        let is_dialled =
-            |address: &String| endpoints::of(address).is_some_and(|own| own.addresses == [one.clone()]);
-        self.is_service(&one.host, one.port) || self.addresses.iter().any(is_dialled)
+        let is_member = |dialled: &v2::Address| {
+            let is_dialled = |own: v2::Endpoints| own.addresses.first() == Some(dialled);
+            self.addresses.iter().filter_map(|address| endpoints::of(address)).any(is_dialled)
+        };
+        let is_own =
+            |address: &v2::Address| self.is_service(&address.host, address.port) || is_member(address);
+        !dialled.addresses.is_empty() && dialled.addresses.iter().all(is_own)
     }
 
     /// `shop`, `shop.orders`, `shop.orders.svc` and `shop.orders.svc.` with whatever domain the cluster has.
@@ -89,6 +93,18 @@ mod tests {
         ] {
             assert!(shop().are_reached_by(&endpoints::of(dialled).unwrap()), "{dialled}");
         }
+    }
+
+    #[test]
+    fn who_typed_several_members_can_reach_all() {
+        let typed = |hosts: &[&str]| {
+            let address = |host: &&str| v2::Address { host: (*host).to_owned(), port: 8081 };
+            v2::Endpoints { scheme: 0, addresses: hosts.iter().map(address).collect() }
+        };
+        let (one, other) = ("shop-g0-0.shop-g0.orders.svc", "shop-g0-2.shop-g0.orders.svc");
+        assert!(shop().are_reached_by(&typed(&[other, one])));
+        assert!(!shop().are_reached_by(&typed(&[one, "10.0.0.7"])));
+        assert!(!shop().are_reached_by(&typed(&[])));
     }
 
     #[test]
