@@ -38,6 +38,7 @@ standalone() {
   step "SDKs at their pinned versions" "$here/sdk/install.sh"
   step "broker and CLI" cargo build --release -p broker -p cli
   step "e2e tests are compiled" cargo test -p e2e --no-run
+  step "what judges them is right" cargo test -p e2e --lib
   cargo test -q -p e2e --test standalone -- --test-threads 1
 }
 

@@ -207,17 +207,16 @@ impl Facts<'_> {
         wrong
     }
 
-    /// Whether a receive that had begun before `top_ms` was lost, and the leader changed before `at_ms`.
+    /// Whether a receive that had begun before `top_ms` was lost, and what it may have held comes again at `at_ms`. A call to a
+    /// member that is cut off may arrive when the cut is over: then its lease begins.
     fn was_lost_before(&self, top_ms: u64, at_ms: u64) -> bool {
-        let was_disturbed = |lost: &Range<u64>| {
-            self.history.disturbed_ms.iter().any(|range| range.start <= at_ms && lost.start <= range.end)
+        let is_reason = |lost: &Range<u64>, disturbed: &Range<u64>| {
+            let over_ms = if disturbed.start <= lost.end { lost.end.max(disturbed.end) } else { lost.end };
+            disturbed.start <= at_ms && lost.start <= disturbed.end && at_ms < over_ms + COMES_AGAIN_MS_MAX
         };
-        self.history.lost_receives_ms.iter().any(|lost| {
-            lost.start <= top_ms
-                && lost.end <= at_ms
-                && at_ms < lost.end + COMES_AGAIN_MS_MAX
-                && was_disturbed(lost)
-        })
+        let mut held =
+            self.history.lost_receives_ms.iter().filter(|lost| lost.start <= top_ms && lost.end <= at_ms);
+        held.any(|lost| self.history.disturbed_ms.iter().any(|disturbed| is_reason(lost, disturbed)))
     }
 
     fn every_acknowledged_message_is_delivered(&self) -> Vec<String> {
