@@ -57,7 +57,7 @@ fn draft(body: &Bytes) -> Draft {
         count: 1,
         attempt: 0,
         tag_hash: 0,
-        key_hash: 0,
+        lane: 0,
         body_crc: crc32(body),
         head: body.slice(..100),
         body: body.clone(),

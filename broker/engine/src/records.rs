@@ -190,7 +190,7 @@ pub(crate) fn copy_draft(
         count: 1,
         attempt,
         tag_hash,
-        key_hash: entry.key_hash,
+        lane: entry.lane,
         body_crc: record.body_crc(),
         head: head.freeze(),
         body: record.body(),

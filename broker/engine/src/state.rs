@@ -101,6 +101,7 @@ impl State {
             position: entry.position,
             bytes: entry.bytes,
             tag_hash: entry.tag_hash,
+            lane: entry.lane,
             stored_ms: entry.stored_ms,
         };
         self.index.append(entry.queue, index_entry);

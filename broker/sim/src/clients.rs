@@ -226,7 +226,7 @@ fn draft(message: u64) -> Draft {
         count: 1,
         attempt: 0,
         tag_hash: tag_hash(message),
-        key_hash: 0,
+        lane: 0,
         body_crc: crc32(&body),
         head: Bytes::new(),
         body,

@@ -150,7 +150,7 @@ fn draft(bytes: usize) -> Draft {
         count: 1,
         attempt: 0,
         tag_hash: 0,
-        key_hash: 0,
+        lane: 0,
         body_crc: crc32(&body),
         head: Bytes::from(vec![b'h'; 150]),
         body,

@@ -8,7 +8,7 @@
 //!
 //! Promise: offsets of a queue are dense; what `read` returns verified against its checksum; nothing below the
 //! last `trim` is returned. It is a fold of the log: deleted, it comes back by replay.
-//! Cost: 48 B per queue, 24-45 B per entry in memory, 16 B per entry and 64 B per queue and run on disk.
+//! Cost: 48 B per queue, 28-49 B per entry in memory, 20 B per entry and 64 B per queue and run on disk.
 //! Limits: queue ids are interned densely, below 2^24; positions grow within a queue and are multiples of 8; one thread at a time flushes, trims or
 //! takes a snapshot (others wait). Not here: the bytes of a message (`log`).
 
@@ -59,6 +59,8 @@ pub struct IndexEntry {
     pub bytes: u32,
     /// Java hash of its tag, for filters.
     pub tag_hash: u32,
+    /// Hash of its message group; 0: of none.
+    pub lane: u32,
     /// When it was stored; never falls within a queue.
     pub stored_ms: u64,
 }
@@ -193,8 +195,8 @@ impl Index {
     /// If the offset leaves a gap.
     pub fn append(&self, queue: QueueId, entry: IndexEntry) {
         assert!((1..QUEUES_MAX).contains(&queue.0), "queue {queue} is out of range");
-        let IndexEntry { offset, position, bytes, tag_hash, stored_ms } = entry;
-        let cell = Cell { position: position.0, stored_ms, bytes, tag_hash };
+        let IndexEntry { offset, position, bytes, tag_hash, lane, stored_ms } = entry;
+        let cell = Cell { position: position.0, stored_ms, bytes, tag_hash, lane };
         let is_new = self.shard_of(queue.0).lock().append(queue.0, offset.0, cell, self.may_begin_late);
         self.gathered.fetch_add(usize::from(is_new), Ordering::Relaxed);
     }

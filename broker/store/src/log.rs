@@ -111,8 +111,8 @@ pub struct Draft {
     pub attempt: u16,
     /// Java's `String.hashCode` of the tag, to filter without reading the body; 0 without a tag.
     pub tag_hash: u32,
-    /// Hash of the first key; 0 without keys.
-    pub key_hash: u32,
+    /// Messages of one lane are in order: a hash of the message group; 0: of none.
+    pub lane: u32,
     /// [`crc32`] of `body`; a wrong one makes the record unreadable.
     pub body_crc: u32,
     /// The fields beside the body.
@@ -142,8 +142,8 @@ pub struct Entry<'a> {
     pub attempt: u16,
     /// Hash of the tag.
     pub tag_hash: u32,
-    /// Hash of the first key.
-    pub key_hash: u32,
+    /// Hash of the message group.
+    pub lane: u32,
     /// Broker time when it was written; never less than that of the record before.
     pub stored_ms: u64,
     /// The epoch that wrote it.
@@ -299,7 +299,7 @@ impl Draft {
             count: 1,
             attempt: 0,
             tag_hash: 0,
-            key_hash: 0,
+            lane: 0,
             body_crc: crc32(&payload),
             head: Bytes::new(),
             body: payload,
@@ -327,7 +327,7 @@ impl Draft {
             count: self.count,
             attempt: self.attempt,
             tag_hash: self.tag_hash,
-            key_hash: self.key_hash,
+            lane: self.lane,
             stored_ms,
             epoch,
             body_crc: self.body_crc,

@@ -54,7 +54,7 @@ pub(crate) fn message(text: &str) -> Draft {
         count: 1,
         attempt: 0,
         tag_hash: 0,
-        key_hash: 0,
+        lane: 0,
         body_crc: crc32(&body),
         head: Bytes::new(),
         body,

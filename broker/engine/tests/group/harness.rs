@@ -61,7 +61,7 @@ pub(crate) fn message(text: &str, tag_hash: u32) -> Draft {
         count: 1,
         attempt: 0,
         tag_hash,
-        key_hash: 0,
+        lane: 0,
         body_crc: crc32(&body),
         head: Bytes::from_static(b"\x02\0\0\0\xff\xff\x0a\x00"), // what it means is a gateway's business
         body,

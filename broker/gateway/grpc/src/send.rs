@@ -158,7 +158,7 @@ fn draft(message: &Bytes, scanned: &Scanned<'_>, call: &Call, now_ms: u64, heads
         count: 1,
         attempt: 0,
         tag_hash: scanned.system.tag.map_or(0, tag::hash),
-        key_hash: scanned.keys().next().map_or(0, tag::hash),
+        lane: scanned.keys().next().map_or(0, tag::hash),
         body_crc: crc32(scanned.body),
         head: heads.split().freeze(),
         body: message.slice_ref(scanned.body),

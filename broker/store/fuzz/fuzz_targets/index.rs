@@ -65,7 +65,7 @@ fn base() -> (SimDisk, Vec<u8>) {
             if number % 2 == 0 { (1, number / 2) } else { (2 + number % 8 / 2, number / 8) };
         let position = Position(number * 8);
         let entry =
-            IndexEntry { offset: Offset(offset), position, bytes: 8, tag_hash: 1, stored_ms: number / 10 };
+            IndexEntry { offset: Offset(offset), position, bytes: 8, tag_hash: 1, lane: 0, stored_ms: number / 10 };
         index.append(QueueId(queue as u32), entry);
         if number % 350 == 349 {
             index.flush().expect("the disk is well");

@@ -307,6 +307,7 @@ impl Cell {
             position: Position(self.position),
             bytes: self.bytes,
             tag_hash: self.tag_hash,
+            lane: self.lane,
             stored_ms: self.stored_ms,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   version, next run number, count of runs, { number, first and end position, entries }
-//!   { 1, queue, oldest, begin of memory, newest, skip, depth, count in memory, { position, bytes, tag, ms } }, 0
+//!   { 1, queue, oldest, begin of memory, newest, skip, depth, count in memory, { position, bytes, tag, lane, ms } }, 0
 //! ```
 //!
 //! Numbers are LEB128, positions and times relative to the entry before. Its checksum is the checkpoint's business.
@@ -13,7 +13,7 @@ use super::run::{Footer, Links, Pointer};
 use super::shard::{Head, Place, SHARDS, Shard};
 use super::{Background, Index, IndexEntry, QUEUES_MAX};
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Offsets and positions are below this by far.
 const NUMBER_MAX: u64 = u64::MAX >> 2;
 /// Run files that there can ever be; at one a second they last for a lifetime.
@@ -83,7 +83,8 @@ impl Index {
             copied += entries.len();
             for entry in &entries {
                 out.number(entry.position.0.wrapping_sub(position)).number(u64::from(entry.bytes));
-                out.number(u64::from(entry.tag_hash)).number(entry.stored_ms.wrapping_sub(stored_ms));
+                out.number(u64::from(entry.tag_hash)).number(u64::from(entry.lane));
+                out.number(entry.stored_ms.wrapping_sub(stored_ms));
                 (position, stored_ms) = (entry.position.0, entry.stored_ms);
             }
         }
@@ -134,7 +135,7 @@ pub(crate) fn restore(
         let (newest, skip) = (parser.pointer()?, parser.pointer()?);
         let head = Head::flushed(begins, oldest, Links { newest, skip, depth: parser.u32()? });
         let count = parser.number()?;
-        // An entry takes at least four bytes, so the count cannot be more than the bytes there are.
+        // An entry takes at least five bytes, so the count cannot be more than the bytes there are.
         let is_sane = (1..QUEUES_MAX).contains(&queue)
             && oldest <= begins
             && begins <= NUMBER_MAX
@@ -150,10 +151,10 @@ pub(crate) fn restore(
             let next = position.checked_add(step);
             let rises = |next: &u64| *next <= NUMBER_MAX && (step > 0 || offset == begins);
             position = next.filter(rises).ok_or(parser.at)?;
-            let (bytes, tag_hash) = (parser.u32()?, parser.u32()?);
+            let (bytes, tag_hash, lane) = (parser.u32()?, parser.u32()?, parser.u32()?);
             stored_ms = stored_ms.wrapping_add(parser.number()?);
             let (offset, position) = (Offset(offset), Position(position));
-            append(QueueId(queue), IndexEntry { offset, position, bytes, tag_hash, stored_ms });
+            append(QueueId(queue), IndexEntry { offset, position, bytes, tag_hash, lane, stored_ms });
         }
     }
     if parser.at == section.len() { Ok(Section { next_number, runs }) } else { Err(parser.at) }
@@ -247,7 +248,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_restored_or_refused(bytes in prop::collection::vec(0..6_u8, 0..200)) {
-            let section: Vec<u8> = [1].into_iter().chain(bytes).collect();
+            let section: Vec<u8> = [2].into_iter().chain(bytes).collect();
             if let Err(at) = restore(&section, |_, _| (), |_, _| ()) {
                 prop_assert!(at <= section.len());
             }

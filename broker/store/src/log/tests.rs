@@ -62,7 +62,7 @@ fn message(queue: u32, body: impl Into<Bytes>) -> Draft {
         count: 1,
         attempt: 0,
         tag_hash: 5,
-        key_hash: 6,
+        lane: 6,
         body_crc: crc32(&body),
         head: Bytes::from_static(b"head"),
         body,

@@ -6,7 +6,7 @@ use crate::index::memtable::Cell;
 pub(crate) const OPENING_BYTES: u64 = 64;
 pub(crate) const FOOTER_BYTES: u64 = 64;
 pub(crate) const BLOCK_BYTES: u64 = 56;
-pub(crate) const ENTRY_BYTES: u64 = 16;
+pub(crate) const ENTRY_BYTES: u64 = 20;
 pub(crate) const GROUP_ENTRIES: u64 = 256;
 pub(crate) const GROUP_HEADER_BYTES: u64 = 8;
 /// Entries per block; bounds what a writer holds at once.
@@ -14,8 +14,11 @@ pub(crate) const BLOCK_ENTRIES_MAX: usize = 1 << 16;
 /// Every so many blocks of a queue one is a landmark that later blocks point to.
 pub(crate) const SKIP_BLOCKS: u32 = 16;
 
-const UNIT_BYTES: u64 = 8;
-const VERSION: u32 = 1;
+/// Positions in the log are multiples of this.
+const POSITION_UNIT_BYTES: u64 = 8;
+/// Places in a run file are multiples of this.
+const PLACE_UNIT_BYTES: u64 = 4;
+const VERSION: u32 = 2;
 const OPENING_MAGIC: [u8; 8] = *b"MPRUN\r\n\x1a";
 const FOOTER_MAGIC: [u8; 8] = *b"MPRUNEND";
 
@@ -24,7 +27,7 @@ const FOOTER_MAGIC: [u8; 8] = *b"MPRUNEND";
 pub(crate) struct Pointer {
     /// Number of the run file; 0 is none.
     pub(crate) file: u32,
-    /// Place in it, in units of 8 bytes.
+    /// Place in it, in units of 4 bytes.
     pub(crate) unit: u32,
 }
 
@@ -32,12 +35,12 @@ impl Pointer {
     pub(crate) const NONE: Self = Self { file: 0, unit: 0 };
 
     pub(crate) fn new(file: u32, at: u64) -> Self {
-        let unit = u32::try_from(at / UNIT_BYTES);
-        Self { file, unit: unit.expect("a run file is far below 32 GiB") }
+        let unit = u32::try_from(at / PLACE_UNIT_BYTES);
+        Self { file, unit: unit.expect("a run file is far below 16 GiB") }
     }
 
     pub(crate) fn at(self) -> u64 {
-        u64::from(self.unit) * UNIT_BYTES
+        u64::from(self.unit) * PLACE_UNIT_BYTES
     }
 
     pub(crate) fn is_none(self) -> bool {
@@ -108,17 +111,17 @@ impl Block {
 
     /// Whether an entry can be told relative to the block's first.
     pub(crate) fn can_hold(&self, cell: &Cell) -> bool {
-        relative(self.base_position, cell.position, UNIT_BYTES).is_some()
+        relative(self.base_position, cell.position, POSITION_UNIT_BYTES).is_some()
             && relative(self.base_ms, cell.stored_ms, 1).is_some()
     }
 
     pub(crate) fn encode_entry(&self, cell: &Cell, out: &mut Vec<u8>) {
-        let position = relative(self.base_position, cell.position, UNIT_BYTES);
+        let position = relative(self.base_position, cell.position, POSITION_UNIT_BYTES);
         let stored_ms = relative(self.base_ms, cell.stored_ms, 1);
         let (Some(position), Some(stored_ms)) = (position, stored_ms) else {
             panic!("block {self:?} cannot hold {cell:?}");
         };
-        for field in [position, cell.bytes, cell.tag_hash, stored_ms] {
+        for field in [position, cell.bytes, cell.tag_hash, cell.lane, stored_ms] {
             out.extend_from_slice(&field.to_le_bytes());
         }
     }
@@ -138,9 +141,10 @@ impl Block {
 
     fn decode_entry(&self, entry: &[u8; ENTRY_BYTES as usize]) -> Cell {
         let mut fields = Parser { bytes: entry };
-        let position = self.base_position.wrapping_add(u64::from(fields.u32()) * UNIT_BYTES);
-        let (bytes, tag_hash) = (fields.u32(), fields.u32());
-        Cell { position, bytes, tag_hash, stored_ms: self.base_ms.wrapping_add(u64::from(fields.u32())) }
+        let position = self.base_position.wrapping_add(u64::from(fields.u32()) * POSITION_UNIT_BYTES);
+        let (bytes, tag_hash, lane) = (fields.u32(), fields.u32(), fields.u32());
+        let stored_ms = self.base_ms.wrapping_add(u64::from(fields.u32()));
+        Cell { position, stored_ms, bytes, tag_hash, lane }
     }
 }
 
@@ -302,11 +306,12 @@ mod tests {
         }
 
         #[test]
-        fn entries_come_back(block in block(), cells in prop::collection::vec(any::<[u32; 4]>(), 1..300)) {
-            let cells: Vec<_> = cells.into_iter().map(|[position, bytes, tag_hash, ms]| Cell {
+        fn entries_come_back(block in block(), cells in prop::collection::vec(any::<[u32; 5]>(), 1..300)) {
+            let cells: Vec<_> = cells.into_iter().map(|[position, bytes, tag_hash, lane, ms]| Cell {
                 position: block.base_position + u64::from(position) * 8,
                 bytes,
                 tag_hash,
+                lane,
                 stored_ms: block.base_ms + u64::from(ms),
             }).collect();
             let mut entries = Vec::new();

@@ -10,7 +10,7 @@ const QUEUE: QueueId = QueueId(1);
 
 fn entry(offset: u64) -> IndexEntry {
     let position = Position(offset * 8);
-    IndexEntry { offset: Offset(offset), position, bytes: 8, tag_hash: 0, stored_ms: 0 }
+    IndexEntry { offset: Offset(offset), position, bytes: 8, tag_hash: 0, lane: 0, stored_ms: 0 }
 }
 
 #[test]

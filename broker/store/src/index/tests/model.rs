@@ -28,6 +28,7 @@ impl Model {
             position: self.end,
             bytes,
             tag_hash: bytes ^ queue.0,
+            lane: bytes.rotate_left(9) ^ queue.0,
             stored_ms: self.end.0 / 1000,
         };
         entries.push(entry);
@@ -213,12 +214,12 @@ fn a_flipped_bit_in_a_run_is_told_with_file_and_place() {
     }
     index.flush().unwrap();
     // Opening, block header, and the first group of 256 entries come first: this is in the second group.
-    assert!(disk.flip_bit("index/0000000001.run", 64 + 56 + 8 + 256 * 16 + 100, 0));
+    assert!(disk.flip_bit("index/0000000001.run", 64 + 56 + 8 + 256 * 20 + 100, 0));
     let mut entries = Vec::new();
     index.read(QueueId(1), Offset(0), 300, &mut entries).unwrap();
     assert_eq!(entries.len(), 256, "what verifies is given");
     let error = index.read(QueueId(1), Offset(256), 10, &mut entries).unwrap_err();
-    assert_eq!(error.to_string(), "index/0000000001.run is corrupt at byte 4224");
+    assert_eq!(error.to_string(), "index/0000000001.run is corrupt at byte 5248");
 }
 
 #[test]
@@ -230,6 +231,7 @@ fn a_gap_is_a_bug() {
         position: Position(offset * 64),
         bytes: 64,
         tag_hash: 0,
+        lane: 0,
         stored_ms: 0,
     };
     index.append(QueueId(1), entry(0));

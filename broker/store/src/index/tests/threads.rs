@@ -16,6 +16,7 @@ fn entry(number: u64) -> (QueueId, IndexEntry) {
         position: Position(number * 64),
         bytes: number as u32,
         tag_hash: 1,
+        lane: 0,
         stored_ms: number,
     };
     (QueueId(1 + (number % QUEUES) as u32), entry)

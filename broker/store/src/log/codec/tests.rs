@@ -37,11 +37,11 @@ prop_compose! {
         head in prop::collection::vec(any::<u8>(), 0..300), body in prop::collection::vec(any::<u8>(), 0..300),
     ) -> (RecordHeader, Vec<u8>, Vec<u8>) {
         let (position, queue, offset, stored_ms, epoch) = ids;
-        let (count, attempt, tag_hash, key_hash) = numbers;
+        let (count, attempt, tag_hash, lane) = numbers;
         let header = RecordHeader {
             position: Position(position), kind,
             encoding: if rocketmq { Encoding::RocketmqV2 } else { Encoding::None },
-            queue: QueueId(queue), offset: Offset(offset), count, attempt, tag_hash, key_hash, stored_ms,
+            queue: QueueId(queue), offset: Offset(offset), count, attempt, tag_hash, lane, stored_ms,
             epoch: Epoch(epoch), body_crc: crc32(&body), head_bytes: head.len() as u32,
             body_bytes: body.len() as u32,
         };
