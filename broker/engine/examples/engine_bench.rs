@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::catalog::{
-    Adopt, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic, TopicSpec,
+    Adopt, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic, TopicSpec, TopicType,
 };
 use engine::group::{Group, GroupConfig, Receive};
 use engine::mailbox::Mailbox;
@@ -141,13 +141,19 @@ impl Bench {
 }
 
 fn topic(name: &str) -> TopicSpec {
-    TopicSpec { name: name.to_owned(), queues: 8, retention_ms: 0, owner: String::new() }
+    TopicSpec {
+        name: name.to_owned(),
+        topic_type: TopicType::Normal,
+        queues: 8,
+        retention_ms: 0,
+        owner: String::new(),
+    }
 }
 
 fn readers() -> ConsumerGroupSpec {
     let retry = RetryPolicy { max_attempts: 16, backoff: Backoff::Custom(vec![1000]) };
     let (consume_from, owner) = (ConsumeFrom::Earliest, String::new());
-    ConsumerGroupSpec { name: "readers".to_owned(), retry, consume_from, owner }
+    ConsumerGroupSpec { name: "readers".to_owned(), ordered: false, retry, consume_from, owner }
 }
 
 fn request<'a>(
@@ -156,7 +162,7 @@ fn request<'a>(
     mailbox: &'a Arc<Mailbox>,
     max: usize,
 ) -> Receive<'a> {
-    Receive { group, topic, tags: None, max, invisible_ms: 60_000, mailbox }
+    Receive { group, topic, tags: None, max, invisible_ms: 60_000, attempt_id: None, mailbox }
 }
 
 fn main() {

@@ -36,6 +36,8 @@ pub(crate) use snapshot::{Snapshot, subscribed};
 pub struct TopicSpec {
     /// Unique name.
     pub name: String,
+    /// What kind of messages it takes.
+    pub topic_type: TopicType,
     /// Queues in this broker group, 1 to 1024; may grow, never shrink.
     pub queues: u32,
     /// Messages older than this are not delivered any more; 0: as long as the log keeps them.
@@ -44,11 +46,32 @@ pub struct TopicSpec {
     pub owner: String,
 }
 
+/// What kind of messages a topic takes. The engine keeps order by lanes, whatever the type; gateways refuse what does not
+/// fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TopicType {
+    /// Messages without order among them.
+    #[default]
+    Normal,
+    /// Messages in order within a message group.
+    Fifo,
+    /// Messages that become visible at a time.
+    Delay,
+    /// Messages that become visible with the outcome of a transaction.
+    Transaction,
+    /// Messages of which the urgent ones go first.
+    Priority,
+    /// All of these but those with a priority.
+    Mixed,
+}
+
 /// What a consumer group shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerGroupSpec {
     /// Unique name.
     pub name: String,
+    /// Messages of one message group are handed out in order: one when those before it are done.
+    pub ordered: bool,
     /// How often and when a message is delivered again.
     pub retry: RetryPolicy,
     /// Where the group starts on a topic that it never read.
@@ -134,8 +157,32 @@ pub struct Topic {
     pub spec: TopicSpec,
     /// Its queues in this group, in order.
     pub queues: Vec<QueueId>,
+    /// Message groups are spread over so many of the queues, the first ones: as many as there were in the beginning, so
+    /// that a group stays in its queue when there come more.
+    pub lane_queues: u32,
     /// Shared by all values of the same topic.
     pub(crate) state: Arc<Queues>,
+}
+
+impl TopicType {
+    /// The protocol's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Normal => "NORMAL",
+            Self::Fifo => "FIFO",
+            Self::Delay => "DELAY",
+            Self::Transaction => "TRANSACTION",
+            Self::Priority => "PRIORITY",
+            Self::Mixed => "MIXED",
+        }
+    }
+}
+
+impl Topic {
+    /// The queue of the messages of a lane.
+    pub(crate) fn queue_of_lane(&self, lane: u32) -> QueueId {
+        self.queues[(lane % self.lane_queues.max(1)) as usize % self.queues.len()]
+    }
 }
 
 /// A consumer group as of one moment.

@@ -149,7 +149,8 @@ impl Group {
         self.state.index.range(queue)
     }
 
-    /// Sends the messages of one request to one queue of the topic, the queues take turns; drafts come without a queue.
+    /// Sends the messages of one request: those of a lane to the lane's queue, the others to one queue of the topic, the
+    /// queues take turns. Drafts come without a queue.
     pub fn send(
         &self,
         topic: &Topic,
@@ -158,7 +159,7 @@ impl Group {
     ) -> Result<Ticket, SubmitError> {
         let queue = topic.queues[topic.state.next_turn(topic.queues.len())];
         for draft in &mut drafts {
-            draft.queue = queue;
+            draft.queue = if draft.lane == 0 { queue } else { topic.queue_of_lane(draft.lane) };
         }
         self.inbox.submit(drafts, mailbox)
     }

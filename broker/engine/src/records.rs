@@ -166,27 +166,21 @@ impl Link {
     }
 
     /// A record that points to the message.
-    pub(crate) fn draft(&self, queue: QueueId, tag_hash: u32, attempt: u16) -> Draft {
+    pub(crate) fn draft(&self, tag_hash: u32, attempt: u16) -> Draft {
         let draft = Draft::control(Kind::Link, Bytes::from(self.encode_to_vec()));
-        Draft { queue, tag_hash, attempt, count: 1, ..draft }
+        Draft { tag_hash, attempt, ..draft }
     }
 }
 
 /// A record that holds a message once more, because the first one will be trimmed too soon.
-pub(crate) fn copy_draft(
-    record: &Record,
-    origin: String,
-    queue: QueueId,
-    tag_hash: u32,
-    attempt: u16,
-) -> Draft {
+pub(crate) fn copy_draft(record: &Record, origin: String, tag_hash: u32, attempt: u16) -> Draft {
     let mut head = BytesMut::from(&record.head()[..]);
     head.extend_from_slice(&Trailer::new(origin).encode_to_vec());
     let entry = record.entry();
     Draft {
         kind: Kind::Link,
         encoding: entry.encoding,
-        queue,
+        queue: QueueId::NONE,
         count: 1,
         attempt,
         tag_hash,

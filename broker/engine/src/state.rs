@@ -54,13 +54,13 @@ impl State {
             }
             Kind::Acks => {
                 let cells = records::decode_acks(entry.body).map_err(unknown("acks record"))?;
-                self.each(cells.map(|cell| (cell, 0)), |deliveries, cell, _| {
+                self.each(cells.map(|cell| (cell, 0)), arrivals, |deliveries, cell, _| {
                     deliveries.fold_acks(cell.base, cell.mask);
                 });
             }
             Kind::Attempts => {
                 let cells = records::decode_attempts(entry.body).map_err(unknown("attempts record"))?;
-                self.each(cells, |deliveries, cell, attempt| {
+                self.each(cells, arrivals, |deliveries, cell, attempt| {
                     deliveries.fold_attempts(cell.base, cell.mask, attempt);
                 });
             }
@@ -116,13 +116,22 @@ impl State {
     }
 
     /// Records of topics and groups that were deleted since are passed over.
-    fn each(&self, cells: impl Iterator<Item = (Cell, u16)>, act: impl Fn(&mut Deliveries, Cell, u16)) {
+    fn each(
+        &self,
+        cells: impl Iterator<Item = (Cell, u16)>,
+        arrivals: &mut Vec<Arrival>,
+        act: impl Fn(&mut Deliveries, Cell, u16),
+    ) {
         let catalog = self.catalog.read();
         for (cell, attempt) in cells {
             if let Some((queues, queue)) = catalog.home(cell.queue)
-                && let Some((deliveries, _)) = queues.lock().deliveries(cell.group, *queue)
+                && let Some((deliveries, tail)) = queues.lock().deliveries(cell.group, *queue)
             {
                 act(deliveries, cell, attempt);
+                if deliveries.has_free_line() {
+                    // Those behind a message that went to the dead letters are next: as if they had just come.
+                    arrivals.push(Arrival { queue: cell.queue, tail, count: 1 });
+                }
             }
         }
     }

@@ -9,13 +9,14 @@
 //! Not here: what a receipt means (`lease`), reading records (`group::receive`).
 
 mod reading;
+mod reentry;
 mod subscription;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-pub(crate) use reading::{Ask, Granted, Reading};
+pub(crate) use reading::{Ask, Granted, Look, Reading, Unseen};
 
 /// The state that all values of one topic share.
 #[derive(Debug)]

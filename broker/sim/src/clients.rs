@@ -49,6 +49,7 @@ impl World {
             tags: tags.as_deref(),
             max,
             invisible_ms,
+            attempt_id: None,
             mailbox: &self.mailbox,
         };
         let received = match group.receive(&request, self.now_ms, waiter) {

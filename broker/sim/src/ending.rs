@@ -91,6 +91,7 @@ impl World {
     fn audit(&mut self) -> Result<(), String> {
         let spec = ConsumerGroupSpec {
             name: AUDITOR.to_owned(),
+            ordered: false,
             retry: RetryPolicy { max_attempts: 1, backoff: Backoff::Custom(vec![1000]) },
             consume_from: ConsumeFrom::Earliest,
             owner: String::new(),
@@ -126,6 +127,7 @@ impl World {
                 tags: None,
                 max: 50,
                 invisible_ms: 1 << 40,
+                attempt_id: None,
                 mailbox: &self.mailbox,
             };
             let received = group.receive(&request, self.now_ms, None).map_err(|error| error.to_string())?;

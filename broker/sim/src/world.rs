@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::catalog::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::catalog::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
 use engine::group::{Group, GroupConfig};
 use engine::inbox::Ticket;
 use engine::lease::Receipt;
@@ -165,6 +165,7 @@ fn config(random: &mut Random) -> GroupConfig {
 fn topics() -> Vec<TopicSpec> {
     let topic = |name: &str, queues| TopicSpec {
         name: name.to_owned(),
+        topic_type: TopicType::Normal,
         queues,
         retention_ms: 0,
         owner: String::new(),
@@ -176,6 +177,7 @@ fn readers() -> Vec<Reader> {
     let reader = |name: &str, max_attempts, tags, acks| Reader {
         spec: ConsumerGroupSpec {
             name: name.to_owned(),
+            ordered: false,
             retry: RetryPolicy { max_attempts, backoff: Backoff::Custom(vec![1000]) },
             consume_from: ConsumeFrom::Earliest,
             owner: String::new(),

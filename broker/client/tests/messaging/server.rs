@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client::Endpoint;
-use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
 use engine::group::{Group, GroupConfig};
 use engine::mailbox::Mailbox;
 use engine::writer::Step;
@@ -98,11 +98,18 @@ async fn accept(listener: TcpListener, connections: Connections, mut cut: watch:
 }
 
 async fn define(group: &Arc<Group>, mailbox: &Arc<Mailbox>) {
-    let topic = TopicSpec { name: "orders".into(), queues: 4, retention_ms: 0, owner: String::new() };
+    let topic = TopicSpec {
+        name: "orders".into(),
+        topic_type: TopicType::Normal,
+        queues: 4,
+        retention_ms: 0,
+        owner: String::new(),
+    };
     let (_, ticket) = group.apply_topics(&[topic], Adopt::Always, mailbox).unwrap();
     tokio::time::timeout(Duration::from_secs(10), ticket.unwrap()).await.unwrap().unwrap();
     let billing = ConsumerGroupSpec {
         name: "billing".into(),
+        ordered: false,
         retry: RetryPolicy { max_attempts: 16, backoff: Backoff::Custom(vec![1000]) },
         consume_from: ConsumeFrom::Earliest,
         owner: String::new(),

@@ -5,7 +5,7 @@ use prost::Message;
 use store::QueueId;
 use store::log::{Draft, Kind};
 
-use super::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use super::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
 
 /// The version that this program writes; it refuses later ones.
 const VERSION: u32 = 1;
@@ -56,6 +56,12 @@ pub(crate) struct TopicPut {
     /// The topic was there when this was asked for; if it has been deleted since, it stays so.
     #[prost(bool, tag = "6")]
     pub(crate) is_change: bool,
+    /// See `TopicType::number`.
+    #[prost(uint32, tag = "7")]
+    pub(super) topic_type: u32,
+    /// Queues that message groups are spread over; 0: all of these, it is the first put.
+    #[prost(uint32, tag = "8")]
+    pub(crate) lane_queues: u32,
 }
 
 /// A consumer group is created or changed.
@@ -82,6 +88,8 @@ pub(crate) struct GroupPut {
     /// As for topics.
     #[prost(bool, tag = "10")]
     pub(crate) is_change: bool,
+    #[prost(bool, tag = "11")]
+    ordered: bool,
 }
 
 /// A consumer group reads a topic for the first time.
@@ -116,7 +124,13 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Vec<What>, String> {
     }
     let mut whats = Vec::with_capacity(meta.changes.len());
     for change in meta.changes {
-        whats.push(change.what.ok_or_else(|| "a change of an unknown sort".to_owned())?);
+        let what = change.what.ok_or_else(|| "a change of an unknown sort".to_owned())?;
+        if let What::TopicPut(TopicPut { topic_type, .. }) = &what
+            && TopicType::of_number(*topic_type).is_none()
+        {
+            return Err(format!("topic type {topic_type} is not known"));
+        }
+        whats.push(what);
     }
     Ok(whats)
 }
@@ -136,7 +150,34 @@ impl TopicPut {
             retention_ms: spec.retention_ms,
             owner: spec.owner.clone(),
             is_change: false,
+            topic_type: spec.topic_type.number(),
+            lane_queues: 0,
         }
+    }
+
+    pub(crate) fn topic_type(&self) -> TopicType {
+        TopicType::of_number(self.topic_type).unwrap_or_default()
+    }
+}
+
+impl TopicType {
+    const ALL: [Self; 6] =
+        [Self::Normal, Self::Fifo, Self::Delay, Self::Transaction, Self::Priority, Self::Mixed];
+
+    /// As records hold it.
+    fn number(self) -> u32 {
+        match self {
+            Self::Normal => 0,
+            Self::Fifo => 1,
+            Self::Delay => 2,
+            Self::Transaction => 3,
+            Self::Priority => 4,
+            Self::Mixed => 5,
+        }
+    }
+
+    fn of_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic_type| topic_type.number() == number)
     }
 }
 
@@ -148,6 +189,7 @@ impl GroupPut {
             max_attempts: spec.retry.max_attempts,
             from_latest: spec.consume_from == ConsumeFrom::Latest,
             owner: spec.owner.clone(),
+            ordered: spec.ordered,
             ..Self::default()
         };
         match &spec.retry.backoff {
@@ -173,6 +215,6 @@ impl GroupPut {
         };
         let consume_from = if self.from_latest { ConsumeFrom::Latest } else { ConsumeFrom::Earliest };
         let retry = RetryPolicy { max_attempts: self.max_attempts, backoff };
-        ConsumerGroupSpec { name: self.name, retry, consume_from, owner: self.owner }
+        ConsumerGroupSpec { name: self.name, ordered: self.ordered, retry, consume_from, owner: self.owner }
     }
 }

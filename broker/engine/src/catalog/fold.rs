@@ -44,13 +44,16 @@ impl Catalog {
             }
             state.lock().grow(&queues);
         }
+        let first_lanes = if put.lane_queues == 0 { queues.len() as u32 } else { put.lane_queues };
+        let lane_queues = old.as_ref().map_or(first_lanes, |old| old.lane_queues);
         let spec = TopicSpec {
             name: put.name.clone(),
+            topic_type: put.topic_type(),
             queues: queues.len() as u32,
             retention_ms: put.retention_ms,
             owner: put.owner,
         };
-        let topic = Arc::new(Topic { id, spec, queues, state });
+        let topic = Arc::new(Topic { id, spec, queues, lane_queues, state });
         self.topics_by_id.insert(id, Arc::clone(&topic));
         self.topics.insert(put.name, topic);
     }

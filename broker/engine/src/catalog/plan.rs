@@ -134,6 +134,13 @@ impl Catalog {
                 spec.name
             )));
         }
+        if spec.topic_type != old.spec.topic_type {
+            let (asked, has) = (spec.topic_type.word(), old.spec.topic_type.word());
+            return Err(ApplyOutcome::InvalidChange(format!(
+                "topic `{}` is of type {has}, which cannot become {asked}",
+                spec.name
+            )));
+        }
         let mut queues = old.queues;
         self.grow(&mut queues, spec.queues);
         self.note_topic(spec, old.id, &queues, waiting);

@@ -1,12 +1,13 @@
 //! The engine's section of a checkpoint: the catalog, and how far each consumer group has come.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use prost::Message;
 use store::Offset;
 
-use super::Catalog;
 use super::change::{GroupPut, TopicPut};
+use super::{Catalog, Topic};
 use crate::lease::{Held, State};
 
 const VERSION: u32 = 1;
@@ -67,7 +68,11 @@ impl Snapshot {
 impl Catalog {
     /// Names, ids and definitions; the caller adds the subscriptions.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let topics = self.topics().iter().map(|t| TopicPut::new(t.id, &t.spec, &t.queues)).collect();
+        let put = |t: &Arc<Topic>| TopicPut {
+            lane_queues: t.lane_queues,
+            ..TopicPut::new(t.id, &t.spec, &t.queues)
+        };
+        let topics = self.topics().iter().map(put).collect();
         let groups = self.consumer_groups().iter().map(|g| GroupPut::new(g.id, &g.spec)).collect();
         Snapshot {
             version: VERSION,

@@ -30,14 +30,20 @@ fn plan(catalog: &mut Catalog, op: &Op, waiting: &Arc<()>) -> Vec<Change> {
     let name = |name: u8| format!("name-{name}");
     match *op {
         Op::PutTopic { name: n, queues } => {
-            let spec = TopicSpec { name: name(n), queues, retention_ms: 0, owner: String::new() };
+            let spec = TopicSpec {
+                name: name(n),
+                topic_type: TopicType::Normal,
+                queues,
+                retention_ms: 0,
+                owner: String::new(),
+            };
             catalog.plan_topics(&[spec], Adopt::Always, waiting).changes
         }
         Op::DeleteTopic { name: n } => catalog.plan_topic_deletes(&[name(n)], None, waiting).changes,
         Op::PutGroup { name: n, max_attempts } => {
             let retry = RetryPolicy { max_attempts, backoff: Backoff::Custom(vec![1]) };
             let (consume_from, owner) = (ConsumeFrom::Earliest, String::new());
-            let spec = ConsumerGroupSpec { name: name(n), retry, consume_from, owner };
+            let spec = ConsumerGroupSpec { name: name(n), ordered: n % 2 == 0, retry, consume_from, owner };
             catalog.plan_consumer_groups(&[spec], Adopt::Always, waiting).changes
         }
         Op::DeleteGroup { name: n } => catalog.plan_consumer_group_deletes(&[name(n)], None, waiting).changes,

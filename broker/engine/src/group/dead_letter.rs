@@ -8,7 +8,7 @@ use store::{Position, QueueId};
 
 use super::types::undecodable;
 use super::{DeadLetterError, Group, Receive, Received};
-use crate::catalog::{Change, ConsumerGroup, DEAD_LETTER_PREFIX, Topic, TopicSpec, What, drafts};
+use crate::catalog::{Change, ConsumerGroup, DEAD_LETTER_PREFIX, Topic, TopicSpec, TopicType, What, drafts};
 use crate::inbox::{SubmitError, Ticket};
 use crate::lease::{LeaseError, Receipt};
 use crate::mailbox::Mailbox;
@@ -144,9 +144,10 @@ impl Group {
         }
         if self.is_trimmed_soon(target.0, sent_ms, now_ms) {
             let record = self.reader.read(target.0, target.1)?;
-            return Ok(copy_draft(&record, origin, QueueId::NONE, entry.tag_hash, attempts));
+            return Ok(copy_draft(&record, origin, entry.tag_hash, attempts));
         }
-        Ok(Link::new(target.0, target.1, origin).draft(QueueId::NONE, entry.tag_hash, attempts))
+        let link = Link::new(target.0, target.1, origin).draft(entry.tag_hash, attempts);
+        Ok(Draft { lane: entry.lane, ..link })
     }
 
     /// Whether a pointer written now would outlive its message by more than half its own time.
@@ -181,7 +182,13 @@ impl Group {
         }
         let _turn = self.planning.lock();
         self.inbox.admit()?;
-        let spec = TopicSpec { name, queues: 1, retention_ms: 0, owner: String::new() };
+        let spec = TopicSpec {
+            name,
+            topic_type: TopicType::Normal,
+            queues: 1,
+            retention_ms: 0,
+            owner: String::new(),
+        };
         let put = self.state.catalog.write().plan_new_topic(&spec, &waiting);
         let queue = QueueId(put.queues[0]);
         let makes_topic = drafts(vec![Change::from(What::TopicPut(put))]);

@@ -15,11 +15,16 @@ impl Group {
     /// turn of the mailbox's runtime.
     pub fn ack(&self, receipt: &Receipt, now_ms: u64, mailbox: &Mailbox) -> Result<(), LeaseError> {
         let epoch = self.epoch();
-        let acked = self
-            .with_deliveries(receipt, |_, deliveries, tail| deliveries.ack(receipt, epoch, tail, now_ms))?;
+        let (acked, freed) = self.with_deliveries(receipt, |queues, deliveries, tail| {
+            let acked = deliveries.ack(receipt, epoch, tail, now_ms)?;
+            Ok((acked, deliveries.has_free_line().then(|| Arc::clone(queues))))
+        })?;
         if acked {
             let cell = Cell { group: receipt.group, queue: receipt.queue, base: receipt.offset, mask: 1 };
             self.note_done(cell, mailbox);
+        }
+        if let Some(queues) = freed {
+            self.tell_waiters(&queues, receipt.group, now_ms);
         }
         Ok(())
     }
@@ -44,6 +49,27 @@ impl Group {
         self.with_deliveries(receipt, |_, deliveries, tail| {
             deliveries.renew(receipt, epoch, tail, until_ms, now_ms).map(drop)
         })
+    }
+
+    /// The reply with these messages did not arrive: their leases end at `until_ms`. Whoever asks again under the same name
+    /// before that gets them as they are, see [`super::Receive`].
+    pub fn abandon(&self, receipts: &[Receipt], until_ms: u64, now_ms: u64) {
+        let mut last = None;
+        for receipt in receipts {
+            // Neighbours share a lease.
+            let lease = (receipt.queue, receipt.serial);
+            if receipt.epoch != self.epoch() || last == Some(lease) {
+                continue;
+            }
+            last = Some(lease);
+            let queues = self.with_deliveries(receipt, |queues, deliveries, _| {
+                deliveries.shorten(receipt.serial, until_ms);
+                Ok(Arc::clone(queues))
+            });
+            if let Ok(queues) = queues {
+                self.tell_waiters(&queues, receipt.group, now_ms);
+            }
+        }
     }
 
     /// Has the record of offsets that are done written with the next batch.

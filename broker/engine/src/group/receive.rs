@@ -5,7 +5,11 @@
 //!        ^                              | no: done at once, look further
 //!        +------------------------------+
 //! ```
+//!
+//! A group that reads in order is handed the first messages of free lines; which line a message stands in is looked up
+//! in between, without the lock (`lanes`).
 
+mod lanes;
 mod sift;
 
 use std::sync::Arc;
@@ -16,9 +20,10 @@ use store::log::{ReadError, Record};
 use super::types::undecodable;
 use super::{Delivery, Group, Origin, Receive, ReceiveError, Received};
 use crate::catalog::{ConsumeFrom, Start};
+use crate::lease::Wish;
 use crate::mailbox::Wakes;
 use crate::records::{Cell, Linked, linked};
-use crate::topic::{Ask, Granted, Reading};
+use crate::topic::{Ask, Granted, Look, Reading};
 use crate::waiter::Waiter;
 
 /// Offsets that one receive looks at before it returns what it has.
@@ -41,14 +46,15 @@ impl Group {
         for _ in 0..ROUNDS_MAX {
             let count = (request.max - received.deliveries.len()).min(LOOKS_MAX - looks);
             let waiter = waiter.filter(|_| received.deliveries.is_empty());
-            let grants = self.grant(request, count, now_ms, waiter, &mut received)?;
+            let (grants, is_again) = self.grant(request, count, now_ms, waiter, &mut received)?;
             if grants.is_empty() {
                 return Ok(received);
             }
             looks += grants.iter().map(|granted| granted.grant.mask.count_ones() as usize).sum::<usize>();
             let has_room = self.sift(request, &grants, now_ms, &mut received)?;
             self.fill(request, &mut received);
-            if !has_room || received.deliveries.len() >= request.max || looks >= LOOKS_MAX {
+            self.stop_behind(request, &mut received);
+            if is_again || !has_room || received.deliveries.len() >= request.max || looks >= LOOKS_MAX {
                 break;
             }
         }
@@ -77,23 +83,39 @@ impl Group {
         now_ms: u64,
         waiter: Option<&Arc<Waiter>>,
         received: &mut Received,
-    ) -> Result<Vec<Granted>, ReceiveError> {
+    ) -> Result<(Vec<Granted>, bool), ReceiveError> {
         let queues = &request.topic.state;
         let group = request.group.id;
-        let due_ms = now_ms.saturating_add(request.invisible_ms);
-        let ask = Ask { group, count, due_ms, now_ms };
+        let wish = Wish { count, due_ms: now_ms.saturating_add(request.invisible_ms), now_ms };
+        let attempt_id = request.attempt_id.filter(|_| received.deliveries.is_empty());
+        let ask = Ask { group, is_ordered: request.group.spec.ordered, attempt_id, wish };
         let mut grants = Vec::new();
         let mut woken = Vec::new();
+        let mut is_again = false;
+        let mut seen = 0;
         loop {
             let mut reading = queues.lock();
             // Under the lock: a waiter that is registered after the last ones were woken would wait for ever.
             if !self.is_leading() {
                 return Err(ReceiveError::NotLeading);
             }
-            if !reading.grant(&ask, &mut grants) {
-                drop(reading);
-                self.subscribe(request)?;
-                continue;
+            match reading.grant(&ask, &mut grants) {
+                Look::Done => {}
+                Look::Again => is_again = true,
+                Look::Unseen(unseen) => {
+                    drop(reading);
+                    if seen >= LOOKS_MAX {
+                        received.next_due_ms = Some(now_ms);
+                        return Ok((grants, false));
+                    }
+                    seen += self.see_lanes(request, &unseen)?;
+                    continue;
+                }
+                Look::NotSubscribed => {
+                    drop(reading);
+                    self.subscribe(request)?;
+                    continue;
+                }
             }
             if let Some(waiter) = waiter {
                 settle_waiter(&mut reading, request, waiter, grants.is_empty());
@@ -112,7 +134,7 @@ impl Group {
             }
             wakes.post();
         }
-        Ok(grants)
+        Ok((grants, is_again))
     }
 
     /// The first receive of a group on a topic fixes where it starts.
@@ -173,6 +195,20 @@ impl Group {
                 }
             }
         });
+    }
+
+    /// A message that cannot be read now stops those that came with it: they must not overtake it.
+    fn stop_behind(&self, request: &Receive<'_>, received: &mut Received) {
+        let is_stuck = received.corrupt.iter().any(|error| matches!(error, ReadError::Io { .. }));
+        if !request.group.spec.ordered || !is_stuck {
+            return;
+        }
+        let mut reading = request.topic.state.lock();
+        for Delivery { receipt, queue_index, .. } in received.deliveries.drain(..) {
+            if let Some((deliveries, _)) = reading.deliveries(request.group.id, queue_index) {
+                deliveries.take_back(&receipt);
+            }
+        }
     }
 
     fn resolve_cached(&self, record: Option<Record>) -> Result<Option<(Record, Option<Origin>)>, ReadError> {

@@ -210,6 +210,9 @@ pub struct Receive<'a> {
     pub max: usize,
     /// How long they are held.
     pub invisible_ms: u64,
+    /// The client's name for this try: a group that reads in order gives a later one of the same name the same messages
+    /// again, as long as they are held.
+    pub attempt_id: Option<&'a str>,
     /// Of the runtime that asks.
     pub mailbox: &'a Arc<Mailbox>,
 }

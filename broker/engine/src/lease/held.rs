@@ -51,7 +51,7 @@ impl Lease {
         removed
     }
 
-    pub(super) fn prolong(&mut self, due_ms: u64) {
+    pub(super) fn end_at(&mut self, due_ms: u64) {
         *self = Self::new(self.base, self.mask, due_ms, self.attempt());
     }
 }

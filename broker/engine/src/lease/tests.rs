@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use store::{Epoch, Offset, QueueId};
 
-use super::{Deliveries, Grant, LeaseError, Receipt};
+use super::{Deliveries, Grant, LeaseError, Receipt, Wish};
+
+fn wish(count: usize, due_ms: u64, now_ms: u64) -> Wish {
+    Wish { count, due_ms, now_ms }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -144,7 +148,7 @@ impl Run {
 
     fn receive(&mut self, count: usize, invisible_ms: u64, skip: u64, release: u64) {
         let due_ms = self.now_ms + invisible_ms;
-        let grant = self.real.grant(count, Offset(self.tail), due_ms, self.now_ms);
+        let grant = self.real.grant(&Wish { count, due_ms, now_ms: self.now_ms }, Offset(self.tail));
         self.model.expire(self.now_ms);
         let was_ready: BTreeSet<_> = (0_u64..)
             .zip(&self.model.fates)
@@ -352,11 +356,11 @@ fn receipt(grant: &Grant) -> Receipt {
 fn a_superseded_receipt_is_refused_and_the_redelivery_is_acked() {
     let (epoch, tail) = (Epoch(1), Offset(1));
     let mut deliveries = Deliveries::default();
-    let a = receipt(&deliveries.grant(1, tail, 30_000, 0).unwrap());
+    let a = receipt(&deliveries.grant(&wish(1, 30_000, 0), tail).unwrap());
     let b = deliveries.extend(&a, epoch, tail, 5_000, 0).unwrap().unwrap();
     assert_eq!(deliveries.ack(&a, epoch, tail, 1_000), Err(LeaseError::Superseded));
-    assert_eq!(deliveries.grant(1, tail, 35_000, 4_999), None);
-    let again = deliveries.grant(1, tail, 35_000, 5_000).map(|grant| (grant.attempt, receipt(&grant)));
+    assert_eq!(deliveries.grant(&wish(1, 35_000, 4_999), tail), None);
+    let again = deliveries.grant(&wish(1, 35_000, 5_000), tail).map(|grant| (grant.attempt, receipt(&grant)));
     let (attempt, c) = again.unwrap();
     assert_eq!(attempt, 2);
     assert_eq!(deliveries.ack(&b, epoch, tail, 5_001), Err(LeaseError::Expired));
@@ -370,7 +374,7 @@ fn a_million_in_flight_in_batches_costs_few_entries() {
     let mut deliveries = Deliveries::default();
     let tail = Offset(1 << 20);
     let mut leases = 0;
-    while deliveries.grant(32, tail, 60_000, 0).is_some() {
+    while deliveries.grant(&wish(32, 60_000, 0), tail).is_some() {
         leases += 1;
     }
     assert_eq!(leases, (1 << 20) / 32);

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use store::index::IndexEntry;
 use store::{Offset, QueueId};
 
 use super::subscription::Subscription;
-use crate::lease::{Deliveries, Grant, State};
+use crate::lease::{Deliveries, Grant, State, Wish};
 use crate::waiter::Waiter;
 
 /// Tails and subscriptions of one topic.
@@ -20,11 +21,35 @@ pub(crate) struct Reading {
 
 /// What a receive wants from one look.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct Ask<'a> {
     pub(crate) group: u32,
-    pub(crate) count: usize,
-    pub(crate) due_ms: u64,
-    pub(crate) now_ms: u64,
+    /// Messages are handed out in line.
+    pub(crate) is_ordered: bool,
+    /// The client's name for this try, if it has one: a later one of the same name gets the same again.
+    pub(crate) attempt_id: Option<&'a str>,
+    pub(crate) wish: Wish,
+}
+
+/// What one look found.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// What was handed out, if anything.
+    Done,
+    /// As `Done`; it was handed out before, and the reply did not arrive.
+    Again,
+    /// Nothing, before somebody tells the lanes of these offsets; see `Reading::see`.
+    Unseen(Vec<Unseen>),
+    /// The group does not read the topic yet.
+    NotSubscribed,
+}
+
+/// Offsets whose lanes are to be looked up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unseen {
+    pub(crate) id: QueueId,
+    /// Number in the topic.
+    pub(crate) queue: u32,
+    pub(crate) from: Offset,
 }
 
 /// A grant and its queue.
@@ -122,27 +147,51 @@ impl Reading {
         }
     }
 
-    /// Hands out messages, in turn over the queues; one grant per run of neighbours. Returns false without subscription.
-    pub(crate) fn grant(&mut self, ask: &Ask, grants: &mut Vec<Granted>) -> bool {
-        let Some(subscription) = self.subscriptions.get_mut(&ask.group) else { return false };
+    /// Hands out messages, in turn over the queues; one grant per lease.
+    pub(crate) fn grant(&mut self, ask: &Ask<'_>, grants: &mut Vec<Granted>) -> Look {
+        let Some(subscription) = self.subscriptions.get_mut(&ask.group) else { return Look::NotSubscribed };
+        if ask.is_ordered && subscription.grant_again(ask, &self.queues, grants) {
+            return Look::Again;
+        }
         let queues = subscription.deliveries.len();
         let first = subscription.next_turn();
-        let mut left = ask.count;
+        let mut wish = ask.wish;
+        let (mut found, mut unseen) = (Vec::new(), Vec::new());
         for turn in 0..queues {
-            let queue = (first + turn) % queues;
-            let tail = self.tails.get(queue).copied().unwrap_or_default();
-            let deliveries = &mut subscription.deliveries[queue];
-            while left > 0
-                && let Some(grant) = deliveries.grant(left, tail, ask.due_ms, ask.now_ms)
-            {
-                left -= grant.mask.count_ones() as usize;
-                grants.push(Granted { id: self.queues[queue], queue: queue as u32, grant });
+            let number = (first + turn) % queues;
+            let (id, queue) = (self.queues[number], number as u32);
+            let tail = self.tails.get(number).copied().unwrap_or_default();
+            let deliveries = &mut subscription.deliveries[number];
+            deliveries.set_ordered(ask.is_ordered);
+            while wish.count > 0 {
+                if ask.is_ordered {
+                    deliveries.grant_in_line(&wish, &mut found);
+                } else {
+                    found.extend(deliveries.grant(&wish, tail));
+                }
+                if found.is_empty() {
+                    break;
+                }
+                for grant in found.drain(..) {
+                    wish.count -= grant.mask.count_ones() as usize;
+                    grants.push(Granted { id, queue, grant });
+                }
             }
-            if left == 0 {
+            if wish.count == 0 {
                 break;
             }
+            let from = if ask.is_ordered { deliveries.unseen(tail) } else { None };
+            unseen.extend(from.map(|from| Unseen { id, queue, from }));
         }
-        true
+        subscription.remember(ask, grants);
+        if grants.is_empty() && !unseen.is_empty() { Look::Unseen(unseen) } else { Look::Done }
+    }
+
+    /// The entries of a queue from `unseen` on, so that a group that reads in order knows their lines.
+    pub(crate) fn see(&mut self, group: u32, unseen: &Unseen, entries: &[IndexEntry]) {
+        if let Some((deliveries, _)) = self.deliveries(group, unseen.queue) {
+            deliveries.see(unseen.from, entries);
+        }
     }
 
     /// Wakes the waiters of a group that what is there is enough for.

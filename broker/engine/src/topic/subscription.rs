@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-use store::Offset;
+use store::{Offset, QueueId};
 
 use super::Queues;
+use super::reading::{Ask, Granted};
+use super::reentry::Reentry;
 use crate::lease::Deliveries;
 use crate::waiter::Waiter;
 
@@ -20,11 +22,19 @@ pub(crate) struct Subscription {
     owed: u64,
     /// The earliest time at which the log thread will look for ended leases on behalf of the waiters.
     alarm_ms: Option<u64>,
+    reentry: Reentry,
 }
 
 impl Subscription {
     pub(super) fn new(deliveries: Vec<Deliveries>) -> Self {
-        Self { deliveries, turn: 0, waiters: VecDeque::new(), owed: 0, alarm_ms: None }
+        Self {
+            deliveries,
+            turn: 0,
+            waiters: VecDeque::new(),
+            owed: 0,
+            alarm_ms: None,
+            reentry: Reentry::default(),
+        }
     }
 
     /// When the first lease ends.
@@ -96,6 +106,26 @@ impl Subscription {
     /// Forgets a waiter that found something or has gone, and others that have gone.
     pub(crate) fn unregister(&mut self, gone: *const Waiter) {
         self.waiters.retain(|waiter| waiter.as_ptr() != gone && waiter.strong_count() > 0);
+    }
+
+    /// Hands out again what the client's last try of the same name was given, as far as it still holds it.
+    pub(super) fn grant_again(&mut self, ask: &Ask<'_>, queues: &[QueueId], out: &mut Vec<Granted>) -> bool {
+        let Some(attempt_id) = ask.attempt_id else { return false };
+        for (queue, serial) in self.reentry.take(attempt_id) {
+            let deliveries = self.deliveries.get_mut(queue as usize);
+            let grant = deliveries.and_then(|deliveries| deliveries.grant_again(serial, &ask.wish));
+            out.extend(grant.map(|grant| Granted { id: queues[queue as usize], queue, grant }));
+        }
+        self.remember(ask, out);
+        !out.is_empty()
+    }
+
+    /// The reply may get lost: what was handed out for it is remembered under its name.
+    pub(super) fn remember(&mut self, ask: &Ask<'_>, granted: &[Granted]) {
+        if let Some(attempt_id) = ask.attempt_id.filter(|_| ask.is_ordered && !granted.is_empty()) {
+            self.reentry
+                .note(attempt_id, granted.iter().map(|granted| (granted.queue, granted.grant.serial)));
+        }
     }
 
     pub(super) fn next_turn(&mut self) -> usize {

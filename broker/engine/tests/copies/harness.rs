@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::catalog::{Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::catalog::{
+    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType,
+};
 use engine::group::{Group, GroupConfig, Planting, Receive, ReceiveError, Received, Seed};
 use engine::inbox::{StoreError, SubmitError, Ticket};
 use engine::mailbox::Mailbox;
@@ -37,12 +39,18 @@ pub(crate) fn config(flush: Flush) -> GroupConfig {
 }
 
 pub(crate) fn topic_spec(name: &str, queues: u32) -> TopicSpec {
-    TopicSpec { name: name.to_owned(), queues, retention_ms: 0, owner: String::new() }
+    TopicSpec {
+        name: name.to_owned(),
+        topic_type: TopicType::Normal,
+        queues,
+        retention_ms: 0,
+        owner: String::new(),
+    }
 }
 
 pub(crate) fn group_spec(name: &str, consume_from: ConsumeFrom) -> ConsumerGroupSpec {
     let retry = RetryPolicy { max_attempts: 3, backoff: Backoff::Custom(vec![1000]) };
-    ConsumerGroupSpec { name: name.to_owned(), retry, consume_from, owner: String::new() }
+    ConsumerGroupSpec { name: name.to_owned(), ordered: false, retry, consume_from, owner: String::new() }
 }
 
 pub(crate) fn message(text: &str) -> Draft {
@@ -204,6 +212,7 @@ impl Member {
             tags: None,
             max,
             invisible_ms: INVISIBLE_MS,
+            attempt_id: None,
             mailbox: &self.mailbox,
         };
         let mut received = self.group.receive(&request, self.now_ms, waiter)?;

@@ -192,6 +192,7 @@ fn more_queues_are_used_and_read_at_once() {
         tags: None,
         max: 9,
         invisible_ms: 1000,
+        attempt_id: None,
         mailbox: &broker.mailbox,
     };
     let received = broker.group.receive(&request, broker.now_ms, None).unwrap();

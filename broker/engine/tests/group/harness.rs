@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::catalog::{
     Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic,
-    TopicSpec,
+    TopicSpec, TopicType,
 };
 use engine::group::{Delivery, Group, GroupConfig, Receive, Received};
 use engine::inbox::{StoreError, Ticket};
@@ -39,13 +39,20 @@ pub(crate) fn config() -> GroupConfig {
 }
 
 pub(crate) fn topic_spec(name: &str, queues: u32) -> TopicSpec {
-    TopicSpec { name: name.to_owned(), queues, retention_ms: 0, owner: String::new() }
+    TopicSpec {
+        name: name.to_owned(),
+        topic_type: TopicType::Normal,
+        queues,
+        retention_ms: 0,
+        owner: String::new(),
+    }
 }
 
 pub(crate) fn group_spec(name: &str, max_attempts: u32) -> ConsumerGroupSpec {
     let backoff = Backoff::Exponential { initial_ms: 1000, max_ms: 60_000, multiplier_permille: 2000 };
     ConsumerGroupSpec {
         name: name.to_owned(),
+        ordered: false,
         retry: RetryPolicy { max_attempts, backoff },
         consume_from: ConsumeFrom::Earliest,
         owner: String::new(),
@@ -173,6 +180,7 @@ impl Broker {
             tags,
             max,
             invisible_ms: INVISIBLE_MS,
+            attempt_id: None,
             mailbox: &self.mailbox,
         };
         self.group.receive(&request, self.now_ms, waiter).unwrap()
@@ -186,6 +194,7 @@ impl Broker {
             tags: None,
             max,
             invisible_ms: INVISIBLE_MS,
+            attempt_id: None,
             mailbox: &self.mailbox,
         };
         self.group.receive(&request, self.now_ms, None).unwrap()

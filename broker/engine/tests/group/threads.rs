@@ -67,8 +67,15 @@ fn receive(
     left: &AtomicUsize,
 ) {
     let (topic, billing) = (group.topic("orders").unwrap(), group.consumer_group("billing").unwrap());
-    let request =
-        Receive { group: &billing, topic: &topic, tags: None, max: 2, invisible_ms: 60_000, mailbox };
+    let request = Receive {
+        group: &billing,
+        topic: &topic,
+        tags: None,
+        max: 2,
+        invisible_ms: 60_000,
+        attempt_id: None,
+        mailbox,
+    };
     while left.load(Ordering::Acquire) > 0 {
         // A waiter of its own each time: they come and go, woken or not.
         let waiter = Waiter::new(mailbox);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
 use engine::group::{Group, Receive};
 use engine::inbox::Ticket;
 use engine::lease::Receipt;
@@ -181,6 +181,7 @@ impl Cluster {
                 tags: None,
                 max,
                 invisible_ms,
+                attempt_id: None,
                 mailbox: &self.clients.mailbox,
             };
             let Ok(received) = group.receive(&request, self.now_ms, None) else { continue };
@@ -266,6 +267,7 @@ fn draft(message: u64) -> Draft {
 fn topics() -> Vec<TopicSpec> {
     let topic = |name: &str, queues| TopicSpec {
         name: name.to_owned(),
+        topic_type: TopicType::Normal,
         queues,
         retention_ms: 0,
         owner: String::new(),
@@ -276,6 +278,7 @@ fn topics() -> Vec<TopicSpec> {
 fn readers() -> Vec<ConsumerGroupSpec> {
     let reader = |name: &str| ConsumerGroupSpec {
         name: name.to_owned(),
+        ordered: false,
         retry: RetryPolicy { max_attempts: 1000, backoff: Backoff::Custom(vec![1000]) },
         consume_from: ConsumeFrom::Earliest,
         owner: String::new(),

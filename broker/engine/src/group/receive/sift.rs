@@ -43,7 +43,8 @@ impl Group {
                 self.bury(request, granted, &entries, now_ms, received);
                 continue;
             }
-            let surplus = surplus(granted, &mut entries, received);
+            let is_over = request.group.spec.ordered && !has_room;
+            let surplus = surplus(granted, &mut entries, received, is_over);
             if surplus != 0 {
                 has_room = false;
                 self.release(request, granted, surplus, now_ms);
@@ -107,6 +108,11 @@ impl Group {
         }
         drop(reading);
         self.note_done(granted.cell(request, mask), request.mailbox);
+        if request.group.spec.ordered {
+            // Those behind them in their lines are next.
+            let now_ms = granted.grant.due_ms.saturating_sub(request.invisible_ms);
+            self.tell_waiters(&request.topic.state, request.group.id, now_ms);
+        }
     }
 
     fn delivery(&self, request: &Receive<'_>, granted: &Granted, entry: &IndexEntry) -> Delivery {
@@ -158,11 +164,11 @@ fn is_wanted(request: &Receive<'_>, entry: &IndexEntry, now_ms: u64) -> bool {
 }
 
 /// Drops the entries that would make the deliveries larger than one receive may be, and returns their offsets; a message
-/// that is larger all by itself stays when it is the first one.
-fn surplus(granted: &Granted, entries: &mut Vec<IndexEntry>, received: &Received) -> u64 {
+/// that is larger all by itself stays when it is the first one. In order, nothing comes after what was dropped: `is_over`.
+fn surplus(granted: &Granted, entries: &mut Vec<IndexEntry>, received: &Received, is_over: bool) -> u64 {
     let mut bytes: u64 = received.deliveries.iter().map(|delivery| u64::from(delivery.bytes)).sum();
     let mut fitting = 0;
-    for entry in entries.iter() {
+    for entry in entries.iter().take_while(|_| !is_over) {
         bytes += u64::from(entry.bytes);
         if bytes > BYTES_MAX && (fitting > 0 || !received.deliveries.is_empty()) {
             break;

@@ -7,7 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use engine::catalog::{Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::catalog::{
+    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType,
+};
 use engine::group::{Group, GroupConfig};
 use engine::mailbox::Mailbox;
 use engine::writer::{Step, Writer};
@@ -126,7 +128,13 @@ impl Broker {
     }
 
     pub(crate) async fn topic(&self, name: &str, queues: u32) {
-        let spec = TopicSpec { name: name.into(), queues, retention_ms: 0, owner: String::new() };
+        let spec = TopicSpec {
+            name: name.into(),
+            topic_type: TopicType::Normal,
+            queues,
+            retention_ms: 0,
+            owner: String::new(),
+        };
         let (outcomes, ticket) = self.group.apply_topics(&[spec], Adopt::Always, &self.mailbox).unwrap();
         assert_eq!(outcomes, [ApplyOutcome::Created]);
         self.drive(ticket.unwrap()).await.unwrap();
@@ -136,6 +144,7 @@ impl Broker {
         let backoff = Backoff::Custom(vec![1000, 5000]);
         let spec = ConsumerGroupSpec {
             name: name.into(),
+            ordered: false,
             retry: RetryPolicy { max_attempts, backoff },
             consume_from: ConsumeFrom::Earliest,
             owner: String::new(),

@@ -1,0 +1,158 @@
+//! Handing out: in any order, or in line.
+
+use store::Offset;
+use store::index::IndexEntry;
+
+use super::deliveries::Deliveries;
+use super::held::Lease;
+use super::lines::Lines;
+use super::mask::{WIDTH, blocks, low_bits, place};
+
+/// Leases of one queue at a time; a group that holds so many and acks none gets nothing more.
+const LEASES_MAX: usize = 1 << 20;
+
+/// What a grant handed out: one lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) base: Offset,
+    /// Bit n: offset `base + n`.
+    pub(crate) mask: u64,
+    pub(crate) serial: u32,
+    pub(crate) attempt: u16,
+    pub(crate) due_ms: u64,
+}
+
+/// What a receive wants of one queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) count: usize,
+    pub(crate) due_ms: u64,
+    pub(crate) now_ms: u64,
+}
+
+impl Deliveries {
+    /// Messages that grants would find; of those that are ready again only some are counted, in lines at least one.
+    pub(crate) fn available(&mut self, tail: Offset, now_ms: u64) -> u64 {
+        self.expire(now_ms);
+        match &self.lines {
+            None => self.ready.some() + tail.0.saturating_sub(self.next.0),
+            Some(lines) if lines.is_full() => lines.free() as u64,
+            Some(lines) => lines.free() as u64 + tail.0.saturating_sub(lines.seen.0),
+        }
+    }
+
+    /// From now on messages are handed out in line, or in any order.
+    pub(crate) fn set_ordered(&mut self, is_ordered: bool) {
+        if is_ordered != self.lines.is_some() {
+            self.lines = is_ordered.then(|| Box::new(Lines::from(self.floor())));
+        }
+    }
+
+    /// Whether a message is next in its line and nobody has it.
+    pub(crate) fn has_free_line(&self) -> bool {
+        self.lines.as_ref().is_some_and(|lines| lines.free() > 0)
+    }
+
+    /// Hands out up to `count` neighbours under one lease: first what ended, then what is new below `tail`.
+    pub(crate) fn grant(&mut self, wish: &Wish, tail: Offset) -> Option<Grant> {
+        self.expire(wish.now_ms);
+        let count = wish.count.min(64) as u32;
+        if count == 0 || self.leases.len() >= LEASES_MAX {
+            return None;
+        }
+        let (base, mask, attempts) = match self.ready.take(count) {
+            Some(taken) => taken,
+            None => self.take_new(u64::from(count), tail)?,
+        };
+        Some(self.lease_out(base, mask, attempts, wish.due_ms))
+    }
+
+    /// Hands out up to `count` messages of the line that is free and oldest, its first ones; those that have been
+    /// delivered as often as the first, so that one that goes to the dead letters takes none with it.
+    pub(crate) fn grant_in_line(&mut self, wish: &Wish, grants: &mut Vec<Grant>) -> bool {
+        self.expire(wish.now_ms);
+        if wish.count == 0 || self.leases.len() >= LEASES_MAX {
+            return false;
+        }
+        let Some(standing) = self.lines.as_ref().and_then(|lines| lines.first_free()) else { return false };
+        let mut run: Vec<Offset> = standing.take(wish.count).collect();
+        let attempts = run.first().and_then(|&first| self.ready.attempts(first));
+        let alike = run.iter().take_while(|&&offset| self.ready.attempts(offset) == attempts).count();
+        run.truncate(alike);
+        for window in run.chunk_by(|first, next| first.0 / WIDTH == next.0 / WIDTH) {
+            let (block, _) = place(window[0]);
+            let mask = window.iter().fold(0, |mask, &offset| mask | place(offset).1);
+            self.ready.remove(block, mask);
+            let base = Offset(block * WIDTH);
+            grants.push(self.lease_out(base, mask, attempts.unwrap_or(0), wish.due_ms));
+        }
+        !run.is_empty()
+    }
+
+    /// The first offset below `tail` that is to be looked at, to know its line.
+    pub(crate) fn unseen(&mut self, tail: Offset) -> Option<Offset> {
+        let next = self.next;
+        let lines = self.lines.as_mut().filter(|lines| !lines.is_full())?;
+        if lines.seen < next {
+            // What is done already has no line.
+            let (block, bit) = place(lines.seen);
+            let rest = self.open.get(&block).map_or(0, |mask| mask & !(bit - 1));
+            let first = if rest == 0 {
+                self.open.range(block + 1..).next().map(|(&block, &mask)| (block, mask))
+            } else {
+                Some((block, rest))
+            };
+            let first = first.map(|(block, mask)| Offset(block * WIDTH + u64::from(mask.trailing_zeros())));
+            lines.seen = first.unwrap_or(next);
+        }
+        (lines.seen < tail).then_some(lines.seen)
+    }
+
+    /// Puts the entries from `from` on into their lines, if nobody else did; they begin with it.
+    pub(crate) fn see(&mut self, from: Offset, entries: &[IndexEntry]) {
+        let Some(last) = entries.last() else { return };
+        if self.lines.as_ref().is_none_or(|lines| lines.seen != from) {
+            return;
+        }
+        self.advance(Offset(last.offset.0 + 1));
+        let Some(lines) = &mut self.lines else { return };
+        for entry in entries {
+            let (block, bit) = place(entry.offset);
+            if self.open.get(&block).is_some_and(|mask| mask & bit != 0) {
+                lines.join(entry.offset, entry.lane, self.ready.attempts(entry.offset).is_none());
+            }
+        }
+        lines.seen = Offset(last.offset.0 + 1);
+    }
+
+    /// Hands out again what is left of a lease, under a new one; the delivery that it was made for did not arrive.
+    pub(crate) fn grant_again(&mut self, serial: u32, wish: &Wish) -> Option<Grant> {
+        self.expire(wish.now_ms);
+        let lease = *self.leases.get(&serial)?;
+        let (base, attempt) = (lease.base(), lease.attempt());
+        let mask = self.remove_mask(serial, lease.mask() & !self.leaving_of(&lease));
+        let due_ms = wish.due_ms;
+        let serial = self.hold(Lease::new(base, mask, due_ms, attempt));
+        Some(Grant { base, mask, serial, attempt, due_ms })
+    }
+
+    fn lease_out(&mut self, base: Offset, mask: u64, attempts: u16, due_ms: u64) -> Grant {
+        let attempt = attempts.saturating_add(1);
+        let serial = self.hold(Lease::new(base, mask, due_ms, attempt));
+        Grant { base, mask, serial, attempt, due_ms }
+    }
+
+    fn take_new(&mut self, count: u64, tail: Offset) -> Option<(Offset, u64, u16)> {
+        let count = count.min(tail.0.saturating_sub(self.next.0));
+        if count == 0 {
+            return None;
+        }
+        let base = self.next;
+        let mask = low_bits(count);
+        for (block, mask) in blocks(base, mask) {
+            *self.open.entry(block).or_insert(0) |= mask;
+        }
+        self.next = Offset(base.0 + count);
+        Some((base, mask, 0))
+    }
+}
