@@ -50,6 +50,8 @@ mod evaluate;
 mod lexer;
 mod number;
 mod parser;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use error::FilterError;
