@@ -34,7 +34,7 @@
 //! What may stand where is checked once, when a filter is parsed. A literal counts as a constant also in brackets or
 //! after `+`, but not after `-`; the bounds of `NOT BETWEEN` need not ascend; TRUE or FALSE may be right of a constant.
 //!
-//! Promise: no text makes `parse` panic, recurse beyond `DEPTH_MAX` or take longer than linear time; a filter that was
+//! Promise: no text makes `parse` panic, recurse beyond `DEPTH_MAX` or take longer than n log n; a filter that was
 //! parsed evaluates within that depth, each of its parts at most once for a message, and copies no property.
 //! Stricter than RocketMQ: text after a complete filter is refused, where `a LIKE 'x'` passes as `a` there.
 //! Limits: `TEXT_BYTES_MAX` and `DEPTH_MAX`; `a = 1 AND b = 2 AND …` may be as long as the text.
