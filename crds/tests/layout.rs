@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("arbiter", &["crds"]),
     ("peer", &["arbiter", "crds", "engine", "replica", "store"]),
     ("wire", &[]),
+    ("filter", &[]),
     ("gateway-grpc", &["engine", "store", "wire"]),
     ("client", &["wire"]),
     ("cli", &["client", "crds", "wire"]),
