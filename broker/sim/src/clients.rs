@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::catalog::TopicType;
 use engine::group::{DeadLetterError, Delivery, Group, Receive};
 use engine::lease::LeaseError;
 use engine::waiter::Waiter;
@@ -20,7 +21,12 @@ impl World {
         let count = self.pick(1, 9);
         let first = self.next_message;
         self.next_message += count;
-        let drafts = (first..first + count).map(draft).collect();
+        // The messages of one request are of one message group.
+        let lane = if topic.spec.topic_type == TopicType::Fifo { self.pick(1, 7) as u32 } else { 0 };
+        for message in first..first + count {
+            self.invariants.sent(message, lane);
+        }
+        let drafts = (first..first + count).map(|message| draft(message, lane)).collect();
         self.trace.note(format_args!("send {first} .. {} to {}", first + count, topic.spec.name));
         if let Ok(ticket) = self.broker.group.send(&topic, drafts, &self.mailbox) {
             self.awaited.push((ticket, Awaited::Send { first, count }));
@@ -43,13 +49,15 @@ impl World {
         };
         let tags = self.readers[reader].tags.clone();
         self.has_unrecorded = true;
+        self.receives += 1;
+        let attempt_id = self.name_try(reader, &topic.spec.name)?;
         let request = Receive {
             group: &consumer_group,
             topic: &topic,
             tags: tags.as_deref(),
             max,
             invisible_ms,
-            attempt_id: None,
+            attempt_id: attempt_id.as_deref(),
             mailbox: &self.mailbox,
         };
         let received = match group.receive(&request, self.now_ms, waiter) {
@@ -61,9 +69,31 @@ impl World {
         }
         let count = received.deliveries.len();
         for delivery in received.deliveries {
-            self.take_delivery(&group, reader, delivery)?;
+            let got = self.take_delivery(&group, reader, delivery)?;
+            if let Some(attempt_id) = &attempt_id {
+                let of_try = self.tries.entry((reader, topic.spec.name.clone())).or_default();
+                of_try.0.clone_from(attempt_id);
+                of_try.1.extend(got);
+            }
         }
         Ok(count)
+    }
+
+    /// The name that a consumer gives its try: a new one, or that of the last one, whose reply it says it never got.
+    fn name_try(&mut self, reader: usize, topic: &str) -> Result<Option<String>, String> {
+        if !self.readers[reader].spec.ordered {
+            return Ok(None);
+        }
+        let is_again = self.random.one_in(4);
+        let last = self.tries.remove(&(reader, topic.to_owned())).filter(|_| is_again);
+        // Whoever did something with one of the messages has got the reply.
+        let last = last.filter(|(_, got)| got.iter().all(|holding| self.holdings.contains(holding)));
+        let Some((name, got)) = last else { return Ok(Some(format!("try {}", self.receives))) };
+        self.holdings.retain(|holding| !got.contains(holding));
+        for Holding { message, .. } in got {
+            self.tell(Event::Lost { reader, message })?;
+        }
+        Ok(Some(name))
     }
 
     /// A consumer does something with a message that it holds, or held.
@@ -148,6 +178,7 @@ impl World {
         match self.broker.group.dead_letter(&receipt, self.now_ms, &self.mailbox) {
             Ok(ticket) => {
                 self.trace.note(format_args!("reader {reader} gives up {message}"));
+                self.invariants.given_up(reader, message);
                 self.awaited.push((ticket, Awaited::Letter { reader, message }));
                 Ok(())
             }
@@ -158,25 +189,35 @@ impl World {
         }
     }
 
-    fn take_delivery(&mut self, group: &Group, reader: usize, delivery: Delivery) -> Result<(), String> {
+    fn take_delivery(
+        &mut self,
+        group: &Group,
+        reader: usize,
+        delivery: Delivery,
+    ) -> Result<Option<Holding>, String> {
         let mut delivery = delivery;
         if delivery.record.is_none()
             && let Err(error) = group.load(&mut delivery)
         {
-            return self.bear(&error);
+            return self.bear(&error).map(|()| None);
         }
         let message = message_of(&delivery)?;
         let (receipt, now_ms) = (delivery.receipt, self.now_ms);
-        self.holdings.push(Holding { reader, message, receipt });
+        let holding = Holding { reader, message, receipt };
+        self.holdings.push(holding);
         self.tell(Event::Delivered {
             reader,
             message,
             queue: receipt.queue,
             offset: delivery.offset,
+            position: delivery.position,
+            head: group.log_state().head,
+            receive: self.receives,
             attempt: delivery.attempt,
             due_ms: receipt.due_ms,
             now_ms,
-        })
+        })?;
+        Ok(Some(holding))
     }
 
     fn refused(&mut self, what: &str, holding: &Holding, error: LeaseError) -> Result<(), String> {
@@ -218,7 +259,7 @@ impl World {
     }
 }
 
-fn draft(message: u64) -> Draft {
+fn draft(message: u64, lane: u32) -> Draft {
     let body = Bytes::from(body_of(message));
     Draft {
         kind: Kind::Message,
@@ -227,7 +268,7 @@ fn draft(message: u64) -> Draft {
         count: 1,
         attempt: 0,
         tag_hash: tag_hash(message),
-        lane: 0,
+        lane,
         body_crc: crc32(&body),
         head: Bytes::new(),
         body,

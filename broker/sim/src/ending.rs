@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::world::{Awaited, World};
 
 /// Rounds in which all must be through: the attempts of the clumsy reader and as many for the rest.
-const ROUNDS_MAX: u32 = 200;
+const ROUNDS_MAX: u32 = 2000;
 const INVISIBLE_MS: u64 = 10_000;
 const AUDITOR: &str = "auditor";
 

@@ -23,12 +23,25 @@ pub enum Event {
         queue: QueueId,
         /// Its number there.
         offset: Offset,
+        /// Where its record lies.
+        position: Position,
+        /// Where the log begins.
+        head: Position,
+        /// Those of one receive come together.
+        receive: u64,
         /// Which delivery this is.
         attempt: u16,
         /// When the lease ends.
         due_ms: u64,
         /// Now.
         now_ms: u64,
+    },
+    /// A consumer never got the reply with this message, and asks again under the same name.
+    Lost {
+        /// Number of the consumer group.
+        reader: usize,
+        /// The message.
+        message: u64,
     },
     /// A consumer holds a message for longer.
     Held {

@@ -1,6 +1,7 @@
 //! What must hold whatever happens; each file is one promise.
 
 pub(crate) mod a_member_never_goes_back_to_an_earlier_epoch;
+mod a_message_group_is_read_in_order;
 mod a_message_has_one_holder_at_a_time;
 pub(crate) mod a_promise_falls_only_when_its_candidacy_failed;
 pub(crate) mod an_answer_waits_for_enough_copies;
@@ -35,6 +36,7 @@ pub(crate) struct Invariants {
     done: done_messages_stay_done::Done,
     attempts: attempts_stay_within_the_limit::Attempts,
     complete: every_message_is_done_or_dead_lettered_once::Fates,
+    in_order: a_message_group_is_read_in_order::Lanes,
 }
 
 impl Invariants {
@@ -46,6 +48,7 @@ impl Invariants {
             done: done_messages_stay_done::Done::default(),
             attempts: attempts_stay_within_the_limit::Attempts::new(readers),
             complete: every_message_is_done_or_dead_lettered_once::Fates::new(readers),
+            in_order: a_message_group_is_read_in_order::Lanes::new(readers),
         }
     }
 
@@ -56,6 +59,17 @@ impl Invariants {
         self.one_holder.observe(event)?;
         self.done.observe(event)?;
         self.attempts.observe(event)?;
-        self.complete.observe(event)
+        self.complete.observe(event)?;
+        self.in_order.observe(event)
+    }
+
+    /// A consumer gives a message up, and will hear whether that is stored.
+    pub(crate) fn given_up(&mut self, reader: usize, message: u64) {
+        self.in_order.given_up(reader, message);
+    }
+
+    /// A message is sent to this lane.
+    pub(crate) fn sent(&mut self, message: u64, lane: u32) {
+        self.in_order.sent(message, lane);
     }
 }

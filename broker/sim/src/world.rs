@@ -1,5 +1,6 @@
 //! Everything a story plays in.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::catalog::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
@@ -30,7 +31,7 @@ pub(crate) struct Reader {
 }
 
 /// A consumer's hold on a message.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Holding {
     pub(crate) reader: usize,
     pub(crate) message: u64,
@@ -67,6 +68,10 @@ pub(crate) struct World {
     pub(crate) holdings: Vec<Holding>,
     pub(crate) pollers: Vec<Poller>,
     pub(crate) next_message: u64,
+    /// Receives so far.
+    pub(crate) receives: u64,
+    /// The latest try of each ordered reader and topic: its name, and what it got.
+    pub(crate) tries: BTreeMap<(usize, String), (String, Vec<Holding>)>,
     /// Something refused for want of room since the last clean step.
     pub(crate) was_full: bool,
     /// Something took effect in memory that may not be in the log yet.
@@ -76,7 +81,7 @@ pub(crate) struct World {
     pub(crate) restarts: u64,
     pub(crate) events: u64,
     pub(crate) trace: Trace,
-    invariants: Invariants,
+    pub(crate) invariants: Invariants,
 }
 
 impl World {
@@ -103,6 +108,8 @@ impl World {
             holdings: Vec::new(),
             pollers: Vec::new(),
             next_message: 0,
+            receives: 0,
+            tries: BTreeMap::new(),
             was_full: false,
             has_unrecorded: false,
             checkpoint_knows_more: false,
@@ -170,10 +177,13 @@ fn topics() -> Vec<TopicSpec> {
         retention_ms: 0,
         owner: String::new(),
     };
-    vec![topic("orders", 1), topic("events", 4)]
+    let fifo = TopicSpec { topic_type: TopicType::Fifo, ..topic("ledger", 2) };
+    vec![topic("orders", 1), topic("events", 4), fifo]
 }
 
 fn readers() -> Vec<Reader> {
+    let in_order =
+        |reader: Reader| Reader { spec: ConsumerGroupSpec { ordered: true, ..reader.spec }, ..reader };
     let reader = |name: &str, max_attempts, tags, acks| Reader {
         spec: ConsumerGroupSpec {
             name: name.to_owned(),
@@ -189,5 +199,7 @@ fn readers() -> Vec<Reader> {
         reader("steady", 1000, None, true),
         reader("choosy", 1000, Some(vec![tag_hash(1)]), true),
         reader("clumsy", 3, None, false),
+        in_order(reader("orderly", 1000, None, true)),
+        in_order(reader("fumbling", 3, None, false)),
     ]
 }

@@ -46,7 +46,7 @@ impl Group {
         for _ in 0..ROUNDS_MAX {
             let count = (request.max - received.deliveries.len()).min(LOOKS_MAX - looks);
             let waiter = waiter.filter(|_| received.deliveries.is_empty());
-            let (grants, is_again) = self.grant(request, count, now_ms, waiter, &mut received)?;
+            let grants = self.grant(request, count, now_ms, waiter, &mut received)?;
             if grants.is_empty() {
                 return Ok(received);
             }
@@ -54,7 +54,7 @@ impl Group {
             let has_room = self.sift(request, &grants, now_ms, &mut received)?;
             self.fill(request, &mut received);
             self.stop_behind(request, &mut received);
-            if is_again || !has_room || received.deliveries.len() >= request.max || looks >= LOOKS_MAX {
+            if !has_room || received.deliveries.len() >= request.max || looks >= LOOKS_MAX {
                 break;
             }
         }
@@ -83,7 +83,7 @@ impl Group {
         now_ms: u64,
         waiter: Option<&Arc<Waiter>>,
         received: &mut Received,
-    ) -> Result<(Vec<Granted>, bool), ReceiveError> {
+    ) -> Result<Vec<Granted>, ReceiveError> {
         let queues = &request.topic.state;
         let group = request.group.id;
         let wish = Wish { count, due_ms: now_ms.saturating_add(request.invisible_ms), now_ms };
@@ -91,7 +91,6 @@ impl Group {
         let ask = Ask { group, is_ordered: request.group.spec.ordered, attempt_id, wish };
         let mut grants = Vec::new();
         let mut woken = Vec::new();
-        let mut is_again = false;
         let mut seen = 0;
         loop {
             let mut reading = queues.lock();
@@ -101,12 +100,11 @@ impl Group {
             }
             match reading.grant(&ask, &mut grants) {
                 Look::Done => {}
-                Look::Again => is_again = true,
                 Look::Unseen(unseen) => {
                     drop(reading);
                     if seen >= LOOKS_MAX {
                         received.next_due_ms = Some(now_ms);
-                        return Ok((grants, false));
+                        return Ok(grants);
                     }
                     seen += self.see_lanes(request, &unseen)?;
                     continue;
@@ -134,7 +132,7 @@ impl Group {
             }
             wakes.post();
         }
-        Ok((grants, is_again))
+        Ok(grants)
     }
 
     /// The first receive of a group on a topic fixes where it starts.

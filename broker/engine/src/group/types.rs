@@ -210,8 +210,8 @@ pub struct Receive<'a> {
     pub max: usize,
     /// How long they are held.
     pub invisible_ms: u64,
-    /// The client's name for this try: a group that reads in order gives a later one of the same name the same messages
-    /// again, as long as they are held.
+    /// The client's name for this try: when a group that reads in order is asked again under the same name, the client
+    /// never got what is still held for the first time; it is handed out again as it was.
     pub attempt_id: Option<&'a str>,
     /// Of the runtime that asks.
     pub mailbox: &'a Arc<Mailbox>,

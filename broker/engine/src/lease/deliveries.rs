@@ -86,11 +86,28 @@ impl Deliveries {
         self.make_ready(grant.base, mask, grant.attempt - 1);
     }
 
-    /// As `release`, for one message.
+    /// What is left of a lease was never got: it is handed out again, and that delivery does not count.
+    pub(crate) fn take_back_lease(&mut self, serial: u32, now_ms: u64) {
+        self.expire(now_ms);
+        let Some(lease) = self.leases.get(&serial).copied() else { return };
+        let mask = self.remove_mask(serial, lease.mask() & !self.leaving_of(&lease));
+        self.make_ready(lease.base(), mask, lease.attempt());
+        self.uncount(lease.base(), mask);
+    }
+
+    /// As `take_back_lease`, for one message.
     pub(crate) fn take_back(&mut self, receipt: &Receipt) {
         if self.leases.get(&receipt.serial).is_some_and(|lease| lease.holds(receipt.offset)) {
             self.remove_held(receipt.serial, receipt.offset);
-            self.make_ready(receipt.offset, 1, receipt.attempt - 1);
+            self.make_ready(receipt.offset, 1, receipt.attempt);
+            self.uncount(receipt.offset, 1);
+        }
+    }
+
+    // Its record may be written already, so the number stays as it is until the next delivery, which has the same.
+    fn uncount(&mut self, base: Offset, mask: u64) {
+        if let Some(lines) = &mut self.lines {
+            lines.uncounted.extend(offsets(base, mask));
         }
     }
 

@@ -74,17 +74,24 @@ impl Deliveries {
         if wish.count == 0 || self.leases.len() >= LEASES_MAX {
             return false;
         }
-        let Some(standing) = self.lines.as_ref().and_then(|lines| lines.first_free()) else { return false };
+        let Some(lines) = &mut self.lines else { return false };
+        let Some(standing) = lines.first_free() else { return false };
+        let attempts = |offset: Offset| {
+            let counted = self.ready.attempts(offset).unwrap_or(0);
+            if lines.uncounted.contains(&offset) { counted.saturating_sub(1) } else { counted }
+        };
         let mut run: Vec<Offset> = standing.take(wish.count).collect();
-        let attempts = run.first().and_then(|&first| self.ready.attempts(first));
-        let alike = run.iter().take_while(|&&offset| self.ready.attempts(offset) == attempts).count();
-        run.truncate(alike);
+        let first = run.first().map_or(0, |&first| attempts(first));
+        run.truncate(run.iter().take_while(|&&offset| attempts(offset) == first).count());
+        for offset in &run {
+            lines.uncounted.remove(offset);
+        }
         for window in run.chunk_by(|first, next| first.0 / WIDTH == next.0 / WIDTH) {
             let (block, _) = place(window[0]);
             let mask = window.iter().fold(0, |mask, &offset| mask | place(offset).1);
             self.ready.remove(block, mask);
             let base = Offset(block * WIDTH);
-            grants.push(self.lease_out(base, mask, attempts.unwrap_or(0), wish.due_ms));
+            grants.push(self.lease_out(base, mask, first, wish.due_ms));
         }
         !run.is_empty()
     }
@@ -123,17 +130,6 @@ impl Deliveries {
             }
         }
         lines.seen = Offset(last.offset.0 + 1);
-    }
-
-    /// Hands out again what is left of a lease, under a new one; the delivery that it was made for did not arrive.
-    pub(crate) fn grant_again(&mut self, serial: u32, wish: &Wish) -> Option<Grant> {
-        self.expire(wish.now_ms);
-        let lease = *self.leases.get(&serial)?;
-        let (base, attempt) = (lease.base(), lease.attempt());
-        let mask = self.remove_mask(serial, lease.mask() & !self.leaving_of(&lease));
-        let due_ms = wish.due_ms;
-        let serial = self.hold(Lease::new(base, mask, due_ms, attempt));
-        Some(Grant { base, mask, serial, attempt, due_ms })
     }
 
     fn lease_out(&mut self, base: Offset, mask: u64, attempts: u16, due_ms: u64) -> Grant {

@@ -21,6 +21,8 @@ const STANDING_MAX: usize = 1 << 18;
 pub(super) struct Lines {
     /// Every open offset below stands in its line.
     pub(super) seen: Offset,
+    /// Ready messages whose next delivery has the number of the last one, which never arrived.
+    pub(super) uncounted: BTreeSet<Offset>,
     lanes: BTreeMap<Offset, u32>,
     lines: BTreeMap<u32, Line>,
     /// Lines that nobody holds a message of, by their first one.
@@ -98,6 +100,7 @@ impl Lines {
             None => drop(self.lines.remove(&lane)),
         }
         self.lanes.remove(&offset);
+        self.uncounted.remove(&offset);
     }
 
     /// The free line whose first message is the oldest: its messages in order.

@@ -25,7 +25,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) group: u32,
     /// Messages are handed out in line.
     pub(crate) is_ordered: bool,
-    /// The client's name for this try, if it has one: a later one of the same name gets the same again.
+    /// The client's name for this try, if it has one: what an earlier one of the same name still holds, it never got.
     pub(crate) attempt_id: Option<&'a str>,
     pub(crate) wish: Wish,
 }
@@ -35,8 +35,6 @@ pub(crate) struct Ask<'a> {
 pub(crate) enum Look {
     /// What was handed out, if anything.
     Done,
-    /// As `Done`; it was handed out before, and the reply did not arrive.
-    Again,
     /// Nothing, before somebody tells the lanes of these offsets; see `Reading::see`.
     Unseen(Vec<Unseen>),
     /// The group does not read the topic yet.
@@ -150,9 +148,7 @@ impl Reading {
     /// Hands out messages, in turn over the queues; one grant per lease.
     pub(crate) fn grant(&mut self, ask: &Ask<'_>, grants: &mut Vec<Granted>) -> Look {
         let Some(subscription) = self.subscriptions.get_mut(&ask.group) else { return Look::NotSubscribed };
-        if ask.is_ordered && subscription.grant_again(ask, &self.queues, grants) {
-            return Look::Again;
-        }
+        subscription.take_back(ask);
         let queues = subscription.deliveries.len();
         let first = subscription.next_turn();
         let mut wish = ask.wish;

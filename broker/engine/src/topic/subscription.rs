@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-use store::{Offset, QueueId};
+use store::Offset;
 
 use super::Queues;
 use super::reading::{Ask, Granted};
@@ -108,16 +108,14 @@ impl Subscription {
         self.waiters.retain(|waiter| waiter.as_ptr() != gone && waiter.strong_count() > 0);
     }
 
-    /// Hands out again what the client's last try of the same name was given, as far as it still holds it.
-    pub(super) fn grant_again(&mut self, ask: &Ask<'_>, queues: &[QueueId], out: &mut Vec<Granted>) -> bool {
-        let Some(attempt_id) = ask.attempt_id else { return false };
+    /// What the client's last try of the same name still holds did not arrive there: it is ready again, as it was.
+    pub(super) fn take_back(&mut self, ask: &Ask<'_>) {
+        let Some(attempt_id) = ask.attempt_id.filter(|_| ask.is_ordered) else { return };
         for (queue, serial) in self.reentry.take(attempt_id) {
-            let deliveries = self.deliveries.get_mut(queue as usize);
-            let grant = deliveries.and_then(|deliveries| deliveries.grant_again(serial, &ask.wish));
-            out.extend(grant.map(|grant| Granted { id: queues[queue as usize], queue, grant }));
+            if let Some(deliveries) = self.deliveries.get_mut(queue as usize) {
+                deliveries.take_back_lease(serial, ask.wish.now_ms);
+            }
         }
-        self.remember(ask, out);
-        !out.is_empty()
     }
 
     /// The reply may get lost: what was handed out for it is remembered under its name.

@@ -26,7 +26,9 @@ impl Holders {
             Event::Held { reader, message, due_ms } => {
                 self.due_ms.insert((reader, message), due_ms);
             }
-            Event::Released { reader, message } | Event::Acked { reader, message } => {
+            Event::Released { reader, message }
+            | Event::Lost { reader, message }
+            | Event::Acked { reader, message } => {
                 self.due_ms.remove(&(reader, message));
             }
             Event::Restarted { .. } => self.due_ms.clear(),

@@ -32,6 +32,10 @@ impl Attempts {
                     ));
                 }
             }
+            // It comes again as it was.
+            Event::Lost { reader, message } => {
+                self.last.remove(&(reader, message));
+            }
             // First deliveries are not recorded, later ones ride in the next batch: some are forgotten.
             Event::Restarted { .. } => self.last.clear(),
             Event::Stored { .. }

@@ -39,6 +39,7 @@ impl Done {
             | Event::Released { .. }
             | Event::Stepped { .. }
             | Event::Found { .. }
+            | Event::Lost { .. }
             | Event::Vanished { .. }
             | Event::Range { .. }
             | Event::Ended { .. } => {}

@@ -57,6 +57,7 @@ impl Fates {
             | Event::Released { .. }
             | Event::Stepped { .. }
             | Event::Restarted { .. }
+            | Event::Lost { .. }
             | Event::Vanished { .. }
             | Event::Range { .. } => {}
         }

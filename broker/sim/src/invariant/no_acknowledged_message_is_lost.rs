@@ -44,6 +44,7 @@ impl Stored {
             | Event::Acked { .. }
             | Event::Stepped { .. }
             | Event::Restarted { .. }
+            | Event::Lost { .. }
             | Event::Vanished { .. }
             | Event::Range { .. } => {}
         }

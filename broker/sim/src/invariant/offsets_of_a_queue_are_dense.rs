@@ -48,6 +48,7 @@ impl Queues {
             Event::Stored { .. }
             | Event::Delivered { .. }
             | Event::Held { .. }
+            | Event::Lost { .. }
             | Event::Released { .. }
             | Event::Acked { .. }
             | Event::Stepped { .. }

@@ -239,23 +239,17 @@ impl Run {
         }
     }
 
+    /// The last try never got its reply.
     fn receive_again(&mut self, count: usize) {
         self.expire();
-        let Some(serial) = self.last else { return };
-        let wish = self.wish(count);
-        let again = self.real.grant_again(serial, &wish);
-        let of_it = |fate: &Fate| matches!(fate, Fate::Held { serial: of, .. } if *of == serial);
-        let still: Vec<u64> =
-            (0..).zip(&self.fates).filter(|(_, fate)| of_it(fate)).map(|(at, _)| at).collect();
-        let Some(grant) = again else {
-            assert!(still.is_empty(), "the try held {still:?}");
-            return;
-        };
-        for &offset in &still {
-            self.fates[offset as usize] = Fate::Ready;
+        let Some(lost) = self.last else { return };
+        self.real.take_back_lease(lost, self.now_ms);
+        for fate in &mut self.fates {
+            if matches!(fate, Fate::Held { serial, .. } if *serial == lost) {
+                *fate = Fate::Ready;
+            }
         }
-        assert_eq!(self.take(&grant), still, "what was left of the try, all of it");
-        self.last = Some(grant.serial);
+        self.receive(count);
     }
 
     fn forget_holders(&mut self) {
