@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use crds::consumer_group::ConsumeFrom;
 use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, TopicDefinition};
 use crds::manifests::read_folder;
+use crds::topic::TopicType;
 use engine::catalog::{self, Adopt, ApplyOutcome, Backoff, ConsumerGroupSpec, RetryPolicy, TopicSpec};
 use engine::inbox::{SubmitError, Ticket};
 use engine::mailbox::Mailbox;
@@ -122,8 +123,12 @@ fn fingerprint(folder: &Path) -> Vec<(PathBuf, Option<SystemTime>, u64)> {
 }
 
 fn topic_spec(definition: TopicDefinition) -> TopicSpec {
-    let TopicDefinition { name, queues, retention_ms } = definition;
-    TopicSpec { name, queues, retention_ms, owner: OWNER.to_owned() }
+    let TopicDefinition { name, topic_type, queues, retention_ms } = definition;
+    let topic_type = match topic_type {
+        TopicType::Normal => catalog::TopicType::Normal,
+        TopicType::Fifo => catalog::TopicType::Fifo,
+    };
+    TopicSpec { name, topic_type, queues, retention_ms, owner: OWNER.to_owned() }
 }
 
 fn consumer_group_spec(definition: ConsumerGroupDefinition) -> ConsumerGroupSpec {
@@ -138,6 +143,7 @@ fn consumer_group_spec(definition: ConsumerGroupDefinition) -> ConsumerGroupSpec
     };
     ConsumerGroupSpec {
         name: definition.name,
+        ordered: definition.ordered,
         retry: RetryPolicy { max_attempts: definition.max_attempts, backoff },
         consume_from: match definition.consume_from {
             ConsumeFrom::Earliest => catalog::ConsumeFrom::Earliest,

@@ -59,6 +59,10 @@ pub struct ConsumerGroupSpec {
         "must consist of letters, digits, '-' and '_'; names with '%' belong to the broker"
     ))]
     pub name: Option<String>,
+    /// Whether the messages of a message group are delivered in order: one when those before it are done. A message that
+    /// is not done holds up its own message group and no other.
+    #[serde(default)]
+    pub ordered: bool,
     /// What happens to a message that is not acknowledged.
     #[serde(default)]
     pub retry: Retry,

@@ -25,6 +25,8 @@ pub const BACKOFF_DEFAULT_MS: [u64; 16] = [
 pub struct TopicDefinition {
     /// Name for clients.
     pub name: String,
+    /// What kind of messages it takes.
+    pub topic_type: TopicType,
     /// Queues in each group.
     pub queues: u32,
     /// Milliseconds a message is kept at least; 0: as long as the log keeps it.
@@ -36,6 +38,8 @@ pub struct TopicDefinition {
 pub struct ConsumerGroupDefinition {
     /// Name for clients.
     pub name: String,
+    /// Messages of one message group are delivered in order.
+    pub ordered: bool,
     /// Deliveries of one message before it goes to the dead letter topic.
     pub max_attempts: u32,
     /// How long each next delivery waits.
@@ -73,9 +77,6 @@ pub enum DefinitionError {
         /// Most characters.
         len_max: usize,
     },
-    /// A type that does not work yet.
-    #[error("spec.type: only NORMAL topics work for now, not {}; leave type out or set NORMAL", .0.word())]
-    Type(TopicType),
     /// A number outside of its range.
     #[error("{field}: {value} must be from {min} to {max}")]
     Range {
@@ -115,15 +116,12 @@ impl Topic {
     /// What a broker has to know.
     pub fn definition(&self) -> Result<TopicDefinition, DefinitionError> {
         let name = checked_name(self.client_name(), TOPIC_NAME_LEN_MAX)?;
-        if self.spec.topic_type != TopicType::Normal {
-            return Err(DefinitionError::Type(self.spec.topic_type));
-        }
         let queues = checked_number("spec.queues.perGroup", self.spec.queues.per_group, 1024)?;
         let retention_ms = match &self.spec.retention {
             Some(retention) => millis("spec.retention.maxAge", &retention.max_age)?,
             None => 0,
         };
-        Ok(TopicDefinition { name, queues, retention_ms })
+        Ok(TopicDefinition { name, topic_type: self.spec.topic_type, queues, retention_ms })
     }
 }
 
@@ -138,6 +136,7 @@ impl ConsumerGroup {
         let retry = &self.spec.retry;
         Ok(ConsumerGroupDefinition {
             name: checked_name(self.client_name(), CONSUMER_GROUP_NAME_LEN_MAX)?,
+            ordered: self.spec.ordered,
             max_attempts: checked_number("spec.retry.maxAttempts", retry.max_attempts, 1000)?,
             backoff: match &retry.backoff {
                 None => BackoffDefinition::Custom(BACKOFF_DEFAULT_MS.to_vec()),

@@ -298,7 +298,12 @@ mod tests {
         assert_eq!(errors, Vec::<String>::new());
         assert_eq!(found.skipped, 1);
         assert_eq!(found.topics[0].source.to_string(), "a.yaml, document 2");
-        let orders = TopicDefinition { name: "orders".into(), queues: 8, retention_ms: 3_600_000 };
+        let orders = TopicDefinition {
+            name: "orders".into(),
+            topic_type: crate::topic::TopicType::Normal,
+            queues: 8,
+            retention_ms: 3_600_000,
+        };
         assert_eq!(found.topics[0].definition, orders);
         let billing = &found.consumer_groups[0].definition;
         assert_eq!((billing.max_attempts, billing.consume_from), (5, ConsumeFrom::Latest));
@@ -310,7 +315,7 @@ mod tests {
     fn a_mistake_names_file_and_document_and_hides_nothing_else() {
         let (found, errors) = read(&format!(
             "{TOPIC}metadata: {{name: a}}\nspec: {{clusterRef: {{name: c}}, queue: {{perGroup: 8}}}}\n\
-             ---\n{TOPIC}metadata: {{name: b}}\nspec: {{clusterRef: {{name: c}}, type: FIFO}}\n\
+             ---\n{TOPIC}metadata: {{name: b}}\nspec: {{clusterRef: {{name: c}}, queues: {{perGroup: 0}}}}\n\
              ---\n{TOPIC}metadata: {{name: c}}\nspec: {{}}\n\
              ---\n{TOPIC}metadata: {{name: d}}\nspec: {{clusterRef: {{name: c}}}}\n\
              ---\n{TOPIC}metadata: {{name: e}}\nspec: {{clusterRef: {{name: c}}, name: d}}\n"
@@ -319,8 +324,7 @@ mod tests {
             errors,
             [
                 "a.yaml, document 1: Topic has no field `spec.queue`; correct or remove it",
-                "a.yaml, document 2: Topic `b`: spec.type: only NORMAL topics work for now, not FIFO; leave type \
-                 out or set NORMAL",
+                "a.yaml, document 2: Topic `b`: spec.queues.perGroup: 0 must be from 1 to 1024",
                 "a.yaml, document 3: Topic: missing field `clusterRef`",
                 "a.yaml, document 5: Topic `d` is defined in a.yaml, document 4 already; remove one of the two",
             ]

@@ -64,9 +64,6 @@ pub struct TopicSpec {
     /// What kind of messages it takes.
     #[serde(default, rename = "type")]
     #[x_kube(
-        validation = Rule::new("self == 'NORMAL'").message(
-            "only NORMAL topics work for now; leave type out or set NORMAL"
-        ),
         validation = Rule::new("self == oldSelf").message(
             "the type of a topic cannot be changed; create another Topic with the new type"
         )
@@ -96,12 +93,8 @@ pub enum TopicType {
     /// Messages without order among them.
     #[default]
     Normal,
-    /// Messages in order within a message group; not yet.
+    /// Messages in order within their message group.
     Fifo,
-    /// Messages that become visible at a time; not yet.
-    Delay,
-    /// Messages with a transaction's outcome; not yet.
-    Transaction,
 }
 
 impl TopicType {
@@ -110,8 +103,6 @@ impl TopicType {
         match self {
             Self::Normal => "NORMAL",
             Self::Fifo => "FIFO",
-            Self::Delay => "DELAY",
-            Self::Transaction => "TRANSACTION",
         }
     }
 }

@@ -206,6 +206,7 @@ fn topics_that_can_work_are_accepted() {
         &[
             json!({}),
             json!({ "name": "Orders_v2", "type": "NORMAL", "queues": { "perGroup": 1024 } }),
+            json!({ "type": "FIFO" }),
             json!({ "retention": { "maxAge": "168h" }, "deletionPolicy": "Delete", "adoptionPolicy": "Always" }),
             json!({ "clusterRef": { "name": "shop", "namespace": "other" }, "management": "Observed" }),
         ],
@@ -220,7 +221,6 @@ fn topics_that_cannot_work_are_refused_with_advice() {
         &base,
         &[
             (json!({ "name": "%DLQ%x" }), "belong to the broker"),
-            (json!({ "type": "FIFO" }), "leave type out or set NORMAL"),
             (json!({ "retention": { "maxAge": "1 day" } }), "write days as hours"),
             (json!({ "retention": { "maxAge": "0s" } }), "above zero"),
         ],

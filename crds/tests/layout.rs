@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("peer", &["arbiter", "crds", "engine", "replica", "store"]),
     ("wire", &[]),
     ("filter", &[]),
-    ("gateway-grpc", &["engine", "store", "wire"]),
+    ("gateway-grpc", &["engine", "filter", "store", "wire"]),
     ("client", &["wire"]),
     ("cli", &["client", "crds", "wire"]),
     ("sim", &["crds", "engine", "peer", "replica", "store"]),

@@ -15,6 +15,7 @@ use crate::values::{duration, show_ms};
 const APPLY_EXAMPLES: &str = "\
 Examples:
   millpond groups apply billing --max-attempts 5
+  millpond groups apply ledger --ordered
   millpond groups apply audit --from latest --retry 1s,10s,1m";
 
 /// Consumer groups: who reads, how far, and what happens to messages that fail
@@ -55,6 +56,9 @@ pub(crate) struct ApplyArgs {
     /// Where the group starts on a topic that it never read
     #[arg(long, value_enum, default_value = "earliest")]
     from: From,
+    /// Deliver the messages of a message group in order
+    #[arg(long)]
+    ordered: bool,
     /// Take over groups that belong to another owner
     #[arg(long)]
     adopt: bool,
@@ -91,7 +95,9 @@ pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> 
                 From::Earliest => ConsumeFrom::Earliest,
                 From::Latest => ConsumeFrom::Latest,
             };
-            let groups = args.names.all()?.into_iter().map(|name| group(name, retry.clone(), from)).collect();
+            let ordered = args.ordered;
+            let group = |name| ConsumerGroup { ordered, ..group(name, retry.clone(), from) };
+            let groups = args.names.all()?.into_iter().map(group).collect();
             report(&admin.apply_consumer_groups(groups, adopt).await?, format)
         }
         Command::Delete { names } => report(&admin.delete_consumer_groups(names.all()?, None).await?, format),
@@ -100,7 +106,13 @@ pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> 
 
 /// A consumer group of nobody in particular.
 pub(crate) fn group(name: String, retry: RetryPolicy, from: ConsumeFrom) -> ConsumerGroup {
-    ConsumerGroup { name, retry: Some(retry), consume_from: from.into(), owner: String::new() }
+    ConsumerGroup {
+        name,
+        retry: Some(retry),
+        consume_from: from.into(),
+        owner: String::new(),
+        ordered: false,
+    }
 }
 
 /// Waiting times as given, or doubling from 5 s to 2 h.
@@ -122,7 +134,7 @@ fn group_json(group: &ConsumerGroup) -> Value {
         })
     });
     json!({
-        "name": group.name, "retry": retry, "consumeFrom": group.consume_from().as_str_name(), "owner": group.owner,
+        "name": group.name, "ordered": group.ordered, "retry": retry, "consumeFrom": group.consume_from().as_str_name(), "owner": group.owner,
     })
 }
 

@@ -21,6 +21,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const EXAMPLES: &str = "\
 Examples:
   millpond send orders 'hello' --tag new --key 4711 --property source=shop
+  millpond send ledger 'debit 5' --group account-17
   millpond send orders --file order.json
   cat lines.txt | millpond send orders            one message a line
   millpond send orders 'hello' --count 1000";
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     /// A property, key=value; may be given several times
     #[arg(long = "property", value_name = "KEY=VALUE", value_parser = key_value)]
     properties: Vec<(String, String)>,
+    /// Keep messages of this group in order; the topic must be of type FIFO
+    #[arg(long = "group", value_name = "MESSAGE GROUP")]
+    message_group: Option<String>,
     /// Send the message this often
     #[arg(long, default_value_t = 1)]
     count: u64,
@@ -58,6 +62,7 @@ impl Args {
             tag: self.tag.clone(),
             keys: self.keys.clone(),
             properties: self.properties.clone(),
+            message_group: self.message_group.clone(),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::values::{duration, expand, show_ms};
 const APPLY_EXAMPLES: &str = "\
 Examples:
   millpond topics apply orders payments --queues 16 --retention 72h
+  millpond topics apply ledger --type fifo
   millpond topics apply --pattern 'bench-%05d' --count 10000 --queues 8";
 
 /// Topics: what messages are sent to
@@ -49,12 +50,33 @@ pub(crate) struct ApplyArgs {
     /// Queues in this broker group; may grow, never shrink
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     queues: u32,
+    /// What kind of messages they take; cannot be changed
+    #[arg(long = "type", value_enum, default_value = "normal", ignore_case = true)]
+    topic_type: Type,
     /// How long messages are kept at least [default: as long as the log keeps them]
     #[arg(long, value_parser = duration)]
     retention: Option<Duration>,
     /// Take over topics that belong to another owner
     #[arg(long)]
     adopt: bool,
+}
+
+/// What kind of messages a topic takes.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Type {
+    /// Without order
+    Normal,
+    /// In order within a message group
+    Fifo,
+}
+
+impl Type {
+    fn wire(self) -> TopicType {
+        match self {
+            Self::Normal => TopicType::Normal,
+            Self::Fifo => TopicType::Fifo,
+        }
+    }
 }
 
 /// Names, or a pattern that makes them.
@@ -103,7 +125,7 @@ pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> 
                 (args.queues, args.retention.map_or(0, |time| time.as_millis() as u64));
             let topic = |name| Topic {
                 name,
-                r#type: TopicType::Normal.into(),
+                r#type: args.topic_type.wire().into(),
                 queues,
                 retention_ms,
                 owner: String::new(),

@@ -23,6 +23,8 @@ pub struct Message {
     pub keys: Vec<String>,
     /// Whatever the programs agree on.
     pub properties: Vec<(String, String)>,
+    /// Messages of one group are in order, in topics of type FIFO.
+    pub message_group: Option<String>,
 }
 
 impl Message {
@@ -52,6 +54,17 @@ impl Message {
         self
     }
 
+    /// Sets the message group.
+    #[must_use]
+    pub fn message_group(mut self, group: impl Into<String>) -> Self {
+        self.message_group = Some(group.into());
+        self
+    }
+
+    fn message_type(&self) -> v2::MessageType {
+        if self.message_group.is_some() { v2::MessageType::Fifo } else { v2::MessageType::Normal }
+    }
+
     pub(crate) fn into_proto(
         self,
         topic: v2::Resource,
@@ -59,6 +72,7 @@ impl Message {
         born_ms: u64,
         born_host: String,
     ) -> v2::Message {
+        let message_type = self.message_type();
         v2::Message {
             topic: Some(topic),
             user_properties: self.properties.into_iter().collect(),
@@ -67,7 +81,8 @@ impl Message {
                 keys: self.keys,
                 message_id: id,
                 body_encoding: v2::Encoding::Identity.into(),
-                message_type: v2::MessageType::Normal.into(),
+                message_type: message_type.into(),
+                message_group: self.message_group,
                 born_timestamp: Some(prost_types::Timestamp {
                     seconds: (born_ms / 1000).cast_signed(),
                     nanos: (born_ms % 1000 * 1_000_000) as i32,
@@ -104,6 +119,8 @@ pub struct Delivered {
     pub keys: Vec<String>,
     /// Its properties.
     pub properties: HashMap<String, String>,
+    /// Its message group.
+    pub message_group: Option<String>,
     /// When it was sent, in milliseconds since 1970.
     pub born_ms: i64,
     /// Who sent it.
@@ -134,6 +151,7 @@ impl Delivered {
             tag: system.tag,
             keys: system.keys,
             properties: message.user_properties,
+            message_group: system.message_group,
             born_ms: system.born_timestamp.as_ref().map_or(0, millis),
             born_host: system.born_host,
             stored_ms: system.store_timestamp.as_ref().map_or(0, millis),

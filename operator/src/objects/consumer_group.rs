@@ -52,6 +52,7 @@ impl Kind for ConsumerGroups {
             name: definition.name,
             consume_from: consume_from.into(),
             owner: owner.to_owned(),
+            ordered: definition.ordered,
         })
     }
 
@@ -92,6 +93,9 @@ impl Kind for ConsumerGroups {
         }
         if backoff(&old) != backoff(&new) {
             all.push(format!("retry.backoff {} instead of {}", backoff(&old), backoff(&new)));
+        }
+        if held.ordered != wanted.ordered {
+            all.push(format!("ordered {} instead of {}", held.ordered, wanted.ordered));
         }
         if held.consume_from != wanted.consume_from {
             all.push("consumeFrom is another".to_owned());

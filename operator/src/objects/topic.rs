@@ -43,7 +43,7 @@ impl Kind for Topics {
         let definition = object.definition()?;
         Ok(Wire {
             name: definition.name,
-            r#type: TopicType::Normal.into(),
+            r#type: type_of(definition.topic_type).into(),
             queues: definition.queues,
             retention_ms: definition.retention_ms,
             owner: owner.to_owned(),
@@ -131,6 +131,13 @@ impl Kind for Topics {
 
     async fn progress<A: BrokerAdmin>(_: &A, _: &Endpoint, _: &str) -> Result<Option<Progress>, BrokerError> {
         Ok(None)
+    }
+}
+
+fn type_of(topic_type: crds::topic::TopicType) -> TopicType {
+    match topic_type {
+        crds::topic::TopicType::Normal => TopicType::Normal,
+        crds::topic::TopicType::Fifo => TopicType::Fifo,
     }
 }
 

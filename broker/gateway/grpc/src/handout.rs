@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Group::receive ──▶ Handout ──▶ reply written ──▶ delivered()
-//!                         └── dropped: the client left, or the reply could not be written ──▶ free in 1 s
+//!                         └── dropped: the client left, or the reply could not be written ──▶ free in 1 s (3 s)
 //! ```
 //!
 //! Limit: the last 64 KiB of a reply count as written when HTTP/2 takes them; what a client loses of those comes back when the
@@ -14,7 +14,10 @@ use std::sync::{Arc, Weak};
 use engine::group::Group;
 use engine::lease::Receipt;
 
-use crate::renew::give_back;
+use crate::renew::GIVE_BACK_MS;
+
+/// As `GIVE_BACK_MS`, for a client that may ask again under the same name: it pauses for about a second before it does.
+const REENTRY_MS: u64 = 3000;
 
 /// Leases whose messages are on their way to a client. Dropping it gives them back.
 #[must_use = "dropping a handout gives its messages back; call `delivered` once they are written"]
@@ -23,16 +26,22 @@ pub struct Handout {
     group: Weak<Group>,
     clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     receipts: Vec<Receipt>,
+    free_in_ms: u64,
 }
 
 impl Handout {
     pub(crate) fn new(group: &Arc<Group>, clock: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
-        Self { group: Arc::downgrade(group), clock, receipts: Vec::new() }
+        Self { group: Arc::downgrade(group), clock, receipts: Vec::new(), free_in_ms: GIVE_BACK_MS }
     }
 
     /// The reply was handed to the network: the messages are the client's now.
     pub fn delivered(mut self) {
         self.receipts.clear();
+    }
+
+    /// The client may ask again under the same name.
+    pub(crate) fn may_reenter(&mut self) {
+        self.free_in_ms = REENTRY_MS;
     }
 
     pub(crate) fn add(&mut self, receipts: impl IntoIterator<Item = Receipt>) {
@@ -45,7 +54,8 @@ impl Drop for Handout {
         if !self.receipts.is_empty()
             && let Some(group) = self.group.upgrade()
         {
-            give_back(&group, &self.receipts, (self.clock)());
+            let now_ms = (self.clock)();
+            group.abandon(&self.receipts, now_ms.saturating_add(self.free_in_ms), now_ms);
         }
     }
 }

@@ -65,6 +65,9 @@ impl Gateway {
         call.identified()?;
         let request = v2::ReceiveMessageRequest::decode(request)?;
         let plan = self.plan(call, &request)?;
+        if plan.group.spec.ordered && plan.attempt_id.is_some() {
+            handout.may_reenter();
+        }
         let deliveries = self.poll(call, &plan, handout).await?;
         if deliveries.is_empty() {
             return Err(Refusal::new(Code::MessageNotFound, "no new message").into());

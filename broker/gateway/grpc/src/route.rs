@@ -11,13 +11,14 @@
 //! Limit: the Go SDK (5.1.4) makes all attempts at one entry, so that more of them only mean more that can be broken.
 
 use engine::catalog::Topic;
-use wire::v2::{self, Code, MessageType, Permission};
+use wire::v2::{self, Permission};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::Call;
 use crate::endpoints::{self, GroupAddress};
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
+use crate::topic_type::accepted;
 use http::uri::Authority;
 
 /// Replicas have other ids; SDKs write to and read from 0 only.
@@ -41,7 +42,7 @@ impl Gateway {
             id: 0,
             permission: permission.into(),
             broker: Some(broker),
-            accept_message_types: vec![MessageType::Normal.into()],
+            accept_message_types: accepted(topic.spec.topic_type).iter().map(|&found| found.into()).collect(),
         };
         let message_queues = self.brokers(call, request.endpoints.as_ref()).into_iter().map(entry).collect();
         Ok(v2::QueryRouteResponse { status: Some(ok()), message_queues })
@@ -56,20 +57,22 @@ impl Gateway {
         let (name, group) = (name_of(request.topic.as_ref()), name_of(request.group.as_ref()));
         authorize(Principal::Anonymous, Action::Subscribe, Resource::ConsumerGroup(group))?;
         authorize(Principal::Anonymous, Action::Subscribe, Resource::Topic(name))?;
-        self.consumer_group(group)?;
-        let permission = permission(&*self.topic(name)?);
+        let is_ordered = self.consumer_group(group)?.spec.ordered;
+        let topic = self.topic(name)?;
+        let permission = permission(&topic);
         // Every member of a group gets all queues: leases keep members apart, so nothing has to be divided.
-        let assignment = |broker| v2::Assignment {
+        let assignment = |(id, broker)| v2::Assignment {
             message_queue: Some(v2::MessageQueue {
                 topic: request.topic.clone(),
-                id: ALL_QUEUES,
+                id,
                 permission: permission.into(),
                 broker: Some(broker),
                 accept_message_types: Vec::new(),
             }),
         };
-        let assignments =
-            self.brokers(call, request.endpoints.as_ref()).into_iter().map(assignment).collect();
+        let brokers = self.brokers(call, request.endpoints.as_ref());
+        let ways = if is_ordered { per_queue(brokers, topic.queues.len()) } else { each_once(brokers) };
+        let assignments = ways.into_iter().map(assignment).collect();
         Ok(v2::QueryAssignmentResponse { status: Some(ok()), assignments })
     }
 
@@ -93,16 +96,20 @@ impl Gateway {
         let named = |(number, way)| broker(format!("{}-{number}", self.config.group), way);
         ways.into_iter().map(named).collect()
     }
+}
 
-    /// Refuses a type that the topic does not take.
-    pub(crate) fn fits_type(topic: &Topic, found: MessageType) -> Result<(), Refusal> {
-        if found == MessageType::Normal {
-            return Ok(());
-        }
-        let text =
-            format!("message is of type {}, topic `{}` takes NORMAL", found.as_str_name(), topic.spec.name);
-        Err(Refusal::new(Code::MessagePropertyConflictWithType, text))
-    }
+/// A consumer that does not care for order asks each broker for everything.
+fn each_once(brokers: Vec<v2::Broker>) -> Vec<(i32, v2::Broker)> {
+    brokers.into_iter().map(|broker| (ALL_QUEUES, broker)).collect()
+}
+
+/// An SDK that reads in order takes the messages of one assignment one by one: as many can be under way as it has
+/// assignments. Which queue they name does not matter to a receive.
+fn per_queue(brokers: Vec<v2::Broker>, queues: usize) -> Vec<(i32, v2::Broker)> {
+    let count = queues.max(brokers.len());
+    (0..count)
+        .map(|number| ((number / brokers.len()) as i32, brokers[number % brokers.len()].clone()))
+        .collect()
 }
 
 /// Topics that the broker fills by itself are read-only for clients.

@@ -24,7 +24,7 @@ use engine::catalog::Topic;
 use engine::inbox::{self, StoreError, SubmitError, Ticket};
 use store::QueueId;
 use store::log::{Draft, Encoding, Kind, Placed, crc32};
-use wire::stored::{self, Defaults, Scanned, System};
+use wire::stored::{self, Defaults, Scanned};
 use wire::v2::{self, Code, MessageType};
 use wire::{frame, tag, validate};
 
@@ -33,6 +33,7 @@ use crate::call::{Call, Unanswered};
 use crate::gateway::Gateway;
 use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
+use crate::topic_type::{fits_type, type_of};
 
 /// Messages of one request.
 const MESSAGES_MAX: usize = 4096;
@@ -98,9 +99,10 @@ impl Gateway {
                 let found = self.topic(scanned.topic)?;
                 &topic.insert((found, message.clone())).0
             };
-            Self::fits_type(topic, type_of(&scanned.system))?;
+            let message_type = type_of(&scanned.system);
+            fits_type(topic, message_type)?;
             ids.push(message.slice_ref(scanned.system.message_id.as_bytes()));
-            drafts.push(draft(&message, &scanned, call, now_ms, &mut heads));
+            drafts.push(draft(&message, &scanned, message_type, call, now_ms, &mut heads));
         }
         match topic {
             Some((topic, _)) => Ok(Prepared { topic, drafts, ids }),
@@ -144,11 +146,17 @@ pub(crate) fn none_stored(request: &Bytes, refusal: Refusal) -> v2::SendMessageR
     not_stored(stored::split_messages(request).take(MESSAGES_MAX).count(), refusal)
 }
 
-fn draft(message: &Bytes, scanned: &Scanned<'_>, call: &Call, now_ms: u64, heads: &mut BytesMut) -> Draft {
+fn draft(
+    message: &Bytes,
+    scanned: &Scanned<'_>,
+    message_type: MessageType,
+    call: &Call,
+    now_ms: u64,
+    heads: &mut BytesMut,
+) -> Draft {
     let born_host =
         if scanned.system.born_host.is_empty() { call.remote.ip().to_string() } else { String::new() };
-    let defaults =
-        Defaults { born_ms: now_ms, born_host: &born_host, message_type: MessageType::Normal.into() };
+    let defaults = Defaults { born_ms: now_ms, born_host: &born_host, message_type: message_type.into() };
     heads.reserve(scanned.head_bytes_max(&defaults));
     scanned.put_head(heads, &defaults);
     Draft {
@@ -158,14 +166,19 @@ fn draft(message: &Bytes, scanned: &Scanned<'_>, call: &Call, now_ms: u64, heads
         count: 1,
         attempt: 0,
         tag_hash: scanned.system.tag.map_or(0, tag::hash),
-        lane: scanned.keys().next().map_or(0, tag::hash),
+        lane: scanned.system.message_group.map_or(0, lane_of),
         body_crc: crc32(scanned.body),
         head: heads.split().freeze(),
         body: message.slice_ref(scanned.body),
     }
 }
 
-/// All messages of a request go to one queue, so they must agree on the topic, namespace included.
+/// The lane of a message group: it decides the queue and who waits for whom, for as long as the messages are kept.
+fn lane_of(message_group: &str) -> u32 {
+    crc32(message_group.as_bytes()).max(1)
+}
+
+/// The messages of a request must agree on the topic, namespace included.
 fn same_topic(scanned: &Scanned<'_>, first: &Bytes) -> Result<(), Failure> {
     let first = stored::scan(first)?;
     if (scanned.namespace, scanned.topic) == (first.namespace, first.topic) {
@@ -175,21 +188,4 @@ fn same_topic(scanned: &Scanned<'_>, first: &Bytes) -> Result<(), Failure> {
     let text =
         format!("messages of one request are for topics `{one}` and `{other}`, or differ in namespace");
     Err(Refusal::new(Code::MessageCorrupted, text).into())
-}
-
-/// The type that the content of a message makes it; what the sender calls it counts for transactions only.
-fn type_of(system: &System<'_>) -> MessageType {
-    if system.message_type == i32::from(MessageType::Transaction) {
-        MessageType::Transaction
-    } else if system.delivery_ms.is_some() {
-        MessageType::Delay
-    } else if system.message_group.is_some() {
-        MessageType::Fifo
-    } else if system.priority.is_some() {
-        MessageType::Priority
-    } else if system.lite_topic.is_some() {
-        MessageType::Lite
-    } else {
-        MessageType::Normal
-    }
 }

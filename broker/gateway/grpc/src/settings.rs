@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `publishing.max_body_size`, `validate_message_type` | the broker's limit, true |
 //! | `backoff_policy` of a producer | 3 attempts; 10 ms doubling up to 1 s |
-//! | `subscription.fifo` | false: the only word a client gets about order |
+//! | `subscription.fifo` | whether the group reads in order: the only word a client gets about it |
 //! | `subscription.receive_batch_size`, `long_polling_timeout` | 32, 20 s |
 //! | `subscription.lite_subscription_quota`, `max_lite_topic_size` | 2000, 64: one SDK waits until they are not 0 |
 //! | `backoff_policy` of a consumer | the group's |
@@ -12,7 +12,7 @@
 //!
 //! Everything else comes back as sent, fields we do not use included: one SDK takes its own namespace from the reply.
 
-use engine::catalog::{Backoff, RetryPolicy};
+use engine::catalog::{Backoff, ConsumerGroupSpec, RetryPolicy};
 use prost_types::Duration;
 use wire::v2::{self, retry_policy::Strategy, settings::PubSub};
 
@@ -41,15 +41,15 @@ pub(crate) fn for_producer(mut settings: v2::Settings, body_bytes_max: usize) ->
 }
 
 /// The reply to a consumer's settings.
-pub(crate) fn for_consumer(mut settings: v2::Settings, retry: &RetryPolicy) -> v2::Settings {
+pub(crate) fn for_consumer(mut settings: v2::Settings, group: &ConsumerGroupSpec) -> v2::Settings {
     if let Some(PubSub::Subscription(subscription)) = &mut settings.pub_sub {
-        subscription.fifo = Some(false);
+        subscription.fifo = Some(group.ordered);
         subscription.receive_batch_size = Some(RECEIVE_BATCH_MAX.into());
         subscription.long_polling_timeout = Some(duration(LONG_POLLING_MS_MAX));
         subscription.lite_subscription_quota = Some(LITE_SUBSCRIPTIONS_MAX);
         subscription.max_lite_topic_size = Some(LITE_TOPIC_BYTES_MAX);
     }
-    settings.backoff_policy = Some(policy(retry));
+    settings.backoff_policy = Some(policy(&group.retry));
     settings.metric = Some(v2::Metric { on: false, endpoints: None });
     settings
 }

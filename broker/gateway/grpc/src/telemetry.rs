@@ -22,6 +22,7 @@ use wire::{frame, validate};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::{Call, GrpcError};
+use crate::filter::Filter;
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
 use crate::session::Session;
@@ -124,8 +125,8 @@ impl OpenStream {
             Some(PubSub::Subscription(subscription)) => {
                 let (group, topics) = subscribed(subscription)?;
                 refuse_lite(client_type, &group)?;
-                let retry = gateway.consumer_group(&group)?.spec.retry.clone();
-                (Some(group), topics, settings::for_consumer(settings, &retry))
+                let spec = gateway.consumer_group(&group)?.spec.clone();
+                (Some(group), topics, settings::for_consumer(settings, &spec))
             }
         };
         let session = gateway.sessions.touch(&self.call, gateway.now_ms())?;
@@ -165,6 +166,9 @@ fn producer_topics(publishing: &v2::Publishing) -> Result<Vec<String>, Refusal> 
 fn subscribed(subscription: &v2::Subscription) -> Result<(String, Vec<String>), Refusal> {
     let group = name_of(subscription.group.as_ref());
     authorize(Principal::Anonymous, Action::Subscribe, Resource::ConsumerGroup(group))?;
+    for entry in &subscription.subscriptions {
+        Filter::of(entry.expression.as_ref())?;
+    }
     let names = subscription.subscriptions.iter().map(|entry| name_of(entry.topic.as_ref()));
     let topics =
         names.map(|name| declared(name, Action::Subscribe)).take(TOPICS_MAX).collect::<Result<_, _>>()?;

@@ -2,9 +2,9 @@
 
 use engine::catalog::{
     Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic,
-    TopicSpec,
+    TopicSpec, TopicType,
 };
-use wire::admin::{self, Code, TopicType};
+use wire::admin::{self, Code};
 use wire::validate;
 
 /// Deliveries of a group that says nothing about retries: a first one and 16 more.
@@ -15,12 +15,15 @@ const MULTIPLIER: f32 = 2.0;
 
 pub(super) fn topic_spec(topic: admin::Topic) -> Result<TopicSpec, String> {
     validate::topic_to_send(&topic.name).map_err(|violation| violation.to_string())?;
-    match TopicType::try_from(topic.r#type) {
-        Ok(TopicType::Unspecified | TopicType::Normal) => {}
+    let topic_type = match admin::TopicType::try_from(topic.r#type) {
+        Ok(admin::TopicType::Unspecified | admin::TopicType::Normal) => TopicType::Normal,
+        Ok(admin::TopicType::Fifo) => TopicType::Fifo,
+        Ok(later) => return Err(format!("topics of type {} are not served yet", later.as_str_name())),
         Err(_) => return Err(format!("topic type {} is not known, NORMAL is 1", topic.r#type)),
-    }
+    };
     Ok(TopicSpec {
         name: topic.name,
+        topic_type,
         queues: topic.queues,
         retention_ms: topic.retention_ms,
         owner: topic.owner,
@@ -37,7 +40,13 @@ pub(super) fn consumer_group_spec(group: admin::ConsumerGroup) -> Result<Consume
     let retry = retry(
         group.retry.unwrap_or_else(|| admin::RetryPolicy { max_attempts: ATTEMPTS, ..Default::default() }),
     )?;
-    Ok(ConsumerGroupSpec { name: group.name, retry, consume_from, owner: group.owner })
+    Ok(ConsumerGroupSpec {
+        name: group.name,
+        ordered: group.ordered,
+        retry,
+        consume_from,
+        owner: group.owner,
+    })
 }
 
 /// Numbers that are left out of an exponential backoff have defaults.
@@ -65,12 +74,20 @@ fn permille(multiplier: f32) -> u32 {
 }
 
 pub(super) fn topic(topic: &Topic) -> admin::Topic {
-    let TopicSpec { name, queues, retention_ms, owner } = topic.spec.clone();
-    admin::Topic { name, r#type: TopicType::Normal.into(), queues, retention_ms, owner }
+    let TopicSpec { name, topic_type, queues, retention_ms, owner } = topic.spec.clone();
+    let r#type = match topic_type {
+        TopicType::Normal => admin::TopicType::Normal,
+        TopicType::Fifo => admin::TopicType::Fifo,
+        TopicType::Delay => admin::TopicType::Delay,
+        TopicType::Transaction => admin::TopicType::Transaction,
+        TopicType::Priority => admin::TopicType::Priority,
+        TopicType::Mixed => admin::TopicType::Mixed,
+    };
+    admin::Topic { name, r#type: r#type.into(), queues, retention_ms, owner }
 }
 
 pub(super) fn consumer_group(group: &ConsumerGroup) -> admin::ConsumerGroup {
-    let ConsumerGroupSpec { name, retry, consume_from, owner } = group.spec.clone();
+    let ConsumerGroupSpec { name, ordered, retry, consume_from, owner } = group.spec.clone();
     let consume_from = match consume_from {
         ConsumeFrom::Earliest => admin::ConsumeFrom::Earliest,
         ConsumeFrom::Latest => admin::ConsumeFrom::Latest,
@@ -84,7 +101,7 @@ pub(super) fn consumer_group(group: &ConsumerGroup) -> admin::ConsumerGroup {
         }
         Backoff::Custom(times) => policy.custom_ms = times,
     }
-    admin::ConsumerGroup { name, retry: Some(policy), consume_from: consume_from.into(), owner }
+    admin::ConsumerGroup { name, retry: Some(policy), consume_from: consume_from.into(), owner, ordered }
 }
 
 pub(super) fn outcome(outcome: ApplyOutcome) -> (Code, String) {

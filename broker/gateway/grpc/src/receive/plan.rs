@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use engine::catalog::{ConsumerGroup, Topic};
-use wire::tag::TagFilter;
-use wire::v2::{self, Code, FilterType};
+use wire::v2::{self, Code};
 use wire::validate;
 
 use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::Call;
+use crate::filter::Filter;
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::Refusal;
 use crate::renew::LEASE_MS;
@@ -29,10 +29,12 @@ pub(crate) struct Plan {
     pub(crate) topic: Arc<Topic>,
     /// Namespace as the client wrote it.
     pub(crate) namespace: String,
-    pub(crate) filter: TagFilter,
+    pub(crate) filter: Filter,
     /// Hashes of the wanted tags; none means all.
     pub(crate) tags: Option<Vec<u32>>,
     pub(crate) max: usize,
+    /// The client's name for this try.
+    pub(crate) attempt_id: Option<String>,
     pub(crate) invisible_ms: u64,
     /// The client whose life the leases are tied to.
     pub(crate) renew_for: Option<Arc<Session>>,
@@ -64,14 +66,15 @@ impl Gateway {
         } else {
             validate::invisible_on_receive(request.invisible_duration.as_ref().map_or(0, millis))?
         };
-        let filter = filter(request.filter_expression.as_ref())?;
+        let filter = Filter::of(request.filter_expression.as_ref())?;
         Ok(Plan {
             group,
             topic,
             namespace: resource.map_or_else(String::new, |topic| topic.resource_namespace.clone()),
-            tags: filter.hashes(),
+            tags: filter.tag_hashes(),
             filter,
             max: usize::try_from(request.batch_size).unwrap_or(0).clamp(1, RECEIVE_BATCH_MAX.into()),
+            attempt_id: request.attempt_id.clone().filter(|id| !id.is_empty()),
             invisible_ms,
             renew_for: session.filter(|_| request.auto_renew),
             until_ms: now_ms.saturating_add(wait_ms),
@@ -93,24 +96,6 @@ fn wait(asked_ms: Option<u64>, call: &Call, request_timeout_ms: u64, now_ms: u64
         return Err(Refusal::new(code, text));
     }
     Ok(wanted_ms.min(left_ms.saturating_sub(RESERVE_MS)))
-}
-
-fn filter(expression: Option<&v2::FilterExpression>) -> Result<TagFilter, Refusal> {
-    let Some(expression) = expression else { return Ok(TagFilter::All) };
-    let illegal = |text: String| Refusal::new(Code::IllegalFilterExpression, text);
-    match FilterType::try_from(expression.r#type) {
-        Ok(FilterType::Unspecified | FilterType::Tag) => {
-            TagFilter::parse(&expression.expression).map_err(|error| illegal(error.to_string()))
-        }
-        Ok(FilterType::Sql) if expression.expression.trim().is_empty() => {
-            Err(illegal("SQL filter expression is blank".to_owned()))
-        }
-        Ok(FilterType::Sql) => Err(Refusal::new(
-            Code::NotImplemented,
-            "SQL filters are not served by this version, filter by tag",
-        )),
-        Err(_) => Err(illegal(format!("filter type {} is neither TAG nor SQL", expression.r#type))),
-    }
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl Gateway {
 
     /// Loads what is not in memory, and finishes what cannot or shall not be delivered.
     async fn wanted(&self, plan: &Plan, call: &Call, deliveries: Vec<Delivery>) -> Vec<Delivery> {
-        let mut deliveries = self.load(call, deliveries).await;
+        let mut deliveries = self.load(call, deliveries, plan.group.spec.ordered).await;
         deliveries.retain(|delivery| {
             let deliver = is_deliverable(plan, delivery);
             if !deliver {
@@ -91,14 +91,22 @@ impl Gateway {
     }
 
     /// Reads cold records on a thread that may wait for the disk.
-    async fn load(&self, call: &Call, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
+    async fn load(&self, call: &Call, mut deliveries: Vec<Delivery>, is_ordered: bool) -> Vec<Delivery> {
         if deliveries.iter().all(|delivery| delivery.record.is_some()) {
             return deliveries;
         }
         let (group, clock, mailbox) = (self.group.clone(), self.clock(), Arc::clone(&call.mailbox));
         let loading = tokio::task::spawn_blocking(move || {
+            let mut is_stuck = false;
             deliveries.retain_mut(|delivery| {
-                delivery.record.is_some() || load_one(&group, delivery, clock(), &mailbox)
+                if is_stuck {
+                    // In order, nothing overtakes a message that cannot be read now.
+                    give_back(&group, &[delivery.receipt], clock());
+                    return false;
+                }
+                let loaded = delivery.record.is_some() || load_one(&group, delivery, clock(), &mailbox);
+                is_stuck = is_ordered && !loaded;
+                loaded
             });
             deliveries
         });
@@ -143,6 +151,7 @@ fn request<'a>(plan: &'a Plan, call: &'a Call) -> Receive<'a> {
         tags: plan.tags.as_deref(),
         max: plan.max,
         invisible_ms: plan.invisible_ms,
+        attempt_id: plan.attempt_id.as_deref(),
         mailbox: &call.mailbox,
     }
 }
@@ -166,15 +175,13 @@ fn load_one(group: &Group, delivery: &mut Delivery, now_ms: u64, mailbox: &Mailb
     false
 }
 
-/// Whether the message can be written for this client, and has a tag that it asked for: the index knows tags by a hash that
-/// several tags share.
+/// Whether the message can be written for this client, and is one that it asked for: the index knows tags by a hash that
+/// several tags share, and nothing of other properties.
 fn is_deliverable(plan: &Plan, delivery: &Delivery) -> bool {
     let Some(record) = &delivery.record else { return false };
     let head = record.head();
     match Head::parse(&head) {
-        Ok(head) if record.entry().encoding == Encoding::RocketmqV2 => {
-            plan.tags.is_none() || plan.filter.matches(head.tag())
-        }
+        Ok(head) if record.entry().encoding == Encoding::RocketmqV2 => plan.filter.matches(head),
         Ok(_) | Err(_) => {
             error!(position = %delivery.position, "skipped a message whose encoding is not known");
             false

@@ -72,8 +72,13 @@ async fn definitions_come_back_as_applied_and_go_when_deleted() {
         multiplier: 1.5,
         ..Default::default()
     };
-    let group =
-        admin::ConsumerGroup { name: "g".into(), retry: Some(retry), consume_from: 1, owner: "me".into() };
+    let group = admin::ConsumerGroup {
+        name: "g".into(),
+        retry: Some(retry),
+        consume_from: 1,
+        owner: "me".into(),
+        ordered: true,
+    };
     let request = admin::ApplyConsumerGroupsRequest { groups: vec![group.clone()], adopt: 0 };
     let applied = done(&broker, service.apply_consumer_groups(Request::new(request))).await;
     assert_eq!(codes(&applied), [Code::Created]);

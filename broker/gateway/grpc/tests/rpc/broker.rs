@@ -128,23 +128,25 @@ impl Broker {
     }
 
     pub(crate) async fn topic(&self, name: &str, queues: u32) {
-        let spec = TopicSpec {
-            name: name.into(),
-            topic_type: TopicType::Normal,
-            queues,
-            retention_ms: 0,
-            owner: String::new(),
-        };
+        self.topic_of(name, TopicType::Normal, queues).await;
+    }
+
+    pub(crate) async fn topic_of(&self, name: &str, topic_type: TopicType, queues: u32) {
+        let spec = TopicSpec { name: name.into(), topic_type, queues, retention_ms: 0, owner: String::new() };
         let (outcomes, ticket) = self.group.apply_topics(&[spec], Adopt::Always, &self.mailbox).unwrap();
         assert_eq!(outcomes, [ApplyOutcome::Created]);
         self.drive(ticket.unwrap()).await.unwrap();
     }
 
     pub(crate) async fn consumer_group(&self, name: &str, max_attempts: u32) {
+        self.group_of(name, max_attempts, false).await;
+    }
+
+    pub(crate) async fn group_of(&self, name: &str, max_attempts: u32, ordered: bool) {
         let backoff = Backoff::Custom(vec![1000, 5000]);
         let spec = ConsumerGroupSpec {
             name: name.into(),
-            ordered: false,
+            ordered,
             retry: RetryPolicy { max_attempts, backoff },
             consume_from: ConsumeFrom::Earliest,
             owner: String::new(),

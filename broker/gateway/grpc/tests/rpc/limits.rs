@@ -155,7 +155,8 @@ async fn every_broken_limit_of_a_receive_has_its_code() {
         ),
         (Code::IllegalFilterExpression, filtered(v2::FilterType::Tag, " || ")),
         (Code::IllegalFilterExpression, filtered(v2::FilterType::Sql, " ")),
-        (Code::NotImplemented, filtered(v2::FilterType::Sql, "a > 1")),
+        (Code::IllegalFilterExpression, filtered(v2::FilterType::Sql, "a > ")),
+        (Code::IllegalFilterExpression, filtered(v2::FilterType::Sql, "a LIKE 'x%'")),
     ];
     for (code, request) in cases {
         let received = broker.receive(request).await;

@@ -9,6 +9,8 @@
 mod ack;
 mod admin;
 mod broker;
+mod fifo;
+mod filter;
 mod gap;
 mod handover;
 mod limits;
@@ -22,3 +24,4 @@ mod renew;
 mod route;
 mod send;
 mod telemetry;
+mod types;

@@ -32,7 +32,7 @@ impl Telemetry {
         self.receive.next().await.map(|frame| frame.map(|frame| only(&frame)))
     }
 
-    async fn settle(&mut self, settings: v2::Settings) -> Result<v2::Settings, GrpcError> {
+    pub(crate) async fn settle(&mut self, settings: v2::Settings) -> Result<v2::Settings, GrpcError> {
         self.write(Command::Settings(settings));
         let reply = self.next().await.expect("settings are answered")?;
         assert_eq!(code_of(reply.status.as_ref()), Code::Ok);
