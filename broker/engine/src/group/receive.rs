@@ -53,7 +53,7 @@ impl Group {
             looks += grants.iter().map(|granted| granted.grant.mask.count_ones() as usize).sum::<usize>();
             let has_room = self.sift(request, &grants, now_ms, &mut received)?;
             self.fill(request, &mut received);
-            self.stop_behind(request, &mut received);
+            stop_behind(request, &mut received);
             if !has_room || received.deliveries.len() >= request.max || looks >= LOOKS_MAX {
                 break;
             }
@@ -195,20 +195,6 @@ impl Group {
         });
     }
 
-    /// A message that cannot be read now stops those that came with it: they must not overtake it.
-    fn stop_behind(&self, request: &Receive<'_>, received: &mut Received) {
-        let is_stuck = received.corrupt.iter().any(|error| matches!(error, ReadError::Io { .. }));
-        if !request.group.spec.ordered || !is_stuck {
-            return;
-        }
-        let mut reading = request.topic.state.lock();
-        for Delivery { receipt, queue_index, .. } in received.deliveries.drain(..) {
-            if let Some((deliveries, _)) = reading.deliveries(request.group.id, queue_index) {
-                deliveries.take_back(&receipt);
-            }
-        }
-    }
-
     fn resolve_cached(&self, record: Option<Record>) -> Result<Option<(Record, Option<Origin>)>, ReadError> {
         let Some(record) = record else { return Ok(None) };
         resolve(record, &|position, bytes| self.reader.read_cached(position, bytes))
@@ -223,6 +209,20 @@ impl Group {
                 let now_ms = delivery.receipt.due_ms.saturating_sub(request.invisible_ms);
                 let _ = self.ack(&delivery.receipt, now_ms, request.mailbox);
             }
+        }
+    }
+}
+
+/// A message that cannot be read now stops those that came with it: they must not overtake it.
+fn stop_behind(request: &Receive<'_>, received: &mut Received) {
+    let is_stuck = received.corrupt.iter().any(|error| matches!(error, ReadError::Io { .. }));
+    if !request.group.spec.ordered || !is_stuck {
+        return;
+    }
+    let mut reading = request.topic.state.lock();
+    for Delivery { receipt, queue_index, .. } in received.deliveries.drain(..) {
+        if let Some((deliveries, _)) = reading.deliveries(request.group.id, queue_index) {
+            deliveries.take_back(&receipt);
         }
     }
 }

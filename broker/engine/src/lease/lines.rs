@@ -23,8 +23,8 @@ pub(super) struct Lines {
     pub(super) seen: Offset,
     /// Ready messages whose next delivery has the number of the last one, which never arrived.
     pub(super) uncounted: BTreeSet<Offset>,
-    lanes: BTreeMap<Offset, u32>,
-    lines: BTreeMap<u32, Line>,
+    lane_of: BTreeMap<Offset, u32>,
+    by_lane: BTreeMap<u32, Line>,
     /// Lines that nobody holds a message of, by their first one.
     free: BTreeSet<(Offset, u32)>,
 }
@@ -45,7 +45,7 @@ impl Lines {
 
     /// Whether no more messages are taken into lines for now.
     pub(super) fn is_full(&self) -> bool {
-        self.lanes.len() >= STANDING_MAX
+        self.lane_of.len() >= STANDING_MAX
     }
 
     /// Free lines.
@@ -55,69 +55,69 @@ impl Lines {
 
     /// The message is the last of its lane so far.
     pub(super) fn join(&mut self, offset: Offset, lane: u32, is_held: bool) {
-        self.lanes.insert(offset, lane);
-        let line = self.lines.entry(lane).or_default();
-        line.standing.push_back(offset);
-        line.held += u32::from(is_held);
-        if line.held > 0 {
-            self.free.remove(&(line.standing[0], lane));
-        } else if line.standing.len() == 1 {
+        self.lane_of.insert(offset, lane);
+        let row = self.by_lane.entry(lane).or_default();
+        row.standing.push_back(offset);
+        row.held += u32::from(is_held);
+        if row.held > 0 {
+            self.free.remove(&(row.standing[0], lane));
+        } else if row.standing.len() == 1 {
             self.free.insert((offset, lane));
         }
     }
 
     /// Somebody holds the message now; one whose lane is not known yet is left alone.
     pub(super) fn hold(&mut self, offset: Offset) {
-        let Some((lane, line)) = line_of(&self.lanes, &mut self.lines, offset) else { return };
-        if line.held == 0 {
-            self.free.remove(&(line.standing[0], lane));
+        let Some((lane, row)) = row_of(&self.lane_of, &mut self.by_lane, offset) else { return };
+        if row.held == 0 {
+            self.free.remove(&(row.standing[0], lane));
         }
-        line.held += 1;
+        row.held += 1;
     }
 
     /// Nobody holds the message any more.
     pub(super) fn let_go(&mut self, offset: Offset) {
-        let Some((lane, line)) = line_of(&self.lanes, &mut self.lines, offset) else { return };
-        line.held -= 1;
-        if line.held == 0 {
-            self.free.insert((line.standing[0], lane));
+        let Some((lane, row)) = row_of(&self.lane_of, &mut self.by_lane, offset) else { return };
+        row.held -= 1;
+        if row.held == 0 {
+            self.free.insert((row.standing[0], lane));
         }
     }
 
     /// The message is done, and nobody holds it.
     pub(super) fn leave(&mut self, offset: Offset) {
-        let Some((lane, line)) = line_of(&self.lanes, &mut self.lines, offset) else { return };
-        let is_free = line.held == 0;
+        let Some((lane, row)) = row_of(&self.lane_of, &mut self.by_lane, offset) else { return };
+        let is_free = row.held == 0;
         if is_free {
-            self.free.remove(&(line.standing[0], lane));
+            self.free.remove(&(row.standing[0], lane));
         }
-        if let Ok(at) = line.standing.binary_search(&offset) {
-            line.standing.remove(at);
+        if let Ok(at) = row.standing.binary_search(&offset) {
+            row.standing.remove(at);
         }
-        match line.standing.front() {
+        match row.standing.front() {
             Some(&first) if is_free => drop(self.free.insert((first, lane))),
             Some(_) => {}
-            None => drop(self.lines.remove(&lane)),
+            None => drop(self.by_lane.remove(&lane)),
         }
-        self.lanes.remove(&offset);
+        self.lane_of.remove(&offset);
         self.uncounted.remove(&offset);
     }
 
     /// The free line whose first message is the oldest: its messages in order.
     pub(super) fn first_free(&self) -> Option<impl Iterator<Item = Offset> + '_> {
         let &(_, lane) = self.free.first()?;
-        Some(self.lines.get(&lane)?.standing.iter().copied())
+        Some(self.by_lane.get(&lane)?.standing.iter().copied())
     }
 }
 
 #[cfg(test)]
 mod tests;
 
-fn line_of<'a>(
-    lanes: &BTreeMap<Offset, u32>,
-    lines: &'a mut BTreeMap<u32, Line>,
+fn row_of<'a>(
+    lane_of: &BTreeMap<Offset, u32>,
+    rows: &'a mut BTreeMap<u32, Line>,
     offset: Offset,
 ) -> Option<(u32, &'a mut Line)> {
-    let &lane = lanes.get(&offset)?;
-    Some((lane, lines.get_mut(&lane)?))
+    let &lane = lane_of.get(&offset)?;
+    Some((lane, rows.get_mut(&lane)?))
 }

@@ -71,7 +71,7 @@ impl Gateway {
             }),
         };
         let brokers = self.brokers(call, request.endpoints.as_ref());
-        let ways = if is_ordered { per_queue(brokers, topic.queues.len()) } else { each_once(brokers) };
+        let ways = if is_ordered { per_queue(&brokers, topic.queues.len()) } else { each_once(brokers) };
         let assignments = ways.into_iter().map(assignment).collect();
         Ok(v2::QueryAssignmentResponse { status: Some(ok()), assignments })
     }
@@ -105,11 +105,9 @@ fn each_once(brokers: Vec<v2::Broker>) -> Vec<(i32, v2::Broker)> {
 
 /// An SDK that reads in order takes the messages of one assignment one by one: as many can be under way as it has
 /// assignments. Which queue they name does not matter to a receive.
-fn per_queue(brokers: Vec<v2::Broker>, queues: usize) -> Vec<(i32, v2::Broker)> {
-    let count = queues.max(brokers.len());
-    (0..count)
-        .map(|number| ((number / brokers.len()) as i32, brokers[number % brokers.len()].clone()))
-        .collect()
+fn per_queue(brokers: &[v2::Broker], queues: usize) -> Vec<(i32, v2::Broker)> {
+    let rounds = (0..).flat_map(|id| brokers.iter().map(move |broker| (id, broker.clone())));
+    rounds.take(queues.max(brokers.len())).collect()
 }
 
 /// Topics that the broker fills by itself are read-only for clients.
