@@ -27,7 +27,7 @@ type Line = (usize, QueueId, u32);
 pub(crate) struct Lanes {
     /// Of the consumer groups that read in order.
     limits: BTreeMap<usize, u32>,
-    lanes: BTreeMap<u64, u32>,
+    lane_of: BTreeMap<u64, u32>,
     lines: BTreeMap<Line, BTreeMap<Offset, Known>>,
     /// Below these offsets a power cut may have taken what was delivered, and its acks, but not all of it.
     shaken: BTreeMap<Line, Offset>,
@@ -39,7 +39,7 @@ impl Lanes {
         let ordered = readers.iter().enumerate().filter(|(_, reader)| reader.spec.ordered);
         Self {
             limits: ordered.map(|(number, reader)| (number, reader.spec.retry.max_attempts)).collect(),
-            lanes: BTreeMap::new(),
+            lane_of: BTreeMap::new(),
             lines: BTreeMap::new(),
             shaken: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -47,7 +47,7 @@ impl Lanes {
     }
 
     pub(crate) fn sent(&mut self, message: u64, lane: u32) {
-        self.lanes.insert(message, lane);
+        self.lane_of.insert(message, lane);
     }
 
     /// A consumer gives the message up; nobody hears of it at the moment when that is done.
@@ -70,7 +70,7 @@ impl Lanes {
                 now_ms,
             } => {
                 let Some(&limit) = self.limits.get(&reader) else { return Ok(()) };
-                let line = (reader, queue, self.lanes.get(&message).copied().unwrap_or(0));
+                let line = (reader, queue, self.lane_of.get(&message).copied().unwrap_or(0));
                 let shaken = self.shaken.get(&line).copied().unwrap_or_default();
                 let known = self.lines.entry(line).or_default();
                 known.retain(|_, known| known.position >= head);
@@ -113,7 +113,9 @@ impl Lanes {
                         *shaken = Offset(last.0 + 1).max(*shaken);
                     }
                     known.retain(|_, known| !is_lost(known));
-                    known.values_mut().for_each(|known| known.due_ms = 0);
+                    for known in known.values_mut() {
+                        known.due_ms = 0;
+                    }
                 }
             }
             Event::Stored { .. }
