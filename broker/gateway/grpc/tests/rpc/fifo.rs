@@ -142,7 +142,7 @@ async fn a_reply_that_was_not_written_is_not_an_attempt_for_a_client_that_asks_a
     broker.send_ok(vec![of("a", "M")]).await;
     let named = v2::ReceiveMessageRequest { attempt_id: Some("try".into()), ..take(1) };
     drop(broker.receive(named.clone()).await.handout);
-    tokio::time::sleep(Duration::from_millis(1000)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let again = broker.take(named).await;
     assert_eq!((ids(&again), system(&again[0]).delivery_attempt), (vec!["M"], Some(1)));
 }
