@@ -14,6 +14,7 @@ pub mod checkpoint;
 mod checksum;
 pub mod disk;
 pub mod index;
+mod leb128;
 pub mod log;
 mod units;
 
