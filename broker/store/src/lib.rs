@@ -16,6 +16,7 @@ pub mod disk;
 pub mod index;
 mod leb128;
 pub mod log;
+pub mod timeline;
 mod units;
 
 pub use units::{Epoch, Offset, Position, QueueId};
