@@ -14,7 +14,9 @@ pub mod checkpoint;
 mod checksum;
 pub mod disk;
 pub mod index;
+mod leb128;
 pub mod log;
+pub mod timeline;
 mod units;
 
 pub use units::{Epoch, Offset, Position, QueueId};

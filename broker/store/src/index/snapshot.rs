@@ -7,6 +7,7 @@
 //!
 //! Numbers are LEB128, positions and times relative to the entry before. Its checksum is the checkpoint's business.
 
+use crate::leb128::{Parser, Writer};
 use crate::{Offset, Position, QueueId};
 
 use super::run::{Footer, Links, Pointer};
@@ -173,54 +174,13 @@ impl Shard {
     }
 }
 
-#[derive(Default)]
-struct Writer {
-    bytes: Vec<u8>,
-}
-
 impl Writer {
-    fn number(&mut self, number: u64) -> &mut Self {
-        let mut rest = number;
-        while rest >= 0x80 {
-            self.bytes.push(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        self.bytes.push(rest as u8);
-        self
-    }
-
     fn pointer(&mut self, pointer: Pointer) -> &mut Self {
         self.number(u64::from(pointer.file)).number(u64::from(pointer.unit))
     }
 }
 
-struct Parser<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
 impl Parser<'_> {
-    fn number(&mut self) -> Result<u64, usize> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.bytes.get(self.at).ok_or(self.at)?;
-            self.at += 1;
-            let bits = u64::from(byte & 0x7F);
-            if bits << shift >> shift != bits {
-                return Err(self.at);
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(self.at)
-    }
-
-    fn u32(&mut self) -> Result<u32, usize> {
-        u32::try_from(self.number()?).map_err(|_| self.at)
-    }
-
     fn pointer(&mut self) -> Result<Pointer, usize> {
         Ok(Pointer { file: self.u32()?, unit: self.u32()? })
     }
@@ -230,22 +190,9 @@ impl Parser<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Parser, Writer, restore};
+    use super::restore;
 
     proptest! {
-        #[test]
-        fn numbers_come_back(numbers in prop::collection::vec(any::<u64>(), 0..20)) {
-            let mut out = Writer::default();
-            for number in &numbers {
-                out.number(*number);
-            }
-            let mut parser = Parser { bytes: &out.bytes, at: 0 };
-            for number in numbers {
-                prop_assert_eq!(parser.number(), Ok(number));
-            }
-            prop_assert_eq!(parser.number(), Err(out.bytes.len()));
-        }
-
         #[test]
         fn any_bytes_are_restored_or_refused(bytes in prop::collection::vec(0..6_u8, 0..200)) {
             let section: Vec<u8> = [2].into_iter().chain(bytes).collect();
