@@ -127,6 +127,7 @@ fn topic_spec(definition: TopicDefinition) -> TopicSpec {
     let topic_type = match topic_type {
         TopicType::Normal => catalog::TopicType::Normal,
         TopicType::Fifo => catalog::TopicType::Fifo,
+        TopicType::Delay => catalog::TopicType::Delay,
     };
     TopicSpec { name, topic_type, queues, retention_ms, owner: OWNER.to_owned() }
 }

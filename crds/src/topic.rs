@@ -95,6 +95,8 @@ pub enum TopicType {
     Normal,
     /// Messages in order within their message group.
     Fifo,
+    /// Messages that are delivered at a time of their own.
+    Delay,
 }
 
 impl TopicType {
@@ -103,6 +105,7 @@ impl TopicType {
         match self {
             Self::Normal => "NORMAL",
             Self::Fifo => "FIFO",
+            Self::Delay => "DELAY",
         }
     }
 }

@@ -11,6 +11,7 @@ mod groups;
 mod output;
 mod progress;
 mod promote;
+mod recall;
 mod receive;
 mod send;
 mod status;
@@ -60,6 +61,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Send(send::Args),
+    Recall(recall::Args),
     Receive(receive::Args),
     Tail(tail::Args),
     #[command(subcommand)]
@@ -93,6 +95,7 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
     let threads = match command {
         Command::Bench(bench) => bench.threads(),
         Command::Send(_)
+        | Command::Recall(_)
         | Command::Receive(_)
         | Command::Tail(_)
         | Command::Topics(_)
@@ -108,6 +111,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     let (connect, format) = (&args.connect, args.output);
     match args.command {
         Command::Send(args) => send::run(args, connect, format).await?,
+        Command::Recall(args) => recall::run(args, connect, format).await?,
         Command::Receive(args) => receive::run(args, connect, format).await?,
         Command::Tail(args) => tail::run(args, connect, format).await?,
         Command::Topics(command) => topics::run(command, connect, format).await?,

@@ -2,16 +2,17 @@
 
 use std::io::{BufRead, IsTerminal, stdin};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use client::{Message, Producer, ProducerConfig};
+use client::{Message, Producer, ProducerConfig, SendReceipt};
 use serde_json::json;
 
 use crate::connect::Connect;
 use crate::failure::Failure;
 use crate::output::{Format, print_line};
 use crate::progress::Progress;
-use crate::values::key_value;
+use crate::values::{duration, key_value};
 
 /// Messages of one request.
 const BATCH_MAX: usize = 32;
@@ -22,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   millpond send orders 'hello' --tag new --key 4711 --property source=shop
   millpond send ledger 'debit 5' --group account-17
+  millpond send reminders 'call back' --delay 30m
   millpond send orders --file order.json
   cat lines.txt | millpond send orders            one message a line
   millpond send orders 'hello' --count 1000";
@@ -49,6 +51,9 @@ pub(crate) struct Args {
     /// Keep messages of this group in order; the topic must be of type FIFO
     #[arg(long = "group", value_name = "MESSAGE GROUP")]
     message_group: Option<String>,
+    /// Deliver the message so much later; the topic must be of type DELAY
+    #[arg(long, value_parser = duration, conflicts_with = "message_group")]
+    delay: Option<Duration>,
     /// Send the message this often
     #[arg(long, default_value_t = 1)]
     count: u64,
@@ -63,6 +68,7 @@ impl Args {
             keys: self.keys.clone(),
             properties: self.properties.clone(),
             message_group: self.message_group.clone(),
+            delivery_ms: self.delay.map(|delay| now_ms().saturating_add(delay.as_millis() as u64)),
         }
     }
 
@@ -125,9 +131,18 @@ impl Sender<'_> {
             match result {
                 Ok(receipt) => {
                     self.sent += 1;
-                    let value = json!({"messageId": receipt.message_id, "offset": receipt.offset});
+                    let SendReceipt { message_id, offset, recall_handle } = receipt;
+                    let mut value = json!({"messageId": message_id, "offset": offset});
+                    if !recall_handle.is_empty() {
+                        value = json!({"messageId": message_id, "recallHandle": recall_handle});
+                    }
                     print_line(self.format, &value, || {
-                        format!("{}  {}", receipt.message_id, receipt.offset)
+                        // One that waits has no place in a queue yet.
+                        if recall_handle.is_empty() {
+                            format!("{message_id}  {offset}")
+                        } else {
+                            format!("{message_id}  {recall_handle}")
+                        }
                     })?;
                 }
                 Err(refused) => self.refused = self.refused.take().or_else(|| Some(refused.to_string())),
@@ -136,4 +151,8 @@ impl Sender<'_> {
         self.progress.show(|| format!("{} sent", self.sent));
         Ok(())
     }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }

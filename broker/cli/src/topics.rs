@@ -68,6 +68,8 @@ enum Type {
     Normal,
     /// In order within a message group
     Fifo,
+    /// Delivered at a time of their own
+    Delay,
 }
 
 impl Type {
@@ -75,6 +77,7 @@ impl Type {
         match self {
             Self::Normal => TopicType::Normal,
             Self::Fifo => TopicType::Fifo,
+            Self::Delay => TopicType::Delay,
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Message {
     pub properties: Vec<(String, String)>,
     /// Messages of one group are in order, in topics of type FIFO.
     pub message_group: Option<String>,
+    /// Not delivered before, in milliseconds since 1970, in topics of type DELAY.
+    pub delivery_ms: Option<u64>,
 }
 
 impl Message {
@@ -61,8 +63,21 @@ impl Message {
         self
     }
 
+    /// Sets the time of delivery, in milliseconds since 1970.
+    #[must_use]
+    pub fn delivery_ms(mut self, at_ms: u64) -> Self {
+        self.delivery_ms = Some(at_ms);
+        self
+    }
+
     fn message_type(&self) -> v2::MessageType {
-        if self.message_group.is_some() { v2::MessageType::Fifo } else { v2::MessageType::Normal }
+        if self.delivery_ms.is_some() {
+            v2::MessageType::Delay
+        } else if self.message_group.is_some() {
+            v2::MessageType::Fifo
+        } else {
+            v2::MessageType::Normal
+        }
     }
 
     pub(crate) fn into_proto(
@@ -83,10 +98,8 @@ impl Message {
                 body_encoding: v2::Encoding::Identity.into(),
                 message_type: message_type.into(),
                 message_group: self.message_group,
-                born_timestamp: Some(prost_types::Timestamp {
-                    seconds: (born_ms / 1000).cast_signed(),
-                    nanos: (born_ms % 1000 * 1_000_000) as i32,
-                }),
+                delivery_timestamp: self.delivery_ms.map(timestamp),
+                born_timestamp: Some(timestamp(born_ms)),
                 born_host,
                 ..Default::default()
             }),
@@ -100,8 +113,10 @@ impl Message {
 pub struct SendReceipt {
     /// Its id.
     pub message_id: String,
-    /// Its place in its queue.
+    /// Its place in its queue; 0 for one that waits for its time.
     pub offset: i64,
+    /// What takes back a message that waits for its time; empty for others.
+    pub recall_handle: String,
 }
 
 /// A message that was received: one delivery of it.
@@ -192,6 +207,10 @@ impl std::fmt::Debug for Delivered {
             .field("bytes", &self.body.len())
             .finish_non_exhaustive()
     }
+}
+
+fn timestamp(ms: u64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: (ms / 1000).cast_signed(), nanos: (ms % 1000 * 1_000_000) as i32 }
 }
 
 fn millis(time: &prost_types::Timestamp) -> i64 {

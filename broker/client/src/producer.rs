@@ -1,4 +1,4 @@
-//! A producer of messages without order or delay.
+//! A producer of messages: without order, in order within a message group, or for a later time.
 //!
 //! Promise: a message that was answered with a receipt is stored. One that failed with `SendError::Refused` or `NotSent` is not;
 //! after `Unknown` it may be, and a send that was tried again may have stored it twice, with one id.
@@ -122,6 +122,21 @@ impl Producer {
         Err(SendError::Unknown(maybe_stored.expect("the loop ends only after a lost call")))
     }
 
+    /// Takes back a message that waits for its time; returns its id. After `Ok` it is never delivered; refused with
+    /// `MESSAGE_NOT_FOUND` it was delivered or recalled before.
+    pub async fn recall(&self, topic: &str, recall_handle: &str) -> Result<String, AskError> {
+        let route = self.session.route(topic).await?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let queue = route.writable(turn).ok_or_else(|| AskError::NoQueue(topic.to_owned()))?;
+        let request = v2::RecallMessageRequest {
+            topic: Some(self.session.resource(topic)),
+            recall_handle: recall_handle.to_owned(),
+        };
+        let answer: v2::RecallMessageResponse = queue.link.call(Rpc::RecallMessage, &request).await?;
+        check(answer.status.as_ref())?;
+        Ok(answer.message_id)
+    }
+
     /// Ends the session in good order.
     pub async fn close(self) {
         self.session.close().await;
@@ -152,7 +167,11 @@ impl Producer {
             let entry = &entries[if whole { 0 } else { at }];
             check(entry.status.as_ref())?;
             let id = message.system_properties.as_ref().map(|system| system.message_id.clone());
-            Ok(SendReceipt { message_id: id.unwrap_or_default(), offset: entry.offset })
+            Ok(SendReceipt {
+                message_id: id.unwrap_or_default(),
+                offset: entry.offset,
+                recall_handle: entry.recall_handle.clone(),
+            })
         };
         Ok(messages.iter().enumerate().map(receipt).collect())
     }

@@ -58,6 +58,7 @@ fn draft(body: &Bytes) -> Draft {
         attempt: 0,
         tag_hash: 0,
         lane: 0,
+        due_ms: 0,
         body_crc: crc32(body),
         head: body.slice(..100),
         body: body.clone(),

@@ -14,6 +14,7 @@ mod admin;
 mod alarm;
 mod checkpoint;
 mod dead_letter;
+mod fire;
 mod hold;
 mod open;
 mod plant;
@@ -37,6 +38,7 @@ use crate::pending::Pending;
 use crate::state::State;
 
 use alarm::Alarms;
+pub use fire::RecallError;
 pub use plant::{Planting, Seed};
 pub use types::{
     CheckpointError, DeadLetterError, Delivery, GroupConfig, LogState, OpenError, Origin, PlantError,
@@ -52,6 +54,8 @@ pub struct Group {
     syncs: AtomicBool,
     pub(crate) pending: Pending,
     pub(crate) alarms: Alarms,
+    /// Of what nobody waits for.
+    own_mailbox: Arc<Mailbox>,
     /// End of what is folded and visible.
     pub(crate) published: AtomicU64,
     /// The time of the last step.
@@ -188,7 +192,9 @@ impl Group {
 
     /// Blocks the log thread until something waits for `Writer::step`, at most `wait_ms`.
     pub fn park(&self, wait_ms: u64) {
-        let wait_ms = self.alarms.shorten(wait_ms, self.now_ms.load(Ordering::Relaxed));
+        let now_ms = self.now_ms.load(Ordering::Relaxed);
+        let wait_ms = self.alarms.shorten(wait_ms, now_ms);
+        let wait_ms = if self.is_leading() { self.state.timers.shorten(wait_ms, now_ms) } else { wait_ms };
         self.inbox.park(wait_ms, || self.has_pending());
     }
 

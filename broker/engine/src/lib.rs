@@ -26,4 +26,5 @@ pub mod writer;
 mod pending;
 mod records;
 mod state;
+mod timers;
 mod topic;

@@ -3,6 +3,7 @@
 //! ```text
 //!   Acks      version u32, count u32, count x { group u32, queue u32, base u64, mask u64 }
 //!   Attempts  version u32, count u32, count x { group u32, queue u32, base u64, mask u64, attempt u64 }
+//!   Settled   version u32, count u32, count x { due ms u64, position u64 }
 //!   Link      protobuf `Link`; a copied message instead: its own head and body, origin in a trailer of the head
 //! ```
 
@@ -11,11 +12,15 @@ use prost::Message;
 use store::log::{Draft, Encoding, Kind, Record};
 use store::{Offset, Position, QueueId};
 
+use crate::timers::Key;
+
 const VERSION: u32 = 1;
 /// Bytes of a cell in a record of acks.
 pub(crate) const ACK_BYTES: usize = 24;
 /// Bytes of a cell in a record of attempts.
 pub(crate) const ATTEMPT_BYTES: usize = 32;
+/// Bytes of a timer in a record of settled ones.
+const SETTLED_BYTES: usize = 16;
 /// Cells per record, so that no record is out of proportion.
 const CELLS_MAX: usize = 1024;
 
@@ -49,6 +54,23 @@ pub(crate) fn attempt_drafts(cells: &[(Cell, u16)]) -> impl Iterator<Item = Draf
         }
         Draft::control(Kind::Attempts, payload.freeze())
     })
+}
+
+/// Records of timers that are not pending any more.
+pub(crate) fn settled_drafts(keys: &[Key]) -> impl Iterator<Item = Draft> + '_ {
+    keys.chunks(CELLS_MAX).map(|chunk| {
+        let mut payload = begin(chunk.len(), SETTLED_BYTES);
+        for (due_ms, position) in chunk {
+            payload.put_u64_le(*due_ms);
+            payload.put_u64_le(position.0);
+        }
+        Draft::control(Kind::Settled, payload.freeze())
+    })
+}
+
+/// The timers of a record of settled ones.
+pub(crate) fn decode_settled(payload: &[u8]) -> Result<impl Iterator<Item = Key> + '_, String> {
+    Ok(cells(payload, SETTLED_BYTES)?.map(|bytes| (u64_at(bytes, 0), Position(u64_at(bytes, 8)))))
 }
 
 /// The cells of a record of acks.
@@ -116,7 +138,7 @@ pub(crate) struct Link {
     position: u64,
     #[prost(uint32, tag = "3")]
     bytes: u32,
-    /// The topic that the message was sent to.
+    /// A dead letter's: the topic that the message was sent to. Empty: this is the message's own entry.
     #[prost(string, tag = "4")]
     pub(crate) origin: String,
 }
@@ -185,6 +207,7 @@ pub(crate) fn copy_draft(record: &Record, origin: String, tag_hash: u32, attempt
         attempt,
         tag_hash,
         lane: entry.lane,
+        due_ms: 0,
         body_crc: record.body_crc(),
         head: head.freeze(),
         body: record.body(),
@@ -205,6 +228,9 @@ pub(crate) fn fuzz(payload: &[u8]) {
     }
     if let Ok(attempts) = decode_attempts(payload) {
         attempts.for_each(drop);
+    }
+    if let Ok(keys) = decode_settled(payload) {
+        keys.for_each(drop);
     }
     let _ = (Link::decode(payload), Trailer::origin_in(payload));
 }

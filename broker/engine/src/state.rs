@@ -1,7 +1,7 @@
 //! What the records of the log add up to, and how each of them is applied.
 //!
 //! ```text
-//!   entry --> Message, Link: index, tail    Meta: catalog    Acks, Attempts: deliveries
+//!   entry --> Message, Link: index, tail    Meta: catalog    Acks, Attempts: deliveries    Timed, Settled: timeline
 //! ```
 //!
 //! Promise: applying records again, from any checkpointed position on, changes nothing that is applied already.
@@ -16,12 +16,14 @@ use store::{Offset, QueueId};
 use crate::catalog::{self, Catalog};
 use crate::lease::Deliveries;
 use crate::records::{self, Cell};
+use crate::timers::Timers;
 use crate::waiter::Waiter;
 
 /// The folds.
 pub(crate) struct State {
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) index: Index,
+    pub(crate) timers: Timers,
 }
 
 /// Messages of one queue that become visible with a batch.
@@ -63,6 +65,13 @@ impl State {
                 self.each(cells, arrivals, |deliveries, cell, attempt| {
                     deliveries.fold_attempts(cell.base, cell.mask, attempt);
                 });
+            }
+            Kind::Timed => self.timers.fold_timed(entry),
+            Kind::Settled => {
+                let keys = records::decode_settled(entry.body).map_err(unknown("settled record"))?;
+                for (due_ms, position) in keys {
+                    self.timers.line.remove(due_ms, position);
+                }
             }
             Kind::Epoch | Kind::Pad => {}
         }

@@ -106,6 +106,9 @@ impl Writer {
             return Ok(Step::Idle);
         }
         self.group.ring_alarms(now_ms, &mut self.wakes);
+        if !self.group.holds_pending() {
+            self.group.fire_due(now_ms);
+        }
         self.gather();
         let step = if self.drafts.is_empty() && self.submissions.is_empty() {
             Step::Idle
@@ -119,7 +122,15 @@ impl Writer {
             }
         };
         self.wakes.post();
+        self.wake_for_timers();
         Ok(step)
+    }
+
+    /// The log thread may sleep for longer than until the first timer that came in.
+    fn wake_for_timers(&self) {
+        if self.group.state.timers.take_sooner() {
+            self.group.nudge();
+        }
     }
 
     /// Whether the next step will not have to wait for the disk, as far as one can tell.
@@ -134,6 +145,8 @@ impl Writer {
             return Ok(());
         }
         let keep_from = Position(self.group.keep_from.load(Ordering::Acquire));
+        let pending = self.group.state.timers.line.oldest_position();
+        let keep_from = pending.map_or(keep_from, |oldest| oldest.min(keep_from));
         self.log.retain(now_ms, self.group.config.retention, keep_from)?;
         Ok(())
     }

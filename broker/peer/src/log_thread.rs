@@ -153,7 +153,7 @@ fn keep_house(group: &Group, clock: &Clock, stopping: &Stopping) {
         let now_ms = clock.now_ms();
         if now_ms >= chores_at_ms {
             chores_at_ms = now_ms + CHORES_EVERY_MS;
-            do_chores(group);
+            do_chores(group, now_ms);
         }
         if now_ms >= checkpoint_at_ms || group.wants_checkpoint() {
             checkpoint_at_ms = now_ms + CHECKPOINT_EVERY_MS;
@@ -169,13 +169,16 @@ fn keep_house(group: &Group, clock: &Clock, stopping: &Stopping) {
     }
 }
 
-fn do_chores(group: &Group) {
+fn do_chores(group: &Group, now_ms: u64) {
     group.release_cache();
     if let Err(problem) = group.trim_index() {
         error!(%problem, "the index still knows messages that are gone");
     }
     if let Err(problem) = group.prepare_segment() {
         error!(%problem, "the next segment is not prepared");
+    }
+    if let Err(problem) = group.work_timers(now_ms) {
+        error!(%problem, "timers are not moved between memory and disk");
     }
 }
 

@@ -269,6 +269,7 @@ fn draft(message: u64, lane: u32) -> Draft {
         attempt: 0,
         tag_hash: tag_hash(message),
         lane,
+        due_ms: 0,
         body_crc: crc32(&body),
         head: Bytes::new(),
         body,

@@ -151,6 +151,7 @@ fn draft(bytes: usize) -> Draft {
         attempt: 0,
         tag_hash: 0,
         lane: 0,
+        due_ms: 0,
         body_crc: crc32(&body),
         head: Bytes::from(vec![b'h'; 150]),
         body,

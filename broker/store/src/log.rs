@@ -83,6 +83,10 @@ pub enum Kind {
     Epoch = 6,
     /// The unused end of a segment; written by the log itself, never shown.
     Pad = 7,
+    /// A message that waits for its time: no entry of its queue yet.
+    Timed = 8,
+    /// Messages that waited and do not any more: a link made them entries of their queues, or they were recalled.
+    Settled = 9,
     // 8 Delayed, 9 Prepared, 10 Resolve, 11 Offsets: given out, not yet written by any version.
 }
 
@@ -113,6 +117,8 @@ pub struct Draft {
     pub tag_hash: u32,
     /// Messages of one lane are in order: a hash of the message group; 0: of none.
     pub lane: u32,
+    /// When a `Timed` message is to be delivered, in milliseconds since 1970; else 0.
+    pub due_ms: u64,
     /// [`crc32`] of `body`; a wrong one makes the record unreadable.
     pub body_crc: u32,
     /// The fields beside the body.
@@ -134,7 +140,8 @@ pub struct Entry<'a> {
     pub bytes: u32,
     /// The queue it belongs to.
     pub queue: QueueId,
-    /// Its number in the queue (the first one, if `count` is more than 1); 0 if it takes none.
+    /// Its number in the queue (the first one, if `count` is more than 1); 0 if it takes none. Of a `Timed` message its
+    /// time: it has no number yet.
     pub offset: Offset,
     /// Messages in it.
     pub count: u16,
@@ -157,7 +164,7 @@ pub struct Entry<'a> {
 pub struct Placed {
     /// Where its header begins.
     pub position: Position,
-    /// Its number in its queue; 0 if it takes none.
+    /// As in [`Entry`].
     pub offset: Offset,
     /// Length of the whole record.
     pub bytes: u32,
@@ -283,9 +290,14 @@ impl Kind {
         matches!(self, Self::Message | Self::Link)
     }
 
+    /// Whether the record is a message as a client sent it.
+    pub const fn holds_message(self) -> bool {
+        matches!(self, Self::Message | Self::Timed)
+    }
+
     /// Whether a fold is given the body.
     pub(crate) const fn shows_payload(self) -> bool {
-        !matches!(self, Self::Message | Self::Pad)
+        !matches!(self, Self::Message | Self::Timed | Self::Pad)
     }
 }
 
@@ -300,6 +312,7 @@ impl Draft {
             attempt: 0,
             tag_hash: 0,
             lane: 0,
+            due_ms: 0,
             body_crc: crc32(&payload),
             head: Bytes::new(),
             body: payload,

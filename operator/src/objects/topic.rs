@@ -138,6 +138,7 @@ fn type_of(topic_type: crds::topic::TopicType) -> TopicType {
     match topic_type {
         crds::topic::TopicType::Normal => TopicType::Normal,
         crds::topic::TopicType::Fifo => TopicType::Fifo,
+        crds::topic::TopicType::Delay => TopicType::Delay,
     }
 }
 

@@ -23,10 +23,11 @@ pub(crate) enum Rpc {
     AckMessage,
     ChangeInvisibleDuration,
     NotifyClientTermination,
+    RecallMessage,
     Telemetry,
 }
 
-const ALL: [Rpc; 8] = [
+const ALL: [Rpc; 9] = [
     Rpc::QueryRoute,
     Rpc::Heartbeat,
     Rpc::SendMessage,
@@ -34,6 +35,7 @@ const ALL: [Rpc; 8] = [
     Rpc::AckMessage,
     Rpc::ChangeInvisibleDuration,
     Rpc::NotifyClientTermination,
+    Rpc::RecallMessage,
     Rpc::Telemetry,
 ];
 
@@ -100,7 +102,8 @@ impl Head {
             | Rpc::SendMessage
             | Rpc::AckMessage
             | Rpc::ChangeInvisibleDuration
-            | Rpc::NotifyClientTermination => Some(identity.request_timeout),
+            | Rpc::NotifyClientTermination
+            | Rpc::RecallMessage => Some(identity.request_timeout),
         };
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

@@ -18,6 +18,8 @@ pub(crate) const INDEX_SECTION: u32 = 2;
 pub(crate) const EPOCHS_SECTION: u32 = 3;
 /// Everything below this position was agreed when the checkpoint was written, u64.
 pub(crate) const COMMITTED_SECTION: u32 = 4;
+/// The timeline's section.
+pub(crate) const TIMELINE_SECTION: u32 = 5;
 
 /// A checkpoint is due when a start would have to replay this much.
 const REPLAY_BYTES_MAX: u64 = 256 << 20;
@@ -60,6 +62,7 @@ impl Group {
             self.state.index.flush()?;
         }
         let index = self.state.index.snapshot();
+        let timeline = self.state.timers.line.snapshot();
         let engine = self.snapshot().encode_to_vec();
         let (epochs, committed) = (EpochStart::encode(&self.epochs()), self.published().0.to_le_bytes());
         // The sections may tell of records that came after `covered`: those must not be lost behind them.
@@ -69,8 +72,10 @@ impl Group {
             (INDEX_SECTION, index),
             (EPOCHS_SECTION, epochs),
             (COMMITTED_SECTION, committed.to_vec()),
+            (TIMELINE_SECTION, timeline.clone()),
         ];
         let keep_from = checkpoint::write(&*self.disk, &Checkpoint { covered, sections })?;
+        self.state.timers.line.checkpointed(&timeline)?;
         self.keep_from.store(keep_from.0, Ordering::Release);
         self.covered.store(covered.0, Ordering::Relaxed);
         Ok(())

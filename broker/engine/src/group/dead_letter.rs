@@ -129,15 +129,20 @@ impl Group {
         let mut target = (entry.position, entry.bytes);
         let mut origin = topic.spec.name.clone();
         let mut sent_ms = Some(entry.stored_ms);
-        if origin.starts_with(DEAD_LETTER_PREFIX) {
-            // A dead letter that dies again still points to the message itself.
+        let may_be_link = matches!(topic.spec.topic_type, TopicType::Delay | TopicType::Mixed)
+            || origin.starts_with(DEAD_LETTER_PREFIX);
+        if may_be_link {
+            // A dead letter that dies again, or a message that waited for its time, still points to the message itself.
             let record = self.reader.read(target.0, target.1)?;
             match linked(&record).map_err(|why| undecodable(target.0, why))? {
                 None => {}
+                Some(Linked::Copy { origin: first }) if first.is_empty() => {}
                 Some(Linked::Copy { origin: first }) => origin = first,
                 Some(Linked::Pointer(link)) => {
                     target = link.target();
-                    origin = link.origin;
+                    if !link.origin.is_empty() {
+                        origin = link.origin;
+                    }
                     sent_ms = None;
                 }
             }
@@ -151,7 +156,7 @@ impl Group {
     }
 
     /// Whether a pointer written now would outlive its message by more than half its own time.
-    fn is_trimmed_soon(&self, position: Position, sent_ms: Option<u64>, now_ms: u64) -> bool {
+    pub(super) fn is_trimmed_soon(&self, position: Position, sent_ms: Option<u64>, now_ms: u64) -> bool {
         let retention = &self.config.retention;
         let is_old = match sent_ms {
             Some(sent_ms) => now_ms.saturating_sub(sent_ms) > retention.max_age_ms / 2,

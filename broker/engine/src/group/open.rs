@@ -11,12 +11,15 @@ use store::disk::Disk;
 use store::index::{Index, IndexError};
 use store::log::{EpochStart, EpochsError, Flush, Log, Replay};
 
-use super::checkpoint::{COMMITTED_SECTION, ENGINE_SECTION, EPOCHS_SECTION, INDEX_SECTION};
+use super::checkpoint::{COMMITTED_SECTION, ENGINE_SECTION, EPOCHS_SECTION, INDEX_SECTION, TIMELINE_SECTION};
+use super::fire;
 use super::{Alarms, Group, GroupConfig, OpenError};
 use crate::catalog::{Catalog, Snapshot};
 use crate::inbox::Inbox;
+use crate::mailbox::Mailbox;
 use crate::pending::Pending;
 use crate::state::State;
+use crate::timers::Timers;
 use crate::writer::Writer;
 
 impl Group {
@@ -55,6 +58,7 @@ impl Group {
             state,
             pending: Pending::default(),
             alarms: Alarms::default(),
+            own_mailbox: Mailbox::new(),
             published: AtomicU64::new(covered.0),
             now_ms: AtomicU64::new(now_ms),
             covered: AtomicU64::new(covered.0),
@@ -112,5 +116,9 @@ fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<(Sta
         ),
         None => Catalog::default(),
     };
-    Ok((State { catalog: RwLock::new(catalog), index }, covered))
+    let (line, covered) = match fire::restored(disk, section(TIMELINE_SECTION))? {
+        Ok(line) => (line, covered),
+        Err(empty) => (empty, Position(0)),
+    };
+    Ok((State { catalog: RwLock::new(catalog), index, timers: Timers::new(line) }, covered))
 }

@@ -15,6 +15,7 @@ use store::checkpoint::{self, Checkpoint};
 use store::disk::Disk;
 use store::index::Index;
 use store::log::{EpochStart, Log};
+use store::timeline::Timeline;
 use store::{Offset, Position, QueueId};
 
 use super::checkpoint::{COMMITTED_SECTION, ENGINE_SECTION, EPOCHS_SECTION, INDEX_SECTION};
@@ -101,6 +102,7 @@ impl Group {
         checkpoint::forget(&**disk)?;
         // No checkpoint knows the runs any more: they go.
         Index::open(Arc::clone(disk), None)?;
+        Timeline::open(Arc::clone(disk), None)?;
         Ok(())
     }
 

@@ -239,12 +239,12 @@ fn resolve(
         match linked(&record).map_err(|why| undecodable(position, why))? {
             None => return Ok(Some((record, origin))),
             Some(Linked::Copy { origin: topic }) => {
-                origin.get_or_insert(Origin { topic });
+                told(&mut origin, topic);
                 return Ok(Some((record, origin)));
             }
             Some(Linked::Pointer(link)) => {
                 let (position, bytes) = link.target();
-                origin.get_or_insert(Origin { topic: link.origin });
+                told(&mut origin, link.origin);
                 match read(position, bytes)? {
                     Some(target) => record = target,
                     None => return Ok(None),
@@ -253,6 +253,13 @@ fn resolve(
         }
     }
     Err(undecodable(record.entry().position, format!("more than {LINKS_MAX} pointers in a row")))
+}
+
+/// The first pointer that names a topic tells where a dead letter came from.
+fn told(origin: &mut Option<Origin>, topic: String) {
+    if !topic.is_empty() {
+        origin.get_or_insert(Origin { topic });
+    }
 }
 
 /// Under the lock that found something or nothing: leave the queue of waiters, or stand in it.

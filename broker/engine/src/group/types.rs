@@ -48,6 +48,9 @@ pub enum OpenError {
     /// The queue index could not be opened.
     #[error(transparent)]
     Index(#[from] store::index::IndexError),
+    /// The timeline could not be opened.
+    #[error(transparent)]
+    Timeline(#[from] store::timeline::TimelineError),
     /// The checkpoint could not be read.
     #[error(transparent)]
     Checkpoint(#[from] store::checkpoint::CheckpointError),
@@ -85,6 +88,9 @@ pub enum PlantError {
     /// The queue index could not be made.
     #[error(transparent)]
     Index(#[from] store::index::IndexError),
+    /// The timeline could not be made.
+    #[error(transparent)]
+    Timeline(#[from] store::timeline::TimelineError),
     /// The checkpoint could not be written.
     #[error(transparent)]
     Checkpoint(#[from] store::checkpoint::CheckpointError),
@@ -105,6 +111,9 @@ pub enum CheckpointError {
     /// The index could not be flushed.
     #[error(transparent)]
     Index(#[from] store::index::IndexError),
+    /// Old files of the timeline could not be removed.
+    #[error(transparent)]
+    Timeline(#[from] store::timeline::TimelineError),
     /// The file could not be written.
     #[error(transparent)]
     File(#[from] store::checkpoint::CheckpointError),

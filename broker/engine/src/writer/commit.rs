@@ -69,6 +69,7 @@ impl Writer {
             self.waits_for_copies();
         }
         self.wakes.post();
+        self.wake_for_timers();
         Ok(())
     }
 

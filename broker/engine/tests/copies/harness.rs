@@ -63,6 +63,7 @@ pub(crate) fn message(text: &str) -> Draft {
         attempt: 0,
         tag_hash: 0,
         lane: 0,
+        due_ms: 0,
         body_crc: crc32(&body),
         head: Bytes::new(),
         body,

@@ -69,6 +69,7 @@ pub(crate) fn message(text: &str, tag_hash: u32) -> Draft {
         attempt: 0,
         tag_hash,
         lane: 0,
+        due_ms: 0,
         body_crc: crc32(&body),
         head: Bytes::from_static(b"\x02\0\0\0\xff\xff\x0a\x00"), // what it means is a gateway's business
         body,

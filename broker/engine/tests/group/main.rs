@@ -11,5 +11,6 @@ mod harness;
 mod real_disk;
 mod restart;
 mod threads;
+mod timers;
 mod trouble;
 mod waiting;

@@ -22,6 +22,7 @@ mod heartbeat;
 pub mod leader;
 pub mod members;
 pub mod method;
+mod recall;
 mod receive;
 pub mod refusal;
 pub mod relay;

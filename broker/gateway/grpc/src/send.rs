@@ -31,6 +31,7 @@ use wire::{frame, tag, validate};
 use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::{Call, Unanswered};
 use crate::gateway::Gateway;
+use crate::recall;
 use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
 use crate::topic_type::{fits_type, type_of};
@@ -43,6 +44,8 @@ struct Prepared {
     topic: Arc<Topic>,
     drafts: Vec<Draft>,
     ids: Vec<Bytes>,
+    /// When each is to be delivered; 0: now.
+    dues: Vec<u64>,
 }
 
 impl Gateway {
@@ -53,7 +56,7 @@ impl Gateway {
         request: Bytes,
         out: &mut BytesMut,
     ) -> Result<(), Unanswered> {
-        let Prepared { topic, drafts, ids } = match self.prepare(call, &request) {
+        let Prepared { topic, drafts, ids, dues } = match self.prepare(call, &request) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let refusal = failure.refusal()?;
@@ -65,7 +68,11 @@ impl Gateway {
         match stored(self.group.send(&topic, drafts, &call.mailbox)).await {
             Ok(placed) => {
                 self.counters.sent(placed.len(), request.len());
-                reply::put_stored(out, &ids, &placed);
+                if dues.iter().all(|&due_ms| due_ms == 0) {
+                    reply::put_stored(out, &ids, &placed);
+                } else {
+                    frame::put(out, &recall::stored_reply(&ids, &dues, &placed));
+                }
             }
             Err(failure) => {
                 let refusal = failure.refusal()?;
@@ -82,7 +89,7 @@ impl Gateway {
         let mut heads = BytesMut::new();
         let mut topic: Option<(Arc<Topic>, Bytes)> = None;
         let mut drafts = Vec::new();
-        let mut ids = Vec::new();
+        let (mut ids, mut dues) = (Vec::new(), Vec::new());
         for message in stored::split_messages(request) {
             let message = message?;
             let scanned = stored::scan(&message)?;
@@ -102,10 +109,12 @@ impl Gateway {
             let message_type = type_of(&scanned.system);
             fits_type(topic, message_type)?;
             ids.push(message.slice_ref(scanned.system.message_id.as_bytes()));
-            drafts.push(draft(&message, &scanned, message_type, call, now_ms, &mut heads));
+            let draft = draft(&message, &scanned, message_type, call, now_ms, &mut heads);
+            dues.push(draft.due_ms);
+            drafts.push(draft);
         }
         match topic {
-            Some((topic, _)) => Ok(Prepared { topic, drafts, ids }),
+            Some((topic, _)) => Ok(Prepared { topic, drafts, ids, dues }),
             None => Err(Refusal::new(Code::MessageCorrupted, "request holds no message").into()),
         }
     }
@@ -113,16 +122,7 @@ impl Gateway {
 
 /// Waits for a submission and says what became of it.
 pub(crate) async fn stored(submitted: Result<Ticket, SubmitError>) -> Result<Vec<Placed>, Failure> {
-    let ticket = submitted.map_err(|error| {
-        let code = match error {
-            SubmitError::Busy(_) => Code::TooManyRequests,
-            SubmitError::Refused(inbox::Refusal::TooFewCopies { .. }) => Code::HaNotAvailable,
-            SubmitError::NotLeading | SubmitError::Refused(inbox::Refusal::HandingOver) => {
-                return Failure::NotLeading(error.to_string());
-            }
-        };
-        Refusal::new(code, error.to_string()).into()
-    })?;
+    let ticket = submitted.map_err(not_taken)?;
     ticket.await.map_err(|error| {
         let code = match error {
             StoreError::DiskFull => Code::InternalServerError,
@@ -132,6 +132,18 @@ pub(crate) async fn stored(submitted: Result<Ticket, SubmitError>) -> Result<Vec
         };
         Refusal::new(code, error.to_string()).into()
     })
+}
+
+/// Why the log took nothing.
+pub(crate) fn not_taken(error: SubmitError) -> Failure {
+    let code = match error {
+        SubmitError::Busy(_) => Code::TooManyRequests,
+        SubmitError::Refused(inbox::Refusal::TooFewCopies { .. }) => Code::HaNotAvailable,
+        SubmitError::NotLeading | SubmitError::Refused(inbox::Refusal::HandingOver) => {
+            return Failure::NotLeading(error.to_string());
+        }
+    };
+    Refusal::new(code, error.to_string()).into()
 }
 
 /// One failed entry per message: clients compare the counts.
@@ -159,18 +171,26 @@ fn draft(
     let defaults = Defaults { born_ms: now_ms, born_host: &born_host, message_type: message_type.into() };
     heads.reserve(scanned.head_bytes_max(&defaults));
     scanned.put_head(heads, &defaults);
+    let due_ms = if message_type == MessageType::Delay { due_ms(scanned, now_ms) } else { 0 };
     Draft {
-        kind: Kind::Message,
+        kind: if due_ms > 0 { Kind::Timed } else { Kind::Message },
         encoding: Encoding::RocketmqV2,
         queue: QueueId::NONE,
         count: 1,
         attempt: 0,
         tag_hash: scanned.system.tag.map_or(0, tag::hash),
         lane: scanned.system.message_group.map_or(0, lane_of),
+        due_ms,
         body_crc: crc32(scanned.body),
         head: heads.split().freeze(),
         body: message.slice_ref(scanned.body),
     }
+}
+
+/// When the message is to be delivered; 0: at once, its time has come.
+fn due_ms(scanned: &Scanned<'_>, now_ms: u64) -> u64 {
+    let due_ms = scanned.system.delivery_ms.and_then(|ms| u64::try_from(ms).ok());
+    due_ms.filter(|&due_ms| due_ms > now_ms).unwrap_or(0)
 }
 
 /// The lane of a message group: it decides the queue and who waits for whom, for as long as the messages are kept.

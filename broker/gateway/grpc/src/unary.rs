@@ -40,7 +40,10 @@ impl Gateway {
                 self.put(out, self.forward_to_dead_letters(call, request).await)
             }
             Method::EndTransaction => self.answer(request, out, |request| end_transaction(call, &request)),
-            Method::RecallMessage => self.answer(request, out, |request| self.recall(call, &request)),
+            Method::RecallMessage => {
+                let request = decode::<v2::RecallMessageRequest>(request)?;
+                self.put(out, self.recall(call, &request).await)
+            }
             Method::SyncLiteSubscription => self
                 .answer::<v2::SyncLiteSubscriptionRequest, v2::SyncLiteSubscriptionResponse>(
                     request,
@@ -71,21 +74,6 @@ impl Gateway {
                 Err(GrpcError::internal(format!("{method:?} has a way of its own")).into())
             }
         }
-    }
-
-    /// Recalls need a delayed message, and no topic takes those.
-    fn recall(
-        &self,
-        call: &Call,
-        request: &v2::RecallMessageRequest,
-    ) -> Result<v2::RecallMessageResponse, Refusal> {
-        call.identified()?;
-        let name = name_of(request.topic.as_ref());
-        authorize(Principal::Anonymous, Action::Publish, Resource::Topic(name))?;
-        self.topic(name)?;
-        let text =
-            format!("topic `{name}` is of type NORMAL, only messages of a DELAY topic can be recalled");
-        Err(Refusal::new(Code::MessagePropertyConflictWithType, text))
     }
 
     fn answer<Q: Message + Default, R: Refusable>(

@@ -258,6 +258,7 @@ fn draft(message: u64) -> Draft {
         attempt: 0,
         tag_hash: 1,
         lane: 0,
+        due_ms: 0,
         body_crc: crc32(&body),
         head: Bytes::new(),
         body,

@@ -297,6 +297,8 @@ impl Kind {
             5 => Self::Meta,
             6 => Self::Epoch,
             7 => Self::Pad,
+            8 => Self::Timed,
+            9 => Self::Settled,
             other => return Err(DecodeError::Unsupported(format!("record of kind {other}"))),
         })
     }

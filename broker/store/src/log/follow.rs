@@ -17,7 +17,7 @@ use super::segment::{PAD_BYTES_MIN, PAGE_BYTES, is_segment_size};
 use super::ship::RawSpan;
 use super::tails::raise_tails;
 use super::writer::{Chain, WINDOW_BYTES};
-use super::{BATCH_BYTES_MAX, Kind, Log, Role};
+use super::{BATCH_BYTES_MAX, Log, Role};
 use crate::units::Position;
 
 /// A span with more batches that call a part of it synced is a sign that this copy catches up.
@@ -55,7 +55,7 @@ impl Log {
         let way = self.way_to(&raw)?;
         let batches = self.check_span(&raw)?;
         let mut records = batches.iter().flat_map(|batch| &batch.records);
-        if records.any(|record| record.kind == Kind::Message) {
+        if records.any(|record| record.kind.holds_message()) {
             self.keep_reserve(raw.bytes.len() as u64)?;
         }
         self.go(way, &raw, batches.first())?;

@@ -249,10 +249,10 @@ pub(crate) fn check_records(
         if record.kind == Kind::Pad || record.epoch != header.epoch {
             return Err(DecodeError::Invalid);
         }
-        let is_checked = bodies == Bodies::All || record.kind != Kind::Message;
+        let is_checked = bodies == Bodies::All || !record.kind.holds_message();
         if is_checked && !record.verifies(bytes) {
             // A control record is its body: without it the state would be another one.
-            if record.kind != Kind::Message {
+            if !record.kind.holds_message() {
                 return Err(DecodeError::Invalid);
             }
             intact = false;

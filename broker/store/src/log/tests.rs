@@ -63,6 +63,7 @@ fn message(queue: u32, body: impl Into<Bytes>) -> Draft {
         attempt: 0,
         tag_hash: 5,
         lane: 6,
+        due_ms: 0,
         body_crc: crc32(&body),
         head: Bytes::from_static(b"head"),
         body,

@@ -192,7 +192,7 @@ impl Log {
         if bytes > limit_bytes {
             return Err(AppendError::TooLarge { bytes, limit_bytes });
         }
-        if drafts.iter().any(|draft| draft.kind == Kind::Message) {
+        if drafts.iter().any(|draft| draft.kind.holds_message()) {
             self.keep_reserve(bytes)?;
         }
         let now_ms = now_ms.max(self.chain.written_ms);
@@ -336,6 +336,9 @@ impl Log {
     }
 
     fn assign_offset(&mut self, draft: &Draft) -> Offset {
+        if draft.kind == Kind::Timed {
+            return Offset(draft.due_ms);
+        }
         if !draft.kind.takes_offset() || draft.queue == QueueId::NONE {
             return Offset(0);
         }

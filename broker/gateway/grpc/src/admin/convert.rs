@@ -18,6 +18,7 @@ pub(super) fn topic_spec(topic: admin::Topic) -> Result<TopicSpec, String> {
     let topic_type = match admin::TopicType::try_from(topic.r#type) {
         Ok(admin::TopicType::Unspecified | admin::TopicType::Normal) => TopicType::Normal,
         Ok(admin::TopicType::Fifo) => TopicType::Fifo,
+        Ok(admin::TopicType::Delay) => TopicType::Delay,
         Ok(later) => return Err(format!("topics of type {} are not served yet", later.as_str_name())),
         Err(_) => return Err(format!("topic type {} is not known, NORMAL is 1", topic.r#type)),
     };

@@ -9,6 +9,7 @@
 mod ack;
 mod admin;
 mod broker;
+mod delay;
 mod fifo;
 mod filter;
 mod gap;

@@ -34,7 +34,10 @@ const TYPES: [MessageType; 6] = [
 async fn a_topic_takes_messages_of_its_type_only() {
     let broker = Broker::start().await;
     broker.topic_of("fifo", TopicType::Fifo, 4).await;
-    for (topic, takes) in [("orders", MessageType::Normal), ("fifo", MessageType::Fifo)] {
+    broker.topic_of("delay", TopicType::Delay, 4).await;
+    for (topic, takes) in
+        [("orders", MessageType::Normal), ("fifo", MessageType::Fifo), ("delay", MessageType::Delay)]
+    {
         for found in TYPES {
             let sent = v2::Message { topic: resource(topic), ..of_type(found) };
             let reply = broker.send(vec![sent]).await;
@@ -66,7 +69,10 @@ async fn a_message_with_a_group_and_a_time_is_one_with_a_time() {
 async fn the_route_tells_the_types_that_a_topic_takes() {
     let broker = Broker::start().await;
     broker.topic_of("fifo", TopicType::Fifo, 4).await;
-    for (topic, takes) in [("orders", MessageType::Normal), ("fifo", MessageType::Fifo)] {
+    broker.topic_of("delay", TopicType::Delay, 4).await;
+    for (topic, takes) in
+        [("orders", MessageType::Normal), ("fifo", MessageType::Fifo), ("delay", MessageType::Delay)]
+    {
         let request = v2::QueryRouteRequest { topic: resource(topic), endpoints: None };
         let route: v2::QueryRouteResponse = broker.unary(Method::QueryRoute, request).await;
         let types: Vec<_> = route.message_queues[0].accept_message_types().collect();
