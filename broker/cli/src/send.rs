@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, stdin};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use client::{Message, Producer, ProducerConfig, SendReceipt};
@@ -61,14 +61,18 @@ pub(crate) struct Args {
 
 impl Args {
     fn message(&self, body: Bytes) -> Message {
-        Message {
+        let message = Message {
             topic: self.topic.clone(),
             body,
             tag: self.tag.clone(),
             keys: self.keys.clone(),
             properties: self.properties.clone(),
             message_group: self.message_group.clone(),
-            delivery_ms: self.delay.map(|delay| now_ms().saturating_add(delay.as_millis() as u64)),
+            delivery_ms: None,
+        };
+        match self.delay {
+            Some(delay) => message.delay(delay),
+            None => message,
         }
     }
 
@@ -151,8 +155,4 @@ impl Sender<'_> {
         self.progress.show(|| format!("{} sent", self.sent));
         Ok(())
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }

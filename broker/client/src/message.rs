@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use wire::digest::DigestForm;
 use wire::v2;
 
+use crate::clock::now_ms;
 use crate::transport::Link;
 
 /// A message to send.
@@ -68,6 +70,12 @@ impl Message {
     pub fn delivery_ms(mut self, at_ms: u64) -> Self {
         self.delivery_ms = Some(at_ms);
         self
+    }
+
+    /// Sets the time of delivery to so much later than now.
+    #[must_use]
+    pub fn delay(self, delay: Duration) -> Self {
+        self.delivery_ms(now_ms().saturating_add(delay.as_millis() as u64))
     }
 
     fn message_type(&self) -> v2::MessageType {

@@ -8,11 +8,19 @@ use crate::world::World;
 impl World {
     /// Some background work; its failures must be harmless.
     pub(crate) fn work(&mut self) -> Result<(), String> {
-        match self.pick(0, 6) {
+        match self.pick(0, 8) {
             0 | 1 => return self.checkpoint(),
             5 => {
                 let done = self.broker.group.flush_index().map_err(|error| error.to_string());
                 self.trace.note(format_args!("flush index: {done:?}"));
+            }
+            6 => {
+                let done = self.broker.group.flush_timers(self.now_ms).map_err(|error| error.to_string());
+                self.trace.note(format_args!("flush timers: {done:?}"));
+            }
+            7 => {
+                let done = self.broker.group.work_timers(self.now_ms).map_err(|error| error.to_string());
+                self.trace.note(format_args!("work timers: {done:?}"));
             }
             2 => {
                 let done = self.broker.group.sync().map_err(|error| error.to_string());

@@ -74,7 +74,7 @@ impl World {
         // On a full disk a part of a batch may be refused while another one is written.
         self.was_full |= state.disk_full;
         let acks_written = written > before && !self.was_full && matches!(stepped, Ok(Step::Wrote));
-        self.has_unrecorded &= self.was_full;
+        self.has_unrecorded &= self.was_full || self.broker.group.has_pending();
         self.was_full = false;
         self.tell(Event::Stepped { acks_written, written })
     }
@@ -151,13 +151,19 @@ impl World {
         match *awaited {
             Awaited::Setup => Ok(()),
             Awaited::Letter { reader, message } => self.tell(Event::Acked { reader, message }),
+            Awaited::Recall { message } => self.tell(Event::Recalled { message }),
             Awaited::Send { first, count } => {
                 let offsets = placed.iter().map(|placed| placed.offset.0);
                 let neighbours = placed.first().map_or(0, |placed| placed.offset.0)..;
-                if placed.len() as u64 != count || !offsets.eq(neighbours.take(placed.len())) {
+                let is_timed = self.timed.contains_key(&first);
+                let is_run = is_timed || offsets.eq(neighbours.take(placed.len()));
+                if placed.len() as u64 != count || !is_run {
                     return Err(format!("{count} messages of one request were placed at {placed:?}"));
                 }
                 for (message, placed) in (first..).zip(placed) {
+                    if let Some((_, position)) = self.timed.get_mut(&message) {
+                        *position = Some(placed.position);
+                    }
                     self.tell(Event::Stored { message, placed: *placed })?;
                 }
                 Ok(())

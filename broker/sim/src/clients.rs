@@ -23,13 +23,42 @@ impl World {
         self.next_message += count;
         // The messages of one request are of one message group.
         let lane = if topic.spec.topic_type == TopicType::Fifo { self.pick(1, 7) as u32 } else { 0 };
+        let is_timed = lane == 0 && self.random.one_in(3);
+        let mut drafts = Vec::new();
         for message in first..first + count {
             self.invariants.sent(message, lane);
+            let draft = draft(message, lane);
+            drafts.push(if is_timed { self.delayed(message, draft) } else { draft });
         }
-        let drafts = (first..first + count).map(|message| draft(message, lane)).collect();
         self.trace.note(format_args!("send {first} .. {} to {}", first + count, topic.spec.name));
         if let Ok(ticket) = self.broker.group.send(&topic, drafts, &self.mailbox) {
             self.awaited.push((ticket, Awaited::Send { first, count }));
+        }
+    }
+
+    /// A draft for a later time, soon or so far ahead that it does not stay in memory.
+    fn delayed(&mut self, message: u64, draft: Draft) -> Draft {
+        let ahead_ms = if self.random.one_in(3) { 1_800_000 } else { 0 };
+        let due_ms = self.now_ms + ahead_ms + self.pick(1, 200_000);
+        self.timed.insert(message, (due_ms, None));
+        self.invariants.sent_for(message, due_ms);
+        Draft { kind: Kind::Timed, due_ms, ..draft }
+    }
+
+    /// A producer takes a message back, in time or too late.
+    pub(crate) fn recall(&mut self) {
+        let stored =
+            self.timed.iter().filter_map(|(message, (due_ms, at))| Some((*message, *due_ms, (*at)?)));
+        let stored: Vec<_> = stored.collect();
+        if stored.is_empty() {
+            return;
+        }
+        let (message, due_ms, position) = stored[self.pick(0, stored.len() as u64) as usize];
+        let recalled = self.broker.group.recall(due_ms, position, &self.mailbox);
+        self.trace.note(format_args!("recall {message}: {}", recalled.is_ok()));
+        if let Ok(ticket) = recalled {
+            self.invariants.may_go(message);
+            self.awaited.push((ticket, Awaited::Recall { message }));
         }
     }
 

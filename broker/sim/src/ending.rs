@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, DEAD_LETTER_PREFIX, RetryPolicy};
 use engine::group::{Delivery, Group, Receive};
+use store::QueueId;
 use store::log::ReadError;
 
 use crate::clients::message_of;
@@ -54,7 +55,9 @@ impl World {
                 self.holdings.clear();
             }
             self.settle()?;
-            if found == 0 && self.lagging().is_empty() {
+            self.broker.group.work_timers(self.now_ms).map_err(|error| error.to_string())?;
+            let last_due_ms = self.timed.values().map(|(due_ms, _)| *due_ms).max().unwrap_or(0);
+            if found == 0 && self.now_ms > last_due_ms && self.lagging().is_empty() {
                 return Ok(());
             }
         }
@@ -133,8 +136,9 @@ impl World {
             let received = group.receive(&request, self.now_ms, None).map_err(|error| error.to_string())?;
             for error in &received.corrupt {
                 self.bear(error)?;
-                if given_up_by.is_some() {
-                    self.tell(Event::Vanished { queue: topic.queues[0] })?;
+                if let ReadError::Trimmed { .. } = error {
+                    let queue = if topic.queues.len() == 1 { topic.queues[0] } else { QueueId::NONE };
+                    self.tell(Event::Vanished { queue })?;
                 }
             }
             if received.deliveries.is_empty() {
@@ -151,7 +155,7 @@ impl World {
         let (queue, offset) = (delivery.receipt.queue, delivery.offset);
         match group.load(&mut delivery) {
             Ok(()) => {}
-            Err(ReadError::Trimmed { .. }) if given_up_by.is_some() => {
+            Err(ReadError::Trimmed { .. }) => {
                 return self.tell(Event::Vanished { queue });
             }
             Err(error) => return Err(format!("audit: {error}")),

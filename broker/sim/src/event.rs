@@ -13,6 +13,11 @@ pub enum Event {
         /// Where.
         placed: Placed,
     },
+    /// A recall was answered: the message will not come.
+    Recalled {
+        /// The message.
+        message: u64,
+    },
     /// A consumer got a message.
     Delivered {
         /// Number of the consumer group.
@@ -91,9 +96,9 @@ pub enum Event {
         /// In a dead letter topic: number of the consumer group that gave it up.
         given_up_by: Option<usize>,
     },
-    /// At the end, a dead letter was found whose message retention has taken.
+    /// At the end, a pointer was found whose message retention has taken.
     Vanished {
-        /// The queue of the dead letter.
+        /// The queue of the pointer; none: one of a topic with several.
         queue: QueueId,
     },
     /// At the end, what a queue says of itself.

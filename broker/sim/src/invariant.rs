@@ -1,5 +1,6 @@
 //! What must hold whatever happens; each file is one promise.
 
+mod a_delayed_message_keeps_its_time;
 pub(crate) mod a_member_never_goes_back_to_an_earlier_epoch;
 mod a_message_group_is_read_in_order;
 mod a_message_has_one_holder_at_a_time;
@@ -37,6 +38,7 @@ pub(crate) struct Invariants {
     attempts: attempts_stay_within_the_limit::Attempts,
     complete: every_message_is_done_or_dead_lettered_once::Fates,
     in_order: a_message_group_is_read_in_order::Lanes,
+    times: a_delayed_message_keeps_its_time::Times,
 }
 
 impl Invariants {
@@ -49,6 +51,7 @@ impl Invariants {
             attempts: attempts_stay_within_the_limit::Attempts::new(readers),
             complete: every_message_is_done_or_dead_lettered_once::Fates::new(readers),
             in_order: a_message_group_is_read_in_order::Lanes::new(readers),
+            times: a_delayed_message_keeps_its_time::Times::new(flush),
         }
     }
 
@@ -60,7 +63,19 @@ impl Invariants {
         self.done.observe(event)?;
         self.attempts.observe(event)?;
         self.complete.observe(event)?;
-        self.in_order.observe(event)
+        self.in_order.observe(event)?;
+        self.times.observe(event)
+    }
+
+    /// A producer takes a message back; nobody may hear what became of that.
+    pub(crate) fn may_go(&mut self, message: u64) {
+        self.no_loss.may_go(message);
+    }
+
+    /// A message is sent for this time.
+    pub(crate) fn sent_for(&mut self, message: u64, due_ms: u64) {
+        self.times.sent(message, due_ms);
+        self.in_order.delayed(message);
     }
 
     /// A consumer gives a message up, and will hear whether that is stored.

@@ -9,6 +9,7 @@ use engine::inbox::Ticket;
 use engine::lease::Receipt;
 use engine::mailbox::Mailbox;
 use engine::writer::Writer;
+use store::Position;
 use store::disk::sim::{Random, SimDisk};
 use store::log::{Flush, LogConfig, Retention};
 
@@ -44,6 +45,8 @@ pub(crate) enum Awaited {
     Send { first: u64, count: u64 },
     /// A consumer that gave a message up.
     Letter { reader: usize, message: u64 },
+    /// A producer that took a message back.
+    Recall { message: u64 },
     /// Whoever set things up.
     Setup,
 }
@@ -68,6 +71,8 @@ pub(crate) struct World {
     pub(crate) holdings: Vec<Holding>,
     pub(crate) pollers: Vec<Poller>,
     pub(crate) next_message: u64,
+    /// Messages with a delivery time: that, and where they were stored once that is known.
+    pub(crate) timed: BTreeMap<u64, (u64, Option<Position>)>,
     /// Receives so far.
     pub(crate) receives: u64,
     /// The latest try of each ordered reader and topic: its name, and what it got.
@@ -108,6 +113,7 @@ impl World {
             holdings: Vec::new(),
             pollers: Vec::new(),
             next_message: 0,
+            timed: BTreeMap::new(),
             receives: 0,
             tries: BTreeMap::new(),
             was_full: false,

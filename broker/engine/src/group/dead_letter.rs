@@ -17,6 +17,8 @@ use crate::topic::Granted;
 
 /// The message is held so long while its record is on its way.
 const HOLD_MS: u64 = 30_000;
+/// A pointer's record is not larger: header, numbers and the name of a topic.
+const LINK_BYTES_MAX: u32 = 256;
 
 impl Group {
     /// Moves a message to `%DLQ%<group>`; it is done for the group once stored.
@@ -61,8 +63,7 @@ impl Group {
                 }
             }
         }
-        // Copies of large messages must not add up to more than the log takes at once.
-        let most_bytes = self.config.batch_bytes_max.min(self.config.log.segment_bytes / 4);
+        let most_bytes = self.letters_bytes_max();
         let none = Cell { group: request.group.id, queue: granted.id, base: granted.grant.base, mask: 0 };
         let (mut letters, mut done, mut bytes) = (Vec::with_capacity(entries.len()), none, 0);
         for entry in entries {
@@ -90,6 +91,11 @@ impl Group {
         if !letters.is_empty() {
             self.submit_burial(request, letters, &done, &waiting);
         }
+    }
+
+    /// Copies of large messages must not add up to more than the log takes at once.
+    pub(super) fn letters_bytes_max(&self) -> u64 {
+        self.config.batch_bytes_max.min(self.config.log.segment_bytes / 4)
     }
 
     fn submit_burial(&self, request: &Receive<'_>, letters: Vec<Draft>, done: &Cell, waiting: &Arc<()>) {
@@ -129,8 +135,7 @@ impl Group {
         let mut target = (entry.position, entry.bytes);
         let mut origin = topic.spec.name.clone();
         let mut sent_ms = Some(entry.stored_ms);
-        let may_be_link = matches!(topic.spec.topic_type, TopicType::Delay | TopicType::Mixed)
-            || origin.starts_with(DEAD_LETTER_PREFIX);
+        let may_be_link = entry.bytes <= LINK_BYTES_MAX || origin.starts_with(DEAD_LETTER_PREFIX);
         if may_be_link {
             // A dead letter that dies again, or a message that waited for its time, still points to the message itself.
             let record = self.reader.read(target.0, target.1)?;

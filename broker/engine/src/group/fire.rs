@@ -97,12 +97,19 @@ impl Group {
         due.retain(|timer| !in_flight.has(key_of(timer)));
         due.truncate(room);
         let (mut drafts, mut keys) = (Vec::with_capacity(due.len() + 1), Vec::with_capacity(due.len()));
+        let (mut bytes, most_bytes) = (0, self.letters_bytes_max());
+        let mut is_cut = false;
         for timer in &due {
             // What the disk refuses now is tried again.
-            if let Ok(link) = self.entry_of(timer, now_ms) {
-                drafts.extend(link);
-                keys.push(key_of(timer));
+            let Ok(entry) = self.entry_of(timer, now_ms) else { continue };
+            let entry_bytes = entry.as_ref().map_or(0, Draft::bytes);
+            if !keys.is_empty() && bytes + entry_bytes > most_bytes {
+                is_cut = true;
+                break;
             }
+            bytes += entry_bytes;
+            drafts.extend(entry);
+            keys.push(key_of(timer));
         }
         drafts.extend(settled_drafts(&keys));
         let waiting = Arc::new(());
@@ -112,7 +119,7 @@ impl Group {
             in_flight.add(&keys, &waiting);
         }
         let is_busy = in_flight.len() > 0 || !due.is_empty() || on_disk.is_some();
-        let next = if is_in && keys.len() == room {
+        let next = if is_in && (is_cut || keys.len() == room) {
             now_ms
         } else if is_busy {
             self.first_due_after(now_ms).min(now_ms.saturating_add(AGAIN_MS))

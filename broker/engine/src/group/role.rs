@@ -103,8 +103,8 @@ impl Group {
         self.holds_pending.load(Ordering::Acquire)
     }
 
-    /// Whether the next step has something to carry along.
-    pub(crate) fn has_pending(&self) -> bool {
+    /// Whether something took effect whose record waits for the next step.
+    pub fn has_pending(&self) -> bool {
         self.is_leading() && !self.holds_pending() && !self.pending.is_empty()
     }
 }

@@ -3,7 +3,7 @@
 //! Done is also what retention took, and what went to the dead letters: that may happen once the last attempt is over.
 //! A restart ends all leases; a power cut takes messages whose offsets others get.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use store::{Offset, Position, QueueId};
 
@@ -19,6 +19,7 @@ struct Known {
     /// When its lease ends, if nothing else does.
     due_ms: u64,
     is_done: bool,
+    may_be_gone: bool,
 }
 
 /// Consumer group, queue and lane.
@@ -32,6 +33,7 @@ pub(crate) struct Lanes {
     /// Below these offsets a power cut may have taken what was delivered, and its acks, but not all of it.
     shaken: BTreeMap<Line, Offset>,
     places: BTreeMap<(usize, u64), (Line, Offset)>,
+    delayed: BTreeSet<u64>,
 }
 
 impl Lanes {
@@ -43,11 +45,17 @@ impl Lanes {
             lines: BTreeMap::new(),
             shaken: BTreeMap::new(),
             places: BTreeMap::new(),
+            delayed: BTreeSet::new(),
         }
     }
 
     pub(crate) fn sent(&mut self, message: u64, lane: u32) {
         self.lane_of.insert(message, lane);
+    }
+
+    /// The message waits for its time: it is older than its place in the queue tells, and may be gone sooner.
+    pub(crate) fn delayed(&mut self, message: u64) {
+        self.delayed.insert(message);
     }
 
     /// A consumer gives the message up; nobody hears of it at the moment when that is done.
@@ -81,7 +89,8 @@ impl Lanes {
                 {
                     let may_be_buried = u32::from(other.attempt) >= limit && other.due_ms <= now_ms;
                     let is_held = !other.is_done && other.due_ms > now_ms;
-                    let is_overtaken = *at < offset && !other.is_done && !may_be_buried;
+                    let may_be_gone = may_be_buried || other.may_be_gone;
+                    let is_overtaken = *at < offset && !other.is_done && !may_be_gone;
                     if is_overtaken || is_held || (*at > offset && offset >= shaken && is_new) {
                         return Err(format!(
                             "message {message} at {offset} of {line:?} was delivered at {now_ms}; {at}: attempt {}, due {}, done {}",
@@ -90,7 +99,11 @@ impl Lanes {
                     }
                 }
                 let attempt = attempt.max(before);
-                known.insert(offset, Known { position, attempt, receive, due_ms, is_done: false });
+                let may_be_gone = self.delayed.contains(&message);
+                known.insert(
+                    offset,
+                    Known { position, attempt, receive, due_ms, is_done: false, may_be_gone },
+                );
                 self.places.insert((reader, message), (line, offset));
             }
             Event::Held { reader, message, due_ms } => {
@@ -105,20 +118,9 @@ impl Lanes {
                 self.change(reader, message, |known| known.due_ms = 0);
             }
             Event::Acked { reader, message } => self.change(reader, message, |known| known.is_done = true),
-            Event::Restarted { power_lost, durable } => {
-                for (line, known) in &mut self.lines {
-                    let is_lost = |known: &Known| power_lost && known.position >= durable;
-                    if let Some((&last, _)) = known.iter().rfind(|(_, known)| is_lost(known)) {
-                        let shaken = self.shaken.entry(*line).or_default();
-                        *shaken = Offset(last.0 + 1).max(*shaken);
-                    }
-                    known.retain(|_, known| !is_lost(known));
-                    for known in known.values_mut() {
-                        known.due_ms = 0;
-                    }
-                }
-            }
+            Event::Restarted { power_lost, durable } => self.restart(power_lost.then_some(durable)),
             Event::Stored { .. }
+            | Event::Recalled { .. }
             | Event::Stepped { .. }
             | Event::Found { .. }
             | Event::Vanished { .. }
@@ -126,6 +128,21 @@ impl Lanes {
             | Event::Ended { .. } => {}
         }
         Ok(())
+    }
+
+    /// Nobody holds anything any more; with a power cut, what was not synced may be gone.
+    fn restart(&mut self, cut_at: Option<Position>) {
+        for (line, known) in &mut self.lines {
+            let is_lost = |known: &Known| cut_at.is_some_and(|durable| known.position >= durable);
+            if let Some((&last, _)) = known.iter().rfind(|(_, known)| is_lost(known)) {
+                let shaken = self.shaken.entry(*line).or_default();
+                *shaken = Offset(last.0 + 1).max(*shaken);
+            }
+            known.retain(|_, known| !is_lost(known));
+            for known in known.values_mut() {
+                known.due_ms = 0;
+            }
+        }
     }
 
     fn change(&mut self, reader: usize, message: u64, change: impl FnOnce(&mut Known)) {

@@ -33,6 +33,7 @@ impl Holders {
             }
             Event::Restarted { .. } => self.due_ms.clear(),
             Event::Stored { .. }
+            | Event::Recalled { .. }
             | Event::Stepped { .. }
             | Event::Found { .. }
             | Event::Vanished { .. }

@@ -39,6 +39,7 @@ impl Attempts {
             // First deliveries are not recorded, later ones ride in the next batch: some are forgotten.
             Event::Restarted { .. } => self.last.clear(),
             Event::Stored { .. }
+            | Event::Recalled { .. }
             | Event::Held { .. }
             | Event::Released { .. }
             | Event::Acked { .. }

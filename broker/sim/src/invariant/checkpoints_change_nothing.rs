@@ -28,7 +28,7 @@ pub(crate) fn checkpoints_change_nothing(
     }
     checkpoint::forget(&without).map_err(|error| error.to_string())?;
     let without = open(&without).map_err(|error| format!("start from the log alone: {error}"))?;
-    let (with, without) = (seen(&with), seen(&without));
+    let (with, without) = (seen(&with, now_ms)?, seen(&without, now_ms)?);
     let differing = with.iter().zip(&without).find(|(with, without)| with != without);
     match differing {
         None if with.len() == without.len() => Ok(()),
@@ -38,8 +38,11 @@ pub(crate) fn checkpoints_change_nothing(
 }
 
 /// What can be seen of a group's state, fact by fact.
-fn seen(group: &Group) -> Vec<String> {
+fn seen(group: &Group, now_ms: u64) -> Result<Vec<String>, String> {
     let mut facts = Vec::new();
+    // Only then the number of timers is exact.
+    group.flush_timers(now_ms).map_err(|error| error.to_string())?;
+    facts.push(format!("{} timers", group.pending_timers()));
     for topic in group.topics() {
         facts.push(format!("topic {} {:?} {:?}", topic.id, topic.spec, topic.queues));
         facts.extend(
@@ -50,5 +53,5 @@ fn seen(group: &Group) -> Vec<String> {
         facts.push(format!("consumer group {} {:?}", consumer_group.id, consumer_group.spec));
         facts.extend(group.progress(&consumer_group).iter().map(|progress| format!("progress {progress:?}")));
     }
-    facts
+    Ok(facts)
 }

@@ -35,6 +35,7 @@ impl Done {
                 }
             }
             Event::Stored { .. }
+            | Event::Recalled { .. }
             | Event::Held { .. }
             | Event::Released { .. }
             | Event::Stepped { .. }

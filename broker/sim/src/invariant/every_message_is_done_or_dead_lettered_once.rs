@@ -53,6 +53,7 @@ impl Fates {
             }
             Event::Ended { .. } => return self.end(),
             Event::Stored { .. }
+            | Event::Recalled { .. }
             | Event::Held { .. }
             | Event::Released { .. }
             | Event::Stepped { .. }

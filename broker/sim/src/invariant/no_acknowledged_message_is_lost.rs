@@ -20,6 +20,11 @@ impl Stored {
         Self { flush, positions: BTreeMap::new() }
     }
 
+    /// It may have been recalled.
+    pub(crate) fn may_go(&mut self, message: u64) {
+        self.positions.remove(&message);
+    }
+
     pub(crate) fn observe(&mut self, event: &Event) -> Result<(), String> {
         match event {
             Event::Stored { message, placed } => {
@@ -28,7 +33,7 @@ impl Stored {
             Event::Restarted { power_lost: true, durable } if self.flush == Flush::Async => {
                 self.positions.retain(|_, position| *position < *durable);
             }
-            Event::Found { message, .. } => {
+            Event::Found { message, .. } | Event::Recalled { message } => {
                 self.positions.remove(message);
             }
             Event::Ended { head } => {

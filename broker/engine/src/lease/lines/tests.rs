@@ -197,18 +197,7 @@ impl Run {
                 self.real.skip(&Grant { base, mask, serial, attempt: 1, due_ms: 0 }, mask);
                 self.fates[receipt.offset.0 as usize] = Fate::Done;
             }
-            Op::Abandon(at) => {
-                let Some(receipt) = self.receipt(at) else { return };
-                let until_ms = self.now_ms + 10;
-                self.real.shorten(receipt.serial, until_ms);
-                for fate in &mut self.fates {
-                    if let Fate::Held { serial, due_ms } = fate
-                        && *serial == receipt.serial
-                    {
-                        *due_ms = until_ms.min(*due_ms);
-                    }
-                }
-            }
+            Op::Abandon(at) => self.abandon(at),
             Op::TakeBack(at) => {
                 let Some(receipt) = self.receipt(at).filter(|receipt| self.is_held(receipt)) else { return };
                 self.real.take_back(&receipt);
@@ -235,6 +224,20 @@ impl Run {
                 // What is held at the change is in no line until it is seen, so it may be overtaken from in front.
                 self.now_ms += 10_000;
                 self.real.set_ordered(false);
+            }
+        }
+    }
+
+    /// A reply did not arrive.
+    fn abandon(&mut self, at: usize) {
+        let Some(receipt) = self.receipt(at) else { return };
+        let until_ms = self.now_ms + 10;
+        self.real.shorten(receipt.serial, until_ms);
+        for fate in &mut self.fates {
+            if let Fate::Held { serial, due_ms } = fate
+                && *serial == receipt.serial
+            {
+                *due_ms = until_ms.min(*due_ms);
             }
         }
     }
