@@ -211,8 +211,7 @@ impl State {
         self.changes += 1;
         let gone: Vec<_> =
             self.runs.extract_if(.., |on_disk| numbers.contains(&on_disk.run.number)).collect();
-        let searched = gone.iter().map(|on_disk| on_disk.searched).min().unwrap_or_default();
-        self.runs.extend(merged.map(|run| OnDisk { searched, ..OnDisk::whole(run) }));
+        self.runs.extend(merged.map(OnDisk::whole));
         gone
     }
 

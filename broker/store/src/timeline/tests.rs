@@ -1,6 +1,7 @@
 mod crash;
 mod damage;
 mod files;
+mod interleaved;
 mod limits;
 mod model;
 mod threads;

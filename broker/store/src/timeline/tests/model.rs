@@ -54,6 +54,18 @@ impl Model {
         }
     }
 
+    /// Tells about one in `part` of what is pending again, as a replay does; some were removed in between.
+    pub(crate) fn repeat_some(&self, timeline: &Timeline, part: u64, random: &mut Random) {
+        for timer in self.pending.values() {
+            if random.one_in(part) {
+                if random.one_in(2) {
+                    timeline.remove(timer.due_ms, timer.position);
+                }
+                timeline.insert(*timer);
+            }
+        }
+    }
+
     /// What a start does once the log is there.
     pub(crate) fn replay(&self, timeline: &Timeline, covered: usize) {
         for record in &self.log[covered..] {
@@ -95,6 +107,10 @@ impl Model {
         }
         self.check_below(timeline, random);
         self.check_due(timeline, random);
+        self.check_find(timeline, random);
+    }
+
+    pub(crate) fn check_find(&self, timeline: &Timeline, random: &mut Random) {
         for _ in 0..4 {
             if let Some(record) = self.log.get(random.below(self.log.len() as u64 + 1) as usize) {
                 let (Record::Timer(Timer { due_ms, position, .. }) | Record::Gone((due_ms, position))) =
@@ -123,7 +139,7 @@ impl Model {
     }
 
     /// What is due is told, but for what comes after the place that is told instead; from any place on.
-    fn check_due(&self, timeline: &Timeline, random: &mut Random) {
+    pub(crate) fn check_due(&self, timeline: &Timeline, random: &mut Random) {
         let last = self.pending.keys().next_back().map_or(0, |(due_ms, _)| *due_ms);
         let now_ms = random.below(last.saturating_add(2));
         let mut due = Vec::new();
