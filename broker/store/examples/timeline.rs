@@ -80,6 +80,7 @@ fn in_memory(name: &str, timers: u64, due_ms: impl Fn(u64, &mut Numbers) -> u64)
     }
     let inserting = from.elapsed();
     let grown = resident_bytes() - before;
+    let told = timeline.memory_bytes();
     let mut due = Vec::new();
     let from = Instant::now();
     while timeline.due(u64::MAX, None, 1000, &mut due).is_some() || !due.is_empty() {
@@ -90,7 +91,7 @@ fn in_memory(name: &str, timers: u64, due_ms: impl Fn(u64, &mut Numbers) -> u64)
     println!(
         "{timers} in memory, {name}: {:.1} B RSS each, told {:.1} B; insert {} ns, due and remove {} ns",
         grown as f64 / timers as f64,
-        80.0,
+        told as f64 / timers as f64,
         inserting.as_nanos() as u64 / timers,
         from.elapsed().as_nanos() as u64 / timers,
     );

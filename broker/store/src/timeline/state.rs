@@ -1,9 +1,9 @@
 //! What the lock protects: timers in memory, what is pending in runs, and removals whose place is not known yet.
 //!
 //! ```text
-//!   a key is   in memory                       pending
-//!              in a run, unread and its bit unset   pending, unless it is among the removals
-//!              among the removals               not pending in any run, whatever the runs say
+//!   a key that is in memory                       is pending
+//!                 in a run, unread, bit unset     is pending, unless it is among the removals
+//!                 among the removals              is pending in no run, whatever the runs say
 //! ```
 //!
 //! Invariant: a key that is in memory and not among the removals is pending in no run; so none is pending twice.

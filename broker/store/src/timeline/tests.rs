@@ -1,6 +1,7 @@
 mod crash;
 mod damage;
 mod files;
+mod halfway;
 mod interleaved;
 mod limits;
 mod model;
