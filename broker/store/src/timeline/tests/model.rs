@@ -182,7 +182,7 @@ enum Step {
     Flush {
         keep_until_ms: u64,
     },
-    FailFlush {
+    Fail {
         call: usize,
         nth: u64,
     },
@@ -212,7 +212,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1..8_u64).prop_map(|part| Step::Remove { part }),
         1 => (0..2 * END_MS).prop_map(|due_ms| Step::RemoveUnknown { due_ms }),
         4 => (0..END_MS).prop_map(|keep_until_ms| Step::Flush { keep_until_ms }),
-        1 => (0..4_usize, 1..3_u64).prop_map(|(call, nth)| Step::FailFlush { call, nth }),
+        1 => (0..5_usize, 1..6_u64).prop_map(|(call, nth)| Step::Fail { call, nth }),
         2 => (0..END_MS).prop_map(|until_ms| Step::Load { until_ms }),
         1 => (0..END_MS / 2).prop_map(|now_ms| Step::Fire { now_ms }),
         3 => (0..60_usize, any::<bool>()).prop_map(|(meanwhile, flushes)| Step::Save { meanwhile, flushes }),
@@ -257,10 +257,11 @@ impl Story {
                 assert_eq!(self.timeline.len(), self.model.pending.len() as u64, "removals were looked up");
                 assert!(self.timeline.state.lock().memory.len() <= SMALL.memory);
             }
-            Step::FailFlush { call, nth } => {
-                let call = [Call::Create, Call::Write, Call::Sync, Call::SyncDir][call];
+            Step::Fail { call, nth } => {
+                let call = [Call::Create, Call::Write, Call::Sync, Call::SyncDir, Call::Read][call];
                 self.disk.fail(call, nth, Failure::Full);
                 let _ = self.timeline.flush(END_MS / 2);
+                let _ = self.timeline.load_ahead(END_MS / 2);
                 self.disk.forget_faults();
             }
             Step::Load { until_ms } => self.timeline.load_ahead(until_ms).unwrap(),
