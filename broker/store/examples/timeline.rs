@@ -10,6 +10,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use store::disk::real::RealDisk;
@@ -29,10 +30,12 @@ fn main() {
         Some("random") => in_memory("random dues", timers, |number, numbers| numbers.below(DAYS_MS) + number),
         Some("rising") => in_memory("rising dues", timers, |number, _| DAYS_MS + number),
         Some("same") => in_memory("one due", timers, |_, _| DAYS_MS),
+        Some("busy") => busy(timers),
         Some(_) => on_disk(timers),
         None => {
-            for part in ["random", "rising", "same", "disk"] {
-                let count = if part == "disk" { timers } else { timers.min(IN_MEMORY_MAX) };
+            for part in ["random", "rising", "same", "disk", "busy"] {
+                let is_on_disk = matches!(part, "disk" | "busy");
+                let count = if is_on_disk { timers } else { timers.min(IN_MEMORY_MAX) };
                 let mut child = Command::new(&arguments[0]);
                 assert!(child.args([&count.to_string(), part]).status().unwrap().success());
             }
@@ -142,6 +145,48 @@ fn on_disk(timers: u64) {
     println!("below a tenth of the log: {count} timers in {} ms", from.elapsed().as_millis());
     fire(&timeline, len);
     tell_size(&timeline, &folder);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// How long the log thread waits when another flushes and merges: it inserts 100 000 a second.
+fn busy(timers: u64) {
+    const PERIOD: Duration = Duration::from_micros(10);
+    let (folder, _, timeline) = open("busy");
+    let mut numbers = Numbers(7);
+    let is_over = AtomicBool::new(false);
+    let mut waits = Vec::with_capacity(timers as usize);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                if timeline.wants_flush() {
+                    flush(&timeline);
+                } else {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+        let from = Instant::now();
+        for number in 0..timers {
+            while from.elapsed() < PERIOD * number as u32 {
+                std::hint::spin_loop();
+            }
+            let timer = timer(number, numbers.below(DAYS_MS));
+            let from = Instant::now();
+            timeline.insert(timer);
+            waits.push(from.elapsed().as_nanos() as u64);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    waits.sort_unstable();
+    let part = |of_ten_thousand| waits[(waits.len() - 1) * of_ten_thousand / 10_000] / 1000;
+    println!(
+        "insert at 100 000 a second beside flushes: p50 {} us, p99 {} us, p99.9 {} us, p99.99 {} us, longest {} us",
+        part(5000),
+        part(9900),
+        part(9990),
+        part(9999),
+        part(10_000),
+    );
     std::fs::remove_dir_all(folder).unwrap();
 }
 
