@@ -11,16 +11,19 @@
 //! Promise: a timer that was inserted and not removed is found, is due in its time and is told by `below`; bytes of
 //! runs that do not verify are an error and never a timer. It is a fold of the log: deleted, it comes back by replay;
 //! what a replay repeats is harmless.
-//! Cost: 80 B per timer in memory, 40 B per timer on disk plus 0.4 B in memory, 32 B per removal that is not looked
-//! up yet (64 Ki make a flush worth while); the last row of merges rewrites each timer about 3 times at 10 million.
+//! Cost: up to 80 B per timer in memory; 40 B per timer on disk, plus 0.4 B in memory, each written 4 times until 10
+//! million have been merged; 32 B per removal that is not looked up yet (64 Ki make a flush worth while).
 //! Limits: any due time, any number at the same; a flush leaves at most 512 Ki timers in memory, `load_ahead` fills
-//! it up to the next 256 Ki; about 20 runs at 10 million. One thread at a time flushes, loads, searches with `below`
-//! or takes a snapshot (others wait: a flush that merges takes seconds at 10 million, so load further ahead).
+//! it up to the next 256 Ki; three runs per power of four, so about 20 at 10 million. One thread at a time flushes,
+//! loads, searches with `below` or takes a snapshot (others wait: a merge at 10 million takes seconds, so load a
+//! minute ahead). Files of merged runs stay until `checkpointed` was told of two checkpoints without them.
 //! Not here: the bytes of a message and when it may go (`log`), what firing means (`engine`).
 
 mod below;
 mod bits;
 mod flush;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod load;
 mod memory;
 mod merge;

@@ -1,6 +1,7 @@
 //! The timers that are in memory, by due time.
 //!
-//! Cost: 40 B of content per timer, 62-80 B with what the tree adds; 0.2-0.6 us to insert or remove one of a million.
+//! Cost: 40 B of content per timer, 63-80 B with what the tree adds; 0.13-0.45 us to insert into a million, 0.1 us to
+//! take out the first.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -14,6 +14,8 @@ mod codec;
 mod reader;
 mod writer;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use self::codec::block_at;
 pub(crate) use self::codec::first_ordinal;
 pub(crate) use self::reader::Run;
 pub(crate) use self::writer::RunWriter;

@@ -1,9 +1,9 @@
 //! What the lock protects: timers in memory, what is pending in runs, and removals whose place is not known yet.
 //!
 //! ```text
-//!   a key is   in memory                       pending
-//!              in a run, unread and its bit unset   pending, unless it is among the removals
-//!              among the removals               not pending in any run, whatever the runs say
+//!   a key that is in memory                       is pending
+//!                 in a run, unread, bit unset     is pending, unless it is among the removals
+//!                 among the removals              is pending in no run, whatever the runs say
 //! ```
 //!
 //! Invariant: a key that is in memory and not among the removals is pending in no run; so none is pending twice.
@@ -211,8 +211,7 @@ impl State {
         self.changes += 1;
         let gone: Vec<_> =
             self.runs.extract_if(.., |on_disk| numbers.contains(&on_disk.run.number)).collect();
-        let searched = gone.iter().map(|on_disk| on_disk.searched).min().unwrap_or_default();
-        self.runs.extend(merged.map(|run| OnDisk { searched, ..OnDisk::whole(run) }));
+        self.runs.extend(merged.map(OnDisk::whole));
         gone
     }
 

@@ -1,6 +1,8 @@
 mod crash;
 mod damage;
 mod files;
+mod halfway;
+mod interleaved;
 mod limits;
 mod model;
 mod threads;

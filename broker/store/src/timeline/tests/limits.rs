@@ -104,6 +104,18 @@ fn overdue_timers_on_disk_are_loaded_although_memory_is_full_of_later_ones() {
 }
 
 #[test]
+fn what_comes_while_the_lowest_position_is_searched_counts() {
+    let timeline = small(&SimDisk::new(1), None).unwrap();
+    timeline.insert(timer(20, 800));
+    // Due earlier, so that the search has passed its place.
+    timeline.below(Position(u64::MAX), |_| timeline.insert(timer(10, 400))).unwrap();
+    assert_eq!(timeline.oldest_position(), Some(Position(400)));
+    timeline.remove(10, Position(400));
+    timeline.below(Position(0), |_| ()).unwrap();
+    assert_eq!(timeline.oldest_position(), Some(Position(800)));
+}
+
+#[test]
 fn a_million_timers_of_one_ms_are_flushed_loaded_and_fired_in_order() {
     const COUNT: u64 = 1_000_000;
     let timeline = Timeline::open(Arc::new(SimDisk::new(1)), None).unwrap();

@@ -54,6 +54,18 @@ impl Model {
         }
     }
 
+    /// Tells about one in `part` of what is pending again, as a replay does; some were removed in between.
+    pub(crate) fn repeat_some(&self, timeline: &Timeline, part: u64, random: &mut Random) {
+        for timer in self.pending.values() {
+            if random.one_in(part) {
+                if random.one_in(2) {
+                    timeline.remove(timer.due_ms, timer.position);
+                }
+                timeline.insert(*timer);
+            }
+        }
+    }
+
     /// What a start does once the log is there.
     pub(crate) fn replay(&self, timeline: &Timeline, covered: usize) {
         for record in &self.log[covered..] {
@@ -95,6 +107,10 @@ impl Model {
         }
         self.check_below(timeline, random);
         self.check_due(timeline, random);
+        self.check_find(timeline, random);
+    }
+
+    pub(crate) fn check_find(&self, timeline: &Timeline, random: &mut Random) {
         for _ in 0..4 {
             if let Some(record) = self.log.get(random.below(self.log.len() as u64 + 1) as usize) {
                 let (Record::Timer(Timer { due_ms, position, .. }) | Record::Gone((due_ms, position))) =
@@ -123,7 +139,7 @@ impl Model {
     }
 
     /// What is due is told, but for what comes after the place that is told instead; from any place on.
-    fn check_due(&self, timeline: &Timeline, random: &mut Random) {
+    pub(crate) fn check_due(&self, timeline: &Timeline, random: &mut Random) {
         let last = self.pending.keys().next_back().map_or(0, |(due_ms, _)| *due_ms);
         let now_ms = random.below(last.saturating_add(2));
         let mut due = Vec::new();
@@ -166,7 +182,7 @@ enum Step {
     Flush {
         keep_until_ms: u64,
     },
-    FailFlush {
+    Fail {
         call: usize,
         nth: u64,
     },
@@ -196,7 +212,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1..8_u64).prop_map(|part| Step::Remove { part }),
         1 => (0..2 * END_MS).prop_map(|due_ms| Step::RemoveUnknown { due_ms }),
         4 => (0..END_MS).prop_map(|keep_until_ms| Step::Flush { keep_until_ms }),
-        1 => (0..4_usize, 1..3_u64).prop_map(|(call, nth)| Step::FailFlush { call, nth }),
+        1 => (0..5_usize, 1..6_u64).prop_map(|(call, nth)| Step::Fail { call, nth }),
         2 => (0..END_MS).prop_map(|until_ms| Step::Load { until_ms }),
         1 => (0..END_MS / 2).prop_map(|now_ms| Step::Fire { now_ms }),
         3 => (0..60_usize, any::<bool>()).prop_map(|(meanwhile, flushes)| Step::Save { meanwhile, flushes }),
@@ -241,10 +257,11 @@ impl Story {
                 assert_eq!(self.timeline.len(), self.model.pending.len() as u64, "removals were looked up");
                 assert!(self.timeline.state.lock().memory.len() <= SMALL.memory);
             }
-            Step::FailFlush { call, nth } => {
-                let call = [Call::Create, Call::Write, Call::Sync, Call::SyncDir][call];
+            Step::Fail { call, nth } => {
+                let call = [Call::Create, Call::Write, Call::Sync, Call::SyncDir, Call::Read][call];
                 self.disk.fail(call, nth, Failure::Full);
                 let _ = self.timeline.flush(END_MS / 2);
+                let _ = self.timeline.load_ahead(END_MS / 2);
                 self.disk.forget_faults();
             }
             Step::Load { until_ms } => self.timeline.load_ahead(until_ms).unwrap(),

@@ -1,7 +1,7 @@
 //! The log thread inserts and removes while others fire, look up and do the background's work.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -23,11 +23,22 @@ fn now_ms(inserted: &AtomicU64) -> u64 {
     if inserted < TIMERS { inserted / 10 } else { u64::MAX }
 }
 
+/// Ends all threads when one has failed.
+struct Alarm<'a>(&'a AtomicBool);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_or(std::thread::panicking(), Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn every_timer_fires_once_and_is_found_until_then() {
     let timeline = small(&SimDisk::new(1), None).unwrap();
     let inserted = AtomicU64::new(0);
     let fired = Mutex::new(BTreeSet::new());
+    let failed = AtomicBool::new(false);
+    let goes_on = || fired.lock().len() < TIMERS as usize && !failed.load(Ordering::SeqCst);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0..TIMERS {
@@ -36,7 +47,8 @@ fn every_timer_fires_once_and_is_found_until_then() {
             }
         });
         scope.spawn(|| {
-            while fired.lock().len() < TIMERS as usize {
+            let _alarm = Alarm(&failed);
+            while goes_on() {
                 let now_ms = now_ms(&inserted);
                 timeline.load_ahead(now_ms).unwrap();
                 timeline.flush(now_ms.saturating_add(50)).unwrap();
@@ -44,10 +56,16 @@ fn every_timer_fires_once_and_is_found_until_then() {
                 timeline.below(Position(now_ms.saturating_mul(40)), |_| ()).unwrap();
             }
         });
-        scope.spawn(|| fire(&timeline, &inserted, &fired));
         scope.spawn(|| {
+            let _alarm = Alarm(&failed);
+            while goes_on() {
+                fire(&timeline, &inserted, &fired);
+            }
+        });
+        scope.spawn(|| {
+            let _alarm = Alarm(&failed);
             let mut number = 0;
-            while fired.lock().len() < TIMERS as usize {
+            while goes_on() {
                 number = (number + 7919) % TIMERS;
                 let timer = nth(number);
                 let is_due_to_be_there =
@@ -65,14 +83,10 @@ fn every_timer_fires_once_and_is_found_until_then() {
 }
 
 fn fire(timeline: &Timeline, inserted: &AtomicU64, fired: &Mutex<BTreeSet<(u64, Position)>>) {
-    let mut count = 0;
-    while count < TIMERS {
-        let mut due = Vec::new();
-        timeline.due(now_ms(inserted), None, 500, &mut due);
-        for timer in due {
-            assert!(fired.lock().insert(timer.key()), "{timer:?} fires twice");
-            timeline.remove(timer.due_ms, timer.position);
-            count += 1;
-        }
+    let mut due = Vec::new();
+    timeline.due(now_ms(inserted), None, 500, &mut due);
+    for timer in due {
+        assert!(fired.lock().insert(timer.key()), "{timer:?} fires twice");
+        timeline.remove(timer.due_ms, timer.position);
     }
 }
