@@ -18,6 +18,9 @@ use store::log::Entry;
 use store::timeline::{Timeline, Timer};
 use store::{Position, QueueId};
 
+/// Searching runs reads them.
+const SEARCH_EVERY_MS: u64 = 60_000;
+
 /// A timer's name: when it is due, and where its message lies.
 pub(crate) type Key = (u64, Position);
 
@@ -29,6 +32,8 @@ pub(crate) struct Timers {
     look_at_ms: AtomicU64,
     /// It came earlier since it was asked for.
     is_sooner: AtomicBool,
+    /// When runs may be searched for old messages again.
+    search_at_ms: AtomicU64,
 }
 
 /// Timers whose settling is on its way.
@@ -38,7 +43,13 @@ pub(crate) struct InFlight(BTreeMap<Key, Weak<()>>);
 impl Timers {
     pub(crate) fn new(line: Timeline) -> Self {
         let look_at_ms = AtomicU64::new(0);
-        Self { line, in_flight: Mutex::default(), look_at_ms, is_sooner: AtomicBool::new(false) }
+        Self {
+            line,
+            in_flight: Mutex::default(),
+            look_at_ms,
+            is_sooner: AtomicBool::new(false),
+            search_at_ms: AtomicU64::new(0),
+        }
     }
 
     /// Applies a record of a message that waits.
@@ -81,6 +92,15 @@ impl Timers {
     /// The next look is at `at_ms`, unless something comes in earlier from now on.
     pub(crate) fn next_look(&self, at_ms: u64) {
         self.look_at_ms.store(at_ms, Ordering::Relaxed);
+    }
+
+    /// Whether it is long enough ago that runs were searched; then it is now.
+    pub(crate) fn may_search(&self, now_ms: u64) -> bool {
+        let may = self.search_at_ms.load(Ordering::Relaxed) <= now_ms;
+        if may {
+            self.search_at_ms.store(now_ms.saturating_add(SEARCH_EVERY_MS), Ordering::Relaxed);
+        }
+        may
     }
 
     /// What is on its way, without what has arrived or was refused.

@@ -68,14 +68,18 @@ impl Group {
         }
         let key = (due_ms, position);
         let timers = &self.state.timers;
-        let found = timers.line.find(due_ms, position)?;
-        let mut in_flight = timers.in_flight();
-        // Looked up before the lock: what was fired meanwhile is on its way, or gone and not found again.
-        if found.is_none() || in_flight.has(key) || timers.line.find(due_ms, position)?.is_none() {
+        let waiting = Arc::new(());
+        {
+            let mut in_flight = timers.in_flight();
+            if in_flight.has(key) {
+                return Err(RecallError::NotPending);
+            }
+            // Nobody fires it while this looks for it, which may need the disk.
+            in_flight.add(&[key], &waiting);
+        }
+        if timers.line.find(due_ms, position)?.is_none() {
             return Err(RecallError::NotPending);
         }
-        let waiting = Arc::new(());
-        in_flight.add(&[key], &waiting);
         Ok(self.inbox.submit_watched(settled_drafts(&[key]).collect(), mailbox, Some(waiting))?)
     }
 
@@ -142,7 +146,8 @@ impl Group {
         line.load_ahead(now_ms.saturating_add(AHEAD_MS))?;
         // Else the log would keep what only timers needed that were settled long ago.
         let oldest_kept = self.reader.head().0.saturating_add(self.config.log.segment_bytes);
-        if line.oldest_position().is_some_and(|oldest| oldest.0 < oldest_kept) {
+        let is_low = line.oldest_position().is_some_and(|oldest| oldest.0 < oldest_kept);
+        if is_low && self.state.timers.may_search(now_ms) {
             line.below(Position(oldest_kept), |_| ())?;
         }
         Ok(())
