@@ -39,6 +39,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tracing::info;
+use wire::validate::MessageLimits;
 
 /// How often sessions and renewed leases are looked at.
 const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
@@ -158,6 +159,7 @@ fn gateway_config(config: &BrokerConfig, kept: &Kept) -> GatewayConfig {
         members: kept.members(config),
         host: own_address(config),
         flush: format!("{:?}", config.log.flush.unwrap_or_default()),
+        limits: MessageLimits { delay_ms_max: config.max_delay_ms, ..MessageLimits::default() },
         ..GatewayConfig::default()
     }
 }

@@ -119,6 +119,10 @@ pub struct BrokerClusterSpec {
     /// How long messages are kept.
     #[serde(default)]
     pub retention: Retention,
+    /// How far ahead of its time a message may be sent, at most 60 days; left out: 24h. Until then the message and all
+    /// that came after it stay on the disk, whatever the retention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_delay: Option<Span>,
     /// The disk of each copy of a group.
     #[x_kube(
         validation = Rule::new(

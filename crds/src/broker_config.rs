@@ -10,6 +10,7 @@
 //! Limits: read once at start; a change needs a restart of the broker.
 
 mod replication;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::names;
+
+pub use tls::TlsConfig;
 
 pub use replication::{
     ACK_STALL_MS_DEFAULT, ArbiterConfig, MemberAddress, PEER_TIMEOUT_MS_DEFAULT, ReplicationConfig,
@@ -34,6 +37,10 @@ pub const SEGMENT_BYTES_DEFAULT: u64 = 256 << 20;
 pub const RETENTION_MS_DEFAULT: u64 = 72 * 3600 * 1000;
 /// Shortest retention by age: one minute.
 pub const RETENTION_MS_MIN: u64 = 60_000;
+/// Default for how far ahead a message may be sent: one day.
+pub const MAX_DELAY_MS_DEFAULT: u64 = 24 * 3600 * 1000;
+/// The longest that can be set: 60 days.
+pub const MAX_DELAY_MS_MAX: u64 = 60 * MAX_DELAY_MS_DEFAULT;
 /// Most broker groups of one cluster.
 pub const GROUPS_MAX: usize = 32;
 
@@ -55,6 +62,10 @@ pub struct BrokerConfig {
     pub data: PathBuf,
     /// How the log is written and kept.
     pub log: LogConfig,
+    /// Milliseconds that a message may be sent ahead of its time. Until then it and all that came after it stay on the
+    /// disk, whatever the retention.
+    #[serde(skip_serializing_if = "is_usual_delay")]
+    pub max_delay_ms: u64,
     /// All groups of the cluster with their stable client addresses; empty: only this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupEndpoint>,
@@ -77,11 +88,18 @@ impl Default for BrokerConfig {
             http_listen: any(8083),
             data: PathBuf::from("data"),
             log: LogConfig::default(),
+            max_delay_ms: MAX_DELAY_MS_DEFAULT,
             groups: Vec::new(),
             tls: TlsConfig::default(),
             replication: None,
         }
     }
+}
+
+// Left out of the file then: brokers that do not know the key refuse it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usual_delay(ms: &u64) -> bool {
+    *ms == MAX_DELAY_MS_DEFAULT
 }
 
 /// How the log of a broker is written and kept.
@@ -136,25 +154,6 @@ pub struct GroupEndpoint {
     pub name: String,
     /// Stable address of its broker: `host:port`.
     pub endpoint: String,
-}
-
-/// Certificate of the client port. None: a self-signed one is made at every start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct TlsConfig {
-    /// PEM file with the certificate chain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cert_file: Option<PathBuf>,
-    /// PEM file with the private key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_file: Option<PathBuf>,
-}
-
-impl TlsConfig {
-    /// True when no certificate is named.
-    pub fn is_self_signed(&self) -> bool {
-        self.cert_file.is_none() && self.key_file.is_none()
-    }
 }
 
 /// Why a configuration cannot be used. The text names the key, the value and what is allowed.
@@ -253,6 +252,7 @@ impl BrokerConfig {
         }
         self.validate_listeners()?;
         self.log.validate()?;
+        check_range("maxDelayMs", self.max_delay_ms, 0, MAX_DELAY_MS_MAX)?;
         self.replication.as_ref().map_or(Ok(()), ReplicationConfig::validate)?;
         self.validate_groups()
     }
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn every_wrong_value_is_refused_with_its_key() {
-        let wrong: [(&str, Spoil); 11] = [
+        let wrong: [(&str, Spoil); 12] = [
             ("cluster:", |c| c.cluster = "Shop".into()),
             ("group:", |c| c.group = "g32".into()),
             ("data:", |c| c.data = PathBuf::new()),
@@ -366,6 +366,7 @@ mod tests {
             ("listen and httpListen", |c| c.http_listen = c.listen),
             ("log.segmentBytes: 1 ", |c| c.log.segment_bytes = 1),
             ("log.retentionMs: 0 ", |c| c.log.retention_ms = 0),
+            ("maxDelayMs: 5184000001 ", |c| c.max_delay_ms = MAX_DELAY_MS_MAX + 1),
             ("log.retentionBytes: 5 ", |c| c.log.retention_bytes = Some(5)),
             ("groups: the endpoint `:80`", |c| c.groups[0].endpoint = ":80".into()),
             ("groups: `g1` is listed twice", |c| c.groups[0].name = "g1".into()),

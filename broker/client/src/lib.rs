@@ -22,6 +22,7 @@ mod session;
 mod status;
 mod transport;
 
+pub use clock::now_ms;
 pub use consumer::{ConsumerConfig, RECEIVE_MAX, SimpleConsumer};
 pub use dial::{DialError, Trust};
 pub use endpoint::{Endpoint, InvalidEndpoint};

@@ -2,6 +2,7 @@
 
 mod copies_figures;
 mod cut;
+mod delay;
 mod failover;
 mod failover_figures;
 mod failover_sdk;

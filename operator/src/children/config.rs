@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use crds::amount::AmountError;
 use crds::broker_cluster::COPIES_MAX;
 use crds::broker_config::{
-    ACK_STALL_MS_DEFAULT, ArbiterConfig, BrokerConfig, GroupEndpoint, LogConfig, MemberAddress,
-    PEER_TIMEOUT_MS_DEFAULT, ReplicationConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN,
+    ACK_STALL_MS_DEFAULT, ArbiterConfig, BrokerConfig, GroupEndpoint, LogConfig, MAX_DELAY_MS_DEFAULT,
+    MemberAddress, PEER_TIMEOUT_MS_DEFAULT, ReplicationConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN,
 };
 use crds::names;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -43,6 +43,10 @@ pub fn broker_config(blueprint: &Blueprint, group: u32) -> Result<BrokerConfig, 
         log: log_config(&blueprint.spec)?,
         groups: (0..blueprint.groups).map(|group| endpoint(blueprint, group)).collect(),
         replication: Some(replication(blueprint, group)),
+        max_delay_ms: match &blueprint.spec.max_delay {
+            Some(span) => span.millis()?,
+            None => MAX_DELAY_MS_DEFAULT,
+        },
         ..BrokerConfig::default()
     };
     config.validate().map_err(|error| InvalidSpec(error.to_string()))?;
