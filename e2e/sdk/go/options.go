@@ -9,10 +9,11 @@ import (
 
 // options is the command line that the programs of all four SDKs share; see ../README.md.
 type options struct {
-	endpoint, topic, group, mode, scenario, run string
-	count, rate, largest, attempts              int
-	timeout, seconds, drain                     time.Duration
-	tls                                         bool
+	endpoint, topic, group, mode, scenario, run, expression string
+	count, rate, largest, attempts, expect                  int
+	groups, producers, consumers                            int
+	timeout, seconds, drain                                 time.Duration
+	tls                                                     bool
 }
 
 func parse() options {
@@ -28,6 +29,11 @@ func parse() options {
 	flag.IntVar(&o.rate, "rate", 100, "messages a second (stream)")
 	flag.IntVar(&o.attempts, "attempts", 2, "deliveries until a message is a dead letter (dlq)")
 	flag.IntVar(&o.largest, "largest", 4<<20, "bytes of the largest body")
+	flag.IntVar(&o.groups, "groups", 0, "message groups; 0: messages have none")
+	flag.IntVar(&o.producers, "producers", 1, "producers, each with message groups of its own (fifo)")
+	flag.IntVar(&o.consumers, "consumers", 1, "consumers that share the group")
+	flag.StringVar(&o.expression, "expression", "", "SQL filter (sqlfilter)")
+	flag.IntVar(&o.expect, "expect", 0, "messages that the filter lets through (sqlfilter)")
 	flag.Float64Var(&timeout, "timeout", 60, "seconds until the scenario has failed")
 	flag.Float64Var(&seconds, "seconds", 20, "seconds of sending (stream)")
 	flag.Float64Var(&drain, "drain", 60, "seconds to wait for what was acknowledged (stream)")
