@@ -112,6 +112,10 @@ func (s *session) sendGroups(p rmq.Producer, n int, deadline time.Time) bool {
 				return false
 			}
 		}
+		enough := round+1 >= s.count/s.groups
+		if enough && !s.await("acknowledged in turn", s.ackedCount, s.expected()) {
+			return false
+		}
 	}
 	return true
 }

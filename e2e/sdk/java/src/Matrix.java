@@ -28,7 +28,7 @@ public final class Matrix {
             case "sqlfilter":
                 return options.expect;
             case "fifo", "fifo-retry":
-                return session.sent.size();
+                return session.sentCount();
             default:
                 return options.count;
         }

@@ -109,6 +109,10 @@ final class Ordered {
                     return false;
                 }
             }
+            boolean enough = round + 1 >= o.count / o.groups;
+            if (enough && !session.await("acknowledged in turn", session.acked::size, session.sentCount())) {
+                return false;
+            }
         }
         return true;
     }

@@ -54,7 +54,11 @@ final class Session {
     synchronized void problem(String what, Throwable error) {
         failures++;
         if (errors.size() < 20) {
-            errors.add(what + ": " + error);
+            StringBuilder text = new StringBuilder(what + ": " + error);
+            for (Throwable cause = error.getCause(); cause != null; cause = cause.getCause()) {
+                text.append(", because of ").append(cause);
+            }
+            errors.add(text.toString());
         }
     }
 
@@ -98,6 +102,10 @@ final class Session {
     /** Whether the report has every message. */
     boolean reports() {
         return !options.scenario.equals("stream") || options.groups > 0;
+    }
+
+    synchronized int sentCount() {
+        return sent.size();
     }
 
     synchronized int failed() {
