@@ -142,9 +142,15 @@ impl Call {
 
     /// As `run`, with the largest body that `reader` can receive.
     pub fn run_as(&self, scenario: Scenario, count: usize, reader: Sdk) -> Result<Report> {
+        let largest = reader.body_bytes_max().to_string();
+        self.play(scenario.word(), &["--count", &count.to_string(), "--largest", &largest])
+    }
+
+    /// Runs a scenario that is not of the matrix, with the options that it needs.
+    pub fn play(&self, scenario: &str, options: &[&str]) -> Result<Report> {
         let output = self
-            .command(scenario.word())
-            .args(["--count", &count.to_string(), "--largest", &reader.body_bytes_max().to_string()])
+            .command(scenario)
+            .args(options)
             .stderr(Stdio::piped())
             .output()
             .context("e2e/sdk/run.sh")?;
@@ -155,8 +161,13 @@ impl Call {
 
     /// Sends `rate` messages a second and receives them, until it is stopped or `seconds` have passed.
     pub fn stream(&self, rate: u32, seconds: u64) -> Result<Stream> {
+        self.stream_with(rate, seconds, &[])
+    }
+
+    /// As `stream`, with more options.
+    pub fn stream_with(&self, rate: u32, seconds: u64, options: &[&str]) -> Result<Stream> {
         let mut command = self.command("stream");
-        command.args(["--rate", &rate.to_string(), "--seconds", &seconds.to_string()]);
+        command.args(["--rate", &rate.to_string(), "--seconds", &seconds.to_string()]).args(options);
         Stream::start(command)
     }
 
