@@ -85,9 +85,10 @@ mod tests {
             })
         });
         let received: Vec<_> = received.collect();
-        let confirmed = deliveries.iter().zip(1..).map(|((index, _), n)| {
-            serde_json::json!({"index": index, "offset": index, "atMs": 10 * n + 1})
-        });
+        let confirmed = deliveries
+            .iter()
+            .zip(1..)
+            .map(|((index, _), n)| serde_json::json!({"index": index, "offset": index, "atMs": 10 * n + 1}));
         let confirmed: Vec<_> = confirmed.collect();
         let text = serde_json::json!({
             "sdk": "go", "version": "", "run": "", "ok": true, "failures": 0, "elapsedMs": 0, "beganMs": 1000,

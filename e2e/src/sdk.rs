@@ -148,12 +148,8 @@ impl Call {
 
     /// Runs a scenario that is not of the matrix, with the options that it needs.
     pub fn play(&self, scenario: &str, options: &[&str]) -> Result<Report> {
-        let output = self
-            .command(scenario)
-            .args(options)
-            .stderr(Stdio::piped())
-            .output()
-            .context("e2e/sdk/run.sh")?;
+        let output =
+            self.command(scenario).args(options).stderr(Stdio::piped()).output().context("e2e/sdk/run.sh")?;
         Report::parse(&output.stdout).with_context(|| {
             format!("{} said: {}", self.sdk.word(), String::from_utf8_lossy(&output.stderr).trim_end())
         })

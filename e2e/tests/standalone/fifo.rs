@@ -1,12 +1,13 @@
 //! Topics of type FIFO and ordered consumer groups, seen by the official SDKs.
 
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use e2e::broker::Broker;
 use e2e::matrix;
 use e2e::order;
 use e2e::sdk::report::{Report, Verdict};
-use e2e::sdk::{Mode, Sdk};
+use e2e::sdk::{Call, Mode, Sdk};
 use e2e::wait;
 
 use crate::cells::{self, Cell};
@@ -15,12 +16,14 @@ const FLOW: Duration = Duration::from_mins(1);
 /// Message groups and messages of the stuck scenario; the third message of the first group is the stuck one.
 const STUCK: (usize, usize, usize) = (4, 24, 8);
 
-/// A FIFO topic and an ordered group for each cell. Node knows exponential waits only, and whole seconds of them.
+/// A FIFO topic and an ordered group for each cell. Of waiting times, Node knows exponential ones only, Python none of
+/// them.
 fn manifests(attempts: u32) -> String {
     let mut yaml = String::new();
     for cell in cells::all() {
         let name = cells::name(cell);
-        let wait = "exponential: {initial: 1s, max: 1s, multiplier: 1}";
+        let exponential = "exponential: {initial: 1s, max: 1s, multiplier: 1}";
+        let wait = if cell.0 == Sdk::Node { exponential } else { "custom: [1s]" };
         let group = format!("ordered: true\n  retry: {{maxAttempts: {attempts}, backoff: {{{wait}}}}}");
         matrix::object(&mut yaml, "Topic", &name, "local", "type: FIFO\n  queues: {perGroup: 2}");
         matrix::object(&mut yaml, "ConsumerGroup", &name, "local", &group);
@@ -57,13 +60,9 @@ fn unshared(report: &Report, consumers: usize) -> Vec<String> {
 fn a_message_that_always_fails_holds_up_its_own_group_only_and_ends_as_a_dead_letter() {
     let broker = Broker::start(&manifests(2));
     let options = ["--groups", "4", "--consumers", "2", "--count", "24"];
-    cells::play(&cells::all(), |cell| {
-        match cells::call(cell, &broker.endpoint()).play("stuck", &options) {
-            Ok(report) => {
-                [order::problems(&report, STUCK.0, Some(STUCK.2)), stuck_wrong(cell, &report)].concat()
-            }
-            Err(error) => vec![format!("{error:#}")],
-        }
+    cells::play(&cells::all(), |cell| match cells::call(cell, &broker.endpoint()).play("stuck", &options) {
+        Ok(report) => [order::problems(&report, STUCK.0, Some(STUCK.2)), stuck_wrong(cell, &report)].concat(),
+        Err(error) => vec![format!("{error:#}")],
     });
 }
 
@@ -109,9 +108,15 @@ fn killed_broker_keeps_the_order_of_every_message_group() {
     for (_, stream) in &running {
         stream.flows(50, FLOW);
     }
+    // Each drains for some seconds: all at once.
+    let reports: Vec<(Cell, Report)> = std::thread::scope(|scope| {
+        let ending = running.into_iter().map(|(cell, stream)| (cell, scope.spawn(|| stream.finish())));
+        let ending: Vec<_> = ending.collect();
+        let report = |end: ScopedJoinHandle<'_, anyhow::Result<Report>>| end.join().expect("it ends");
+        ending.into_iter().map(|(cell, end)| (cell, report(end).expect("a report"))).collect()
+    });
     let mut wrong = Vec::new();
-    for (cell, stream) in running {
-        let report = stream.finish().expect("a report");
+    for (cell, report) in reports {
         let (name, known) = (cells::name(cell), report.confirmed.len());
         println!("{name}: {} acknowledged, {} copies, {known} confirmed", report.acknowledged, report.copies);
         let found = [order::problems(&report, 6, None), order::came_back(&report, &kills_ms)].concat();
@@ -128,7 +133,7 @@ fn a_message_of_the_wrong_type_is_refused_and_the_sdk_says_why() {
     let broker = Broker::start(&yaml);
     cells::play(&Sdk::ALL.map(|sdk| (sdk, Mode::Simple)), |cell| {
         let tried = [("plain", "1"), ("ledger", "0")].map(|(topic, groups)| {
-            let call = e2e::sdk::Call { topic: topic.to_owned(), ..cells::call(cell, &broker.endpoint()) };
+            let call = Call { topic: topic.to_owned(), ..cells::call(cell, &broker.endpoint()) };
             call.play("send", &["--count", "1", "--groups", groups])
         });
         let wrong = tried.into_iter().filter_map(|report| match report {
@@ -142,5 +147,6 @@ fn a_message_of_the_wrong_type_is_refused_and_the_sdk_says_why() {
 
 /// The SDKs compare with the types that the route told them; only who is not told hears it from the broker.
 fn names_type(text: &str) -> bool {
-    text.to_lowercase().contains("message type not match") || text.contains("MESSAGE_PROPERTY_CONFLICT_WITH_TYPE")
+    text.to_lowercase().contains("message type not match")
+        || text.contains("MESSAGE_PROPERTY_CONFLICT_WITH_TYPE")
 }

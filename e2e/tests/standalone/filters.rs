@@ -68,7 +68,8 @@ fn a_filter_that_is_none_is_an_error_and_no_silence() {
         let options = ["--expression", "price > > 10", "--expect", "1", "--count", "1", "--timeout", "3"];
         match cells::call(cell, &broker.endpoint()).play("sqlfilter", &options) {
             Ok(report) => {
-                let is_shown = report.errors.iter().any(|text| shown(cell).is_none_or(|why| text.contains(why)));
+                let is_shown =
+                    report.errors.iter().any(|text| shown(cell).is_none_or(|why| text.contains(why)));
                 let said = || format!("ok: {}, errors {:?}", report.ok, report.errors);
                 (report.ok || !is_shown).then(said).into_iter().collect()
             }
