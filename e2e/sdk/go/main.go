@@ -161,6 +161,7 @@ func (s *session) push(group string, filter map[string]*rmq.FilterExpression, co
 				s.hold(m)
 				return rmq.FAILURE
 			}
+			time.Sleep(s.work)
 			s.done(m)
 			return rmq.SUCCESS
 		}}))
@@ -206,6 +207,7 @@ func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer, consumer in
 	for _, m := range views {
 		switch s.deliver(m, consumer, failed[lineOf(m)]) {
 		case ack:
+			time.Sleep(s.work)
 			if err := c.Ack(ctx, m); err != nil {
 				s.problem("ack", err)
 			} else {

@@ -39,6 +39,7 @@ class Listener(MessageListener):
         if self.session.deliver(m, self.number) != ACK:
             self.session.ordered.hold()
             return ConsumeResult.FAILURE
+        time.sleep(self.session.options.work / 1000)
         self.session.done(m)
         return ConsumeResult.SUCCESS
 
@@ -158,6 +159,7 @@ class Session:
         """`failed` has the message groups of which something in this reply failed."""
         verdict = self.deliver(m, number, self.options.groups > 0 and m.message_group in failed)
         if verdict == ACK:
+            time.sleep(self.options.work / 1000)
             c.ack(m)
             self.done(m)
         elif verdict == HIDE:
@@ -263,6 +265,7 @@ def parse():
     p.add_argument("--consumers", type=int, default=1)
     p.add_argument("--expression", default="")
     p.add_argument("--expect", type=int, default=0)
+    p.add_argument("--work", type=float, default=0)
     p.add_argument("--rate", type=int, default=100)
     p.add_argument("--timeout", type=float, default=60)
     p.add_argument("--seconds", type=float, default=20)

@@ -7,6 +7,7 @@ use e2e::broker::Broker;
 use e2e::matrix;
 use e2e::order;
 use e2e::sdk::report::{Report, Verdict};
+use e2e::sdk::stream::Stream;
 use e2e::sdk::{Call, Mode, Sdk};
 use e2e::wait;
 
@@ -93,21 +94,17 @@ fn killed_broker_keeps_the_order_of_every_message_group() {
         .into_iter()
         .map(|cell| {
             let call = cells::call(cell, &broker.endpoint());
-            let options = ["--groups", "6", "--consumers", "2"];
+            let options = ["--groups", "6", "--consumers", "2", "--work", "30"];
             (cell, call.stream_with(50, 600, &options).expect("the stream starts"))
         })
         .collect();
     let mut kills_ms = Vec::new();
     for _ in 0..2 {
-        for (_, stream) in &running {
-            stream.flows(50, FLOW);
-        }
+        all_flow(&running);
         kills_ms.push(wait::epoch_ms());
         broker.kill_and_restart();
     }
-    for (_, stream) in &running {
-        stream.flows(50, FLOW);
-    }
+    all_flow(&running);
     // Each drains for some seconds: all at once.
     let reports: Vec<(Cell, Report)> = std::thread::scope(|scope| {
         let ending = running.into_iter().map(|(cell, stream)| (cell, scope.spawn(|| stream.finish())));
@@ -123,6 +120,14 @@ fn killed_broker_keeps_the_order_of_every_message_group() {
         wrong.extend(found.into_iter().map(|text| format!("{name}: {text}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Until each has received 50 more messages.
+fn all_flow(running: &[(Cell, Stream)]) {
+    let goals: Vec<u64> = running.iter().map(|(_, stream)| stream.received() + 50).collect();
+    for ((_, stream), goal) in running.iter().zip(goals) {
+        stream.reaches(goal, FLOW);
+    }
 }
 
 #[test]

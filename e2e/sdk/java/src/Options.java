@@ -21,6 +21,7 @@ final class Options {
     final double timeout;
     final double seconds;
     final double drain;
+    final int work;
     final boolean tls;
 
     private Options(Map<String, String> given) {
@@ -42,6 +43,7 @@ final class Options {
         timeout = Double.parseDouble(given.getOrDefault("timeout", "60"));
         seconds = Double.parseDouble(given.getOrDefault("seconds", "20"));
         drain = Double.parseDouble(given.getOrDefault("drain", "60"));
+        work = Integer.parseInt(given.getOrDefault("work", "0"));
         tls = given.containsKey("tls");
     }
 

@@ -175,6 +175,7 @@ final class Session {
             ordered.hold();
             return ConsumeResult.FAILURE;
         }
+        pause(options.work);
         done(m);
         return ConsumeResult.SUCCESS;
     }
@@ -203,6 +204,7 @@ final class Session {
         String group = m.getMessageGroup().orElse("");
         switch (deliver(m, consumer, options.groups > 0 && failed.contains(group))) {
             case ACK -> {
+                pause(options.work);
                 c.ack(m);
                 done(m);
             }
