@@ -22,6 +22,7 @@ pub mod http;
 pub mod matrix;
 pub mod members;
 pub mod network;
+pub mod order;
 pub mod place;
 pub mod sdk;
 pub mod traffic;

@@ -142,12 +142,14 @@ impl Call {
 
     /// As `run`, with the largest body that `reader` can receive.
     pub fn run_as(&self, scenario: Scenario, count: usize, reader: Sdk) -> Result<Report> {
-        let output = self
-            .command(scenario.word())
-            .args(["--count", &count.to_string(), "--largest", &reader.body_bytes_max().to_string()])
-            .stderr(Stdio::piped())
-            .output()
-            .context("e2e/sdk/run.sh")?;
+        let largest = reader.body_bytes_max().to_string();
+        self.play(scenario.word(), &["--count", &count.to_string(), "--largest", &largest])
+    }
+
+    /// Runs a scenario that is not of the matrix, with the options that it needs.
+    pub fn play(&self, scenario: &str, options: &[&str]) -> Result<Report> {
+        let output =
+            self.command(scenario).args(options).stderr(Stdio::piped()).output().context("e2e/sdk/run.sh")?;
         Report::parse(&output.stdout).with_context(|| {
             format!("{} said: {}", self.sdk.word(), String::from_utf8_lossy(&output.stderr).trim_end())
         })
@@ -155,8 +157,13 @@ impl Call {
 
     /// Sends `rate` messages a second and receives them, until it is stopped or `seconds` have passed.
     pub fn stream(&self, rate: u32, seconds: u64) -> Result<Stream> {
+        self.stream_with(rate, seconds, &[])
+    }
+
+    /// As `stream`, with more options.
+    pub fn stream_with(&self, rate: u32, seconds: u64, options: &[&str]) -> Result<Stream> {
         let mut command = self.command("stream");
-        command.args(["--rate", &rate.to_string(), "--seconds", &seconds.to_string()]);
+        command.args(["--rate", &rate.to_string(), "--seconds", &seconds.to_string()]).args(options);
         Stream::start(command)
     }
 

@@ -19,6 +19,13 @@ impl Stopwatch {
     }
 }
 
+/// Milliseconds since 1970, to compare with what another process of this machine wrote down.
+#[expect(clippy::disallowed_methods, reason = "end-to-end tests run in real time")]
+pub fn epoch_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |time| time.as_millis() as u64)
+}
+
 /// Looks every 20 ms until `look` finds something.
 ///
 /// # Panics

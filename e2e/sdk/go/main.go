@@ -24,14 +24,17 @@ const (
 // session is what one run has seen so far.
 type session struct {
 	options
-	began    time.Time
-	mu       sync.Mutex
-	sent     []sent
-	received []received
-	acked    map[int]bool
-	copies   int // deliveries of a message that was delivered before (stream)
-	errors   []string
-	failures int
+	began     time.Time
+	mu        sync.Mutex
+	sent      []sent
+	received  []received
+	acked     map[int]bool
+	seen      map[int]int  // deliveries of each message so far
+	took      map[int]bool // consumers that have had a message
+	confirmed []confirmed
+	copies    int // deliveries of a message that was delivered before (stream)
+	errors    []string
+	failures  int
 }
 
 func (s *session) problem(what string, err error) {
@@ -47,6 +50,8 @@ func (s *session) problem(what string, err error) {
 func (s *session) verdict(m *rmq.MessageView, index int) string {
 	first := m.GetDeliveryAttempt() <= 1
 	switch {
+	case s.fails(m, index):
+		return fail
 	case s.scenario == "redeliver" && index%2 == 0 && first:
 		return fail
 	case s.scenario == "change-invisible" && first:
@@ -57,23 +62,32 @@ func (s *session) verdict(m *rmq.MessageView, index int) string {
 	return ack
 }
 
-// deliver records one delivery and says what to do with it. Messages of other runs are only acknowledged.
-func (s *session) deliver(m *rmq.MessageView) string {
+// deliver records one delivery and says what to do with it. Messages of other runs are only acknowledged. What is
+// behind a message that failed fails with it.
+func (s *session) deliver(m *rmq.MessageView, consumer int, behind bool) string {
 	if s.scenario != "receive" && m.GetProperties()["run"] != s.run {
 		return ack
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := view(m, "", time.Since(s.began).Milliseconds())
-	r.Verdict = s.verdict(m, r.Index)
-	if s.scenario == "stream" {
-		if s.acked[r.Index] {
-			s.copies++
-		}
-	} else {
+	r := view(m, "", s.nowMs())
+	s.seen[r.Index]++
+	s.took[consumer] = true
+	r.Consumer, r.Verdict = consumer, s.verdict(m, r.Index)
+	if behind {
+		r.Verdict = fail
+	}
+	if s.scenario == "stream" && s.acked[r.Index] {
+		s.copies++
+	}
+	if s.scenario != "stream" || s.groups > 0 {
 		s.received = append(s.received, r)
 	}
 	return r.Verdict
+}
+
+func (s *session) nowMs() int64 {
+	return time.Since(s.began).Milliseconds()
 }
 
 // done notes that a delivery was acknowledged (simple) or about to be (push).
@@ -83,7 +97,11 @@ func (s *session) done(m *rmq.MessageView) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.acked[view(m, "", 0).Index] = true
+	index := view(m, "", 0).Index
+	s.acked[index] = true
+	if s.mode == "simple" && s.groups > 0 {
+		s.confirmed = append(s.confirmed, confirmed{index, m.GetOffset(), s.nowMs()})
+	}
 }
 
 func (s *session) ackedCount() int {
@@ -104,27 +122,46 @@ func (s *session) producer() (rmq.Producer, error) {
 	return p, p.Start()
 }
 
-// consume starts a consumer and returns what stops it.
+// consume starts the consumers and returns what stops them.
 func (s *session) consume(topic, group string) (func(), error) {
-	expression := "*"
-	if s.scenario == "tagfilter" {
-		expression = "a || b"
+	expression := rmq.NewFilterExpression("*")
+	switch s.scenario {
+	case "tagfilter":
+		expression = rmq.NewFilterExpression("a || b")
+	case "sqlfilter":
+		expression = rmq.NewFilterExpressionWithType(s.expression, rmq.SQL92)
 	}
-	filter := map[string]*rmq.FilterExpression{topic: rmq.NewFilterExpression(expression)}
+	filter := map[string]*rmq.FilterExpression{topic: expression}
+	start := s.simple
 	if s.mode == "push" {
-		return s.push(group, filter)
+		start = s.push
 	}
-	return s.simple(group, filter)
+	var stops []func()
+	for consumer := range s.consumers {
+		stop, err := start(group, filter, consumer)
+		if err != nil {
+			return nil, err
+		}
+		stops = append(stops, stop)
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}, nil
 }
 
-func (s *session) push(group string, filter map[string]*rmq.FilterExpression) (func(), error) {
+func (s *session) push(group string, filter map[string]*rmq.FilterExpression, consumer int) (func(), error) {
 	c, err := rmq.NewPushConsumer(s.config(group),
 		rmq.WithPushAwaitDuration(5*time.Second),
+		rmq.WithPushEnableFifoConsumeAccelerator(s.groups > 0),
 		rmq.WithPushSubscriptionExpressions(filter),
 		rmq.WithPushMessageListener(&rmq.FuncMessageListener{Consume: func(m *rmq.MessageView) rmq.ConsumerResult {
-			if s.deliver(m) != ack {
+			if s.deliver(m, consumer, false) != ack {
+				s.hold(m)
 				return rmq.FAILURE
 			}
+			time.Sleep(s.work)
 			s.done(m)
 			return rmq.SUCCESS
 		}}))
@@ -134,7 +171,7 @@ func (s *session) push(group string, filter map[string]*rmq.FilterExpression) (f
 	return func() { _ = c.GracefulStop() }, c.Start()
 }
 
-func (s *session) simple(group string, filter map[string]*rmq.FilterExpression) (func(), error) {
+func (s *session) simple(group string, filter map[string]*rmq.FilterExpression, consumer int) (func(), error) {
 	c, err := rmq.NewSimpleConsumer(s.config(group),
 		rmq.WithSimpleAwaitDuration(3*time.Second),
 		rmq.WithSimpleSubscriptionExpressions(filter))
@@ -147,25 +184,30 @@ func (s *session) simple(group string, filter map[string]*rmq.FilterExpression) 
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		for ctx.Err() == nil {
-			s.receive(ctx, c)
+			s.receive(ctx, c, consumer)
 		}
 	}()
 	return func() { cancel(); _ = c.GracefulStop() }, nil
 }
 
-func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer) {
-	invisible := 10 * time.Second
-	if s.scenario == "change-invisible" {
+func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer, consumer int) {
+	invisible, most := 10*time.Second, int32(16)
+	switch s.scenario {
+	case "change-invisible":
 		invisible = 60 * time.Second
+	case "stuck":
+		most = 1 // what is behind the stuck message in a reply would use up its attempts with it
 	}
-	views, err := c.Receive(ctx, 16, invisible)
+	views, err := c.Receive(ctx, most, invisible)
 	if err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "MESSAGE_NOT_FOUND") {
 		s.problem("receive", err)
 		time.Sleep(100 * time.Millisecond)
 	}
+	failed := map[string]bool{}
 	for _, m := range views {
-		switch s.deliver(m) {
+		switch s.deliver(m, consumer, failed[lineOf(m)]) {
 		case ack:
+			time.Sleep(s.work)
 			if err := c.Ack(ctx, m); err != nil {
 				s.problem("ack", err)
 			} else {
@@ -175,6 +217,9 @@ func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer) {
 			if err := c.ChangeInvisibleDuration(m, 3*time.Second); err != nil {
 				s.problem("change invisible", err)
 			}
+		case fail:
+			failed[lineOf(m)] = s.groups > 0
+			s.giveBack(c, m)
 		}
 	}
 }
@@ -182,6 +227,7 @@ func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer) {
 func (s *session) send(p rmq.Producer, i int) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	beganMs := s.nowMs()
 	receipts, err := p.Send(ctx, message(s.options, i))
 	if err != nil {
 		s.problem(fmt.Sprintf("send %d", i), err)
@@ -189,23 +235,26 @@ func (s *session) send(p rmq.Producer, i int) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent = append(s.sent, sent{receipts[0].MessageID, i})
+	s.sent = append(s.sent, sent{receipts[0].MessageID, i, beganMs, s.nowMs()})
 	return true
 }
 
 func main() {
 	o := parse()
 	rmq.EnableSsl = o.tls
-	s := &session{options: o, began: time.Now(), acked: map[int]bool{}}
+	s := &session{options: o, began: time.Now(), acked: map[int]bool{}, seen: map[int]int{}, took: map[int]bool{}}
 	report := map[string]any{"sdk": "go", "version": "5.1.4", "scenario": o.scenario, "mode": o.mode, "tls": o.tls, "run": o.run}
 	var ok bool
 	if o.scenario == "stream" {
 		ok = s.stream(report)
 	} else {
 		ok = s.play()
-		report["sent"], report["received"] = s.sent, s.received
 	}
 	s.mu.Lock()
+	if o.scenario != "stream" || o.groups > 0 {
+		report["sent"], report["received"], report["confirmed"] = s.sent, s.received, s.confirmed
+	}
+	report["beganMs"] = s.began.UnixMilli()
 	report["errors"], report["failures"] = s.errors, s.failures
 	report["ok"], report["elapsedMs"] = ok, time.Since(s.began).Milliseconds()
 	_ = json.NewEncoder(os.Stdout).Encode(report)

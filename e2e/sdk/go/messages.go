@@ -57,12 +57,36 @@ func message(o options, i int) *rmq.Message {
 	m.AddProperty("index", strconv.Itoa(i))
 	m.AddProperty("run", o.run)
 	m.AddProperty("note", "Grüße, 世界")
+	if o.scenario == "sqlfilter" {
+		m.AddProperty("price", strconv.Itoa(i))
+		m.AddProperty("weight", fmt.Sprintf("%d.5", i))
+		if i%3 < 2 {
+			m.AddProperty("region", []string{"eu", "us"}[i%3])
+		}
+	}
+	if o.groups > 0 {
+		m.SetMessageGroup(groupOf(o, i))
+	}
 	return m
 }
 
+// groupOf names the message group of message i: the messages of a group are every groups-th one.
+func groupOf(o options, i int) string {
+	return fmt.Sprintf("g%d", i%o.groups)
+}
+
 type sent struct {
-	ID    string `json:"id"`
-	Index int    `json:"index"`
+	ID      string `json:"id"`
+	Index   int    `json:"index"`
+	AtMs    int64  `json:"atMs"`
+	AckedMs int64  `json:"ackedMs"`
+}
+
+// confirmed is an acknowledgement that the broker answered.
+type confirmed struct {
+	Index  int   `json:"index"`
+	Offset int64 `json:"offset"`
+	AtMs   int64 `json:"atMs"`
 }
 
 type received struct {
@@ -72,6 +96,9 @@ type received struct {
 	Tag        *string           `json:"tag"`
 	Keys       []string          `json:"keys"`
 	Properties map[string]string `json:"properties"`
+	Group      *string           `json:"group"`
+	Offset     int64             `json:"offset"`
+	Consumer   int               `json:"consumer"`
 	Attempt    int32             `json:"attempt"`
 	Bytes      int               `json:"bytes"`
 	SHA256     string            `json:"sha256"`
@@ -86,6 +113,6 @@ func view(m *rmq.MessageView, verdict string, atMs int64) received {
 	}
 	sum := sha256.Sum256(m.GetBody())
 	return received{ID: m.GetMessageId(), Topic: m.GetTopic(), Index: index, Tag: m.GetTag(), Keys: m.GetKeys(),
-		Properties: m.GetProperties(), Attempt: m.GetDeliveryAttempt(), Bytes: len(m.GetBody()),
+		Properties: m.GetProperties(), Group: m.GetMessageGroup(), Offset: m.GetOffset(), Attempt: m.GetDeliveryAttempt(), Bytes: len(m.GetBody()),
 		SHA256: hex.EncodeToString(sum[:]), Verdict: verdict, AtMs: atMs}
 }

@@ -12,7 +12,15 @@ import (
 
 // expected is how many different messages have to be acknowledged in the end.
 func (s *session) expected() int {
-	if s.scenario != "tagfilter" {
+	switch s.scenario {
+	case "tagfilter":
+	case "sqlfilter":
+		return s.expect
+	case "fifo", "fifo-retry":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.sent)
+	default:
 		return s.count
 	}
 	n := 0
@@ -41,17 +49,18 @@ func (s *session) play() bool {
 			return false
 		}
 		defer func() { _ = p.GracefulStop() }()
-		for i := range s.count {
-			if !s.send(p, i) {
-				return false
-			}
+		if !s.sendAll(p) {
+			return false
 		}
 	}
 	if s.scenario == "send" {
 		return true
 	}
-	if s.scenario == "dlq" {
-		if !s.await("failed deliveries", s.failed, s.count*s.attempts) {
+	if s.scenario == "dlq" || s.scenario == "stuck" {
+		if s.scenario == "dlq" && !s.await("failed deliveries", s.failed, s.count*s.attempts) {
+			return false
+		}
+		if s.scenario == "stuck" && !s.await("acknowledged, the stuck one apart", s.ackedCount, s.count-1) {
 			return false
 		}
 		stop, err := s.consumeDead()
@@ -62,6 +71,19 @@ func (s *session) play() bool {
 		defer s.leave(stop)
 	}
 	return s.settle()
+}
+
+// sendAll sends one message after the other, or with several producers at a time.
+func (s *session) sendAll(p rmq.Producer) bool {
+	if s.scenario == "fifo" || s.scenario == "fifo-retry" {
+		return s.sendInTurn(p)
+	}
+	for i := range s.count {
+		if !s.send(p, i) {
+			return false
+		}
+	}
+	return true
 }
 
 // leave stops a consumer properly where that is quick or is part of the test: a push consumer waits for its

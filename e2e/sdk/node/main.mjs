@@ -4,10 +4,12 @@ import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { indexOf, message, tagOf, view } from './messages.mjs';
+import { Ordered } from './ordered.mjs';
 import { stream } from './stream.mjs';
 
 const require = createRequire(import.meta.url);
-const { ConsumeResult, Producer, PushConsumer, SimpleConsumer } = require('rocketmq-client-nodejs');
+const { ConsumeResult, FilterExpression, Producer, PushConsumer, SimpleConsumer } = require('rocketmq-client-nodejs');
+const { FilterType } = require('rocketmq-client-nodejs/proto/apache/rocketmq/v2/definition_pb');
 const { version } = require('rocketmq-client-nodejs/package.json');
 
 const ACK = 'ack', FAIL = 'fail', HIDE = 'hide';
@@ -18,11 +20,15 @@ class Session {
   sent = [];
   received = [];
   errors = [];
+  confirmed = []; // acknowledgements that the broker answered
   acked = new Set();
+  took = new Set(); // consumers that have had a message
+  ordered = new Ordered(this);
   copies = 0;
   failures = 0;
   stopped = false;
   began = performance.now();
+  beganMs = Date.now();
 
   constructor(options) {
     this.options = options;
@@ -37,26 +43,46 @@ class Session {
     return this.options.scenario === 'receive' || m.properties.get('run') === this.options.run;
   }
 
+  nowMs() {
+    return Math.round(performance.now() - this.began);
+  }
+
   verdict(m) {
     const { scenario } = this.options;
     const first = m.deliveryAttempt <= 1;
+    if (this.ordered.fails(m)) return FAIL;
     if (scenario === 'redeliver' && indexOf(m) % 2 === 0 && first) return FAIL;
     if (scenario === 'change-invisible' && first) return HIDE;
     if (scenario === 'dlq' && !m.topic.startsWith('%DLQ%')) return FAIL;
     return ACK;
   }
 
-  /** Records one delivery and says what to do with it. Messages of other runs are only acknowledged. */
-  deliver(m) {
+  /**
+   * Records one delivery and says what to do with it. Messages of other runs are only acknowledged. What is behind a
+   * message that failed fails with it.
+   */
+  deliver(m, consumer, behind) {
     if (!this.ours(m)) return ACK;
-    const verdict = this.verdict(m);
+    this.took.add(consumer);
+    this.ordered.count(m);
+    const verdict = behind ? FAIL : this.verdict(m);
     if (this.options.scenario === 'stream') this.copies += this.acked.has(indexOf(m)) ? 1 : 0;
-    else this.received.push(view(m, verdict, Math.round(performance.now() - this.began)));
+    if (this.reports()) this.received.push(view(m, consumer, verdict, this.nowMs()));
     return verdict;
   }
 
+  /** Whether the report has every message. */
+  reports() {
+    return this.options.scenario !== 'stream' || this.options.groups > 0;
+  }
+
   done(m) {
-    if (this.ours(m)) this.acked.add(indexOf(m));
+    if (!this.ours(m)) return;
+    this.acked.add(indexOf(m));
+    const { groups, mode } = this.options;
+    if (mode === 'simple' && groups > 0) {
+      this.confirmed.push({ index: indexOf(m), offset: m.offset, atMs: this.nowMs() });
+    }
   }
 
   config() {
@@ -70,33 +96,57 @@ class Session {
     return p;
   }
 
-  /** Starts a consumer and returns what stops it. */
-  async consumer(topic, consumerGroup) {
-    const subscriptions = new Map([[topic, this.options.scenario === 'tagfilter' ? 'a || b' : '*']]);
+  filter() {
+    const { expression, scenario } = this.options;
+    if (scenario === 'sqlfilter') return new FilterExpression(expression, FilterType.SQL);
+    return scenario === 'tagfilter' ? 'a || b' : '*';
+  }
+
+  /** Starts the consumers and returns what stops them. */
+  async consumers(topic, consumerGroup) {
+    const stops = [];
+    for (let n = 0; n < this.options.consumers; n++) stops.push(await this.consumer(topic, consumerGroup, n));
+    return async () => {
+      for (const stop of stops) await stop();
+    };
+  }
+
+  async consumer(topic, consumerGroup, number) {
+    const subscriptions = new Map([[topic, this.filter()]]);
     if (this.options.mode === 'push') {
       const consume = async (m) => {
-        if (this.deliver(m) !== ACK) return ConsumeResult.FAILURE;
+        if (this.deliver(m, number, false) !== ACK) {
+          await this.ordered.hold();
+          return ConsumeResult.FAILURE;
+        }
+        await sleep(this.options.work);
         this.done(m);
         return ConsumeResult.SUCCESS;
       };
-      const c = new PushConsumer({ ...this.config(), consumerGroup, subscriptions, messageListener: { consume } });
+      const c = new PushConsumer({
+        ...this.config(), consumerGroup, subscriptions, messageListener: { consume },
+        enableFifoConsumeAccelerator: this.options.groups > 0,
+      });
       await c.startup();
       return () => c.shutdown();
     }
     const c = new SimpleConsumer({ ...this.config(), consumerGroup, subscriptions, awaitDuration: 3000 });
     await c.startup();
-    const loop = this.receiveAll(c);
+    const loop = this.receiveAll(c, number);
     return async () => {
       await loop;
       await c.shutdown();
     };
   }
 
-  async receiveAll(c) {
+  async receiveAll(c, number) {
+    // What is behind the stuck message in a reply would use up its attempts with it.
+    const most = this.options.scenario === 'stuck' ? 1 : 16;
     const invisible = this.options.scenario === 'change-invisible' ? 60_000 : 10_000;
     while (!this.stopped) {
       try {
-        for (const m of await c.receive(16, invisible)) await this.settleOne(c, m);
+        const failed = new Set();
+        for (const m of await c.receive(most, invisible)) await this.settleOne(c, m, number, failed);
       } catch (error) {
         if (this.stopped) return;
         this.problem('receive', error);
@@ -105,20 +155,26 @@ class Session {
     }
   }
 
-  async settleOne(c, m) {
-    const verdict = this.deliver(m);
+  /** `failed` has the message groups of which something in this reply failed. */
+  async settleOne(c, m, number, failed) {
+    const verdict = this.deliver(m, number, this.options.groups > 0 && failed.has(m.messageGroup));
     if (verdict === ACK) {
+      await sleep(this.options.work);
       await c.ack(m);
       this.done(m);
     } else if (verdict === HIDE) {
       await c.changeInvisibleDuration(m, 3000);
+    } else {
+      failed.add(m.messageGroup);
+      await this.ordered.giveBack(c, m);
     }
   }
 
   async send(p, index) {
+    const atMs = this.nowMs();
     try {
       const receipt = await p.send(message(this.options, index));
-      this.sent.push({ id: receipt.messageId, index });
+      this.sent.push({ id: receipt.messageId, index, atMs, ackedMs: this.nowMs() });
       return true;
     } catch (error) {
       this.problem(`send ${index}`, error);
@@ -127,8 +183,11 @@ class Session {
   }
 
   expected() {
-    const all = Array.from({ length: this.options.count }, (_, i) => i);
-    if (this.options.scenario !== 'tagfilter') return all.length;
+    const { count, expect, scenario } = this.options;
+    if (scenario === 'sqlfilter') return expect;
+    if (scenario.startsWith('fifo')) return this.sent.length;
+    if (scenario !== 'tagfilter') return count;
+    const all = Array.from({ length: count }, (_, i) => i);
     return all.filter((i) => ['a', 'b'].includes(tagOf('tagfilter', i))).length;
   }
 
@@ -138,7 +197,7 @@ class Session {
     for (let left = 19; ; left--) {
       await sleep(1000);
       try {
-        return await this.consumer(`%DLQ%${group}`, `${group}-dlq`);
+        return await this.consumers(`%DLQ%${group}`, `${group}-dlq`);
       } catch (error) {
         if (left === 0) throw error;
       }
@@ -168,12 +227,17 @@ class Session {
   async play() {
     const { topic, group, scenario, mode, count } = this.options;
     const stops = [];
-    if (scenario !== 'send') stops.push(await this.consumer(topic, group));
+    if (scenario !== 'send') stops.push(await this.consumers(topic, group));
     let ok = true;
     if (scenario !== 'receive') {
       const p = await this.producer();
       stops.push(() => p.shutdown());
-      for (let i = 0; ok && i < count; i++) ok = await this.send(p, i);
+      if (scenario.startsWith('fifo')) ok = await this.ordered.sendInTurn(p);
+      else for (let i = 0; ok && i < count; i++) ok = await this.send(p, i);
+    }
+    if (ok && scenario === 'stuck') {
+      ok = await this.wait('acknowledged, the stuck one apart', () => this.acked.size, count - 1);
+      stops.push(await this.consumerOfDeadLetters());
     }
     if (ok && scenario === 'dlq') {
       const failed = () => this.received.filter((r) => r.verdict === FAIL).length;
@@ -194,10 +258,12 @@ function parse() {
     options: {
       endpoint: text('127.0.0.1:8081'), topic: text(''), group: text(''), mode: text('simple'),
       scenario: text('roundtrip'), run: text(''), count: text('8'), rate: text('100'), largest: text(`${4 << 20}`), attempts: text('2'), timeout: text('60'),
+      groups: text('0'), producers: text('1'), consumers: text('1'), expression: text(''), expect: text('0'), work: text('0'),
       seconds: text('20'), drain: text('60'), tls: { type: 'boolean', default: false },
     },
   });
-  for (const name of ['count', 'rate', 'largest', 'attempts', 'timeout', 'seconds', 'drain']) o[name] = Number(o[name]);
+  const words = ['endpoint', 'topic', 'group', 'mode', 'scenario', 'run', 'expression', 'tls'];
+  for (const name of Object.keys(o)) if (!words.includes(name)) o[name] = Number(o[name]);
   if (!o.topic || !o.group) {
     console.error('--topic and --group are required');
     process.exit(2);
@@ -216,7 +282,6 @@ try {
 } catch (error) {
   s.problem('start', error);
 }
-if (scenario !== 'stream') Object.assign(report, { sent: s.sent, received: s.received });
-Object.assign(report, { errors: s.errors, failures: s.failures, ok });
-report.elapsedMs = Math.round(performance.now() - s.began);
+if (s.reports()) Object.assign(report, { sent: s.sent, received: s.received, confirmed: s.confirmed });
+Object.assign(report, { errors: s.errors, failures: s.failures, ok, beganMs: s.beganMs, elapsedMs: s.nowMs() });
 process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(ok ? 0 : 1));

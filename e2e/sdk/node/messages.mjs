@@ -23,18 +23,25 @@ export function tagOf(scenario, index) {
 }
 
 export function message(options, index) {
+  const { groups, scenario } = options;
+  const properties = new Map([['index', String(index)], ['run', options.run], ['note', 'Grüße, 世界']]);
+  if (scenario === 'sqlfilter') {
+    properties.set('price', String(index)).set('weight', `${index}.5`);
+    if (index % 3 < 2) properties.set('region', ['eu', 'us'][index % 3]);
+  }
   return {
     topic: options.topic,
     body: body(options, index),
     tag: tagOf(options.scenario, index),
     keys: [`k${index}`, 'schlüssel'],
-    properties: new Map([['index', String(index)], ['run', options.run], ['note', 'Grüße, 世界']]),
+    properties,
+    messageGroup: groups > 0 ? `g${index % groups}` : undefined, // every groups-th message is of the same group
   };
 }
 
 export const indexOf = (m) => Number(m.properties.get('index') ?? -1);
 
-export function view(m, verdict, atMs) {
+export function view(m, consumer, verdict, atMs) {
   return {
     id: m.messageId,
     topic: m.topic,
@@ -42,6 +49,9 @@ export function view(m, verdict, atMs) {
     tag: m.tag || null,
     keys: m.keys,
     properties: Object.fromEntries(m.properties),
+    group: m.messageGroup || null,
+    offset: m.offset,
+    consumer,
     attempt: m.deliveryAttempt,
     bytes: m.body.length,
     sha256: createHash('sha256').update(m.body).digest('hex'),

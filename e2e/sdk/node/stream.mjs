@@ -6,7 +6,7 @@ export async function stream(session, report) {
   const { topic, group, drain } = session.options;
   const end = new AbortController();
   process.on('SIGTERM', () => end.abort());
-  await session.consumer(topic, group);
+  await session.consumers(topic, group);
   const longest = await flow(session, await session.producer(), end.signal);
   const deadline = performance.now() + drain * 1000;
   while (missing(session).length && performance.now() < deadline) await sleep(50);

@@ -12,6 +12,7 @@ import time
 from importlib.metadata import version
 
 from messages import index_of, message, tag, view
+from ordered import Ordered
 from rocketmq import (
     ClientConfiguration,
     ConsumeResult,
@@ -22,21 +23,40 @@ from rocketmq import (
     PushConsumer,
     SimpleConsumer,
 )
+from rocketmq.grpc_protocol import FilterType
 from streaming import stream
 
 ACK, FAIL, HIDE = "ack", "fail", "hide"
 
 
-class Session(MessageListener):
+class Listener(MessageListener):
+    """What a push consumer calls."""
+
+    def __init__(self, session, number):
+        self.session, self.number = session, number
+
+    def consume(self, m):
+        if self.session.deliver(m, self.number) != ACK:
+            self.session.ordered.hold()
+            return ConsumeResult.FAILURE
+        time.sleep(self.session.options.work / 1000)
+        self.session.done(m)
+        return ConsumeResult.SUCCESS
+
+
+class Session:
     """What one run has seen so far, and the decisions about each delivery."""
 
     def __init__(self, options):
         self.options = options
-        self.began = time.monotonic()
+        self.began, self.began_ms = time.monotonic(), time.time_ns() // 1_000_000
+        self.ordered = Ordered(self)
         self.lock = threading.Lock()
         self.stopped = threading.Event()
         self.sent, self.received, self.errors = [], [], []
+        self.confirmed = []  # acknowledgements that the broker answered
         self.acked = set()
+        self.took = set()  # consumers that have had a message
         self.copies = self.failures = 0
 
     def problem(self, what, error):
@@ -48,8 +68,13 @@ class Session(MessageListener):
     def ours(self, m):
         return self.options.scenario == "receive" or (m.properties or {}).get("run") == self.options.run
 
+    def now_ms(self):
+        return round((time.monotonic() - self.began) * 1000)
+
     def verdict(self, m):
         scenario, first = self.options.scenario, m.delivery_attempt <= 1
+        if self.ordered.fails(m):
+            return FAIL
         if scenario == "redeliver" and index_of(m) % 2 == 0 and first:
             return FAIL
         if scenario == "change-invisible" and first:
@@ -58,29 +83,33 @@ class Session(MessageListener):
             return FAIL
         return ACK
 
-    def deliver(self, m):
-        """Records one delivery and says what to do with it. Messages of other runs are only acknowledged."""
+    def deliver(self, m, consumer, behind=False):
+        """Records one delivery and says what to do with it. Messages of other runs are only acknowledged.
+
+        What is behind a message that failed fails with it.
+        """
         if not self.ours(m):
             return ACK
-        verdict = self.verdict(m)
         with self.lock:
+            self.took.add(consumer)
+            self.ordered.count(m)
+            verdict = FAIL if behind else self.verdict(m)
             if self.options.scenario == "stream":
                 self.copies += index_of(m) in self.acked
-            else:
-                self.received.append(view(m, verdict, round((time.monotonic() - self.began) * 1000)))
+            if self.reports():
+                self.received.append(view(m, consumer, verdict, self.now_ms()))
         return verdict
+
+    def reports(self):
+        """Whether the report has every message."""
+        return self.options.scenario != "stream" or self.options.groups > 0
 
     def done(self, m):
         if self.ours(m):
             with self.lock:
                 self.acked.add(index_of(m))
-
-    def consume(self, m):
-        """The push consumer's listener."""
-        if self.deliver(m) != ACK:
-            return ConsumeResult.FAILURE
-        self.done(m)
-        return ConsumeResult.SUCCESS
+                if self.options.mode == "simple" and self.options.groups:
+                    self.confirmed.append({"index": index_of(m), "atMs": self.now_ms()})
 
     def config(self):
         return ClientConfiguration(self.options.endpoint, Credentials(), request_timeout=5)
@@ -90,49 +119,72 @@ class Session(MessageListener):
         p.startup()
         return p
 
-    def consumer(self, topic, group):
-        """Starts a consumer and returns what stops it."""
-        expression = "a || b" if self.options.scenario == "tagfilter" else "*"
-        subscription = {topic: FilterExpression(expression)}
+    def expression(self):
+        if self.options.scenario == "sqlfilter":
+            return FilterExpression(self.options.expression, FilterType.SQL)
+        return FilterExpression("a || b" if self.options.scenario == "tagfilter" else "*")
+
+    def consumers(self, topic, group):
+        """Starts the consumers and returns what stops them."""
+        stops = [self.consumer(topic, group, number) for number in range(self.options.consumers)]
+        return lambda: [stop() for stop in stops]
+
+    def consumer(self, topic, group, number):
+        subscription = {topic: self.expression()}
         if self.options.mode == "push":
-            c = PushConsumer(self.config(), group, self, subscription, tls_enable=self.options.tls)
+            listener = Listener(self, number)
+            c = PushConsumer(self.config(), group, listener, subscription, tls_enable=self.options.tls)
             c.startup()
             return c.shutdown
         c = SimpleConsumer(self.config(), group, subscription, await_duration=3, tls_enable=self.options.tls)
         c.startup()
-        threading.Thread(target=self.receive_all, args=(c,), daemon=True).start()
+        threading.Thread(target=self.receive_all, args=(c, number), daemon=True).start()
         return c.shutdown
 
-    def receive_all(self, c):
+    def receive_all(self, c, number):
+        # What is behind the stuck message in a reply would use up its attempts with it.
+        most = 1 if self.options.scenario == "stuck" else 16
         invisible = 60 if self.options.scenario == "change-invisible" else 10
         while not self.stopped.is_set():
             try:
-                for m in c.receive(16, invisible):
-                    self.settle_one(c, m)
+                failed = set()
+                for m in c.receive(most, invisible):
+                    self.settle_one(c, m, number, failed)
             except Exception as e:
                 if not self.stopped.is_set():
                     self.problem("receive", e)
                     time.sleep(0.1)
 
-    def settle_one(self, c, m):
-        verdict = self.deliver(m)
+    def settle_one(self, c, m, number, failed):
+        """`failed` has the message groups of which something in this reply failed."""
+        verdict = self.deliver(m, number, self.options.groups > 0 and m.message_group in failed)
         if verdict == ACK:
+            time.sleep(self.options.work / 1000)
             c.ack(m)
             self.done(m)
         elif verdict == HIDE:
             c.change_invisible_duration(m, 3)
+        else:
+            failed.add(m.message_group)
+            self.ordered.give_back(c, m)
 
     def send(self, p, index):
+        at_ms = self.now_ms()
         try:
             receipt = p.send(message(self.options, index))
         except Exception as e:
             self.problem(f"send {index}", e)
             return False
         with self.lock:
-            self.sent.append({"id": receipt.message_id, "index": index})
+            entry = {"id": receipt.message_id, "index": index, "atMs": at_ms, "ackedMs": self.now_ms()}
+            self.sent.append(entry)
         return True
 
     def expected(self):
+        if self.options.scenario == "sqlfilter":
+            return self.options.expect
+        if self.options.scenario.startswith("fifo"):
+            return len(self.sent)
         if self.options.scenario != "tagfilter":
             return self.options.count
         return sum(tag("tagfilter", i) in ("a", "b") for i in range(self.options.count))
@@ -147,7 +199,7 @@ class Session(MessageListener):
         for left in reversed(range(20)):
             time.sleep(1)
             try:
-                return self.consumer(f"%DLQ%{group}", f"{group}-dlq")
+                return self.consumers(f"%DLQ%{group}", f"{group}-dlq")
             except Exception:
                 if not left:
                     raise
@@ -173,12 +225,18 @@ class Session(MessageListener):
         """Every scenario but `stream`: consumers first, then the messages, then wait for the end."""
         o, stops = self.options, []
         if o.scenario != "send":
-            stops.append(self.consumer(o.topic, o.group))
+            stops.append(self.consumers(o.topic, o.group))
         ok = True
         if o.scenario != "receive":
             p = self.producer()
             stops.append(p.shutdown)
-            ok = all(self.send(p, i) for i in range(o.count))
+            if o.scenario.startswith("fifo"):
+                ok = self.ordered.send_in_turn(p)
+            else:
+                ok = all(self.send(p, i) for i in range(o.count))
+        if ok and o.scenario == "stuck":
+            ok = self.wait("acknowledged, the stuck one apart", lambda: len(self.acked), o.count - 1)
+            stops.append(self.consumer_of_dead_letters())
         if ok and o.scenario == "dlq":
             ok = self.wait("failed deliveries", self.failed, o.count * o.attempts)
             stops.append(self.consumer_of_dead_letters())
@@ -202,6 +260,12 @@ def parse():
     p.add_argument("--count", type=int, default=8)
     p.add_argument("--attempts", type=int, default=2)
     p.add_argument("--largest", type=int, default=4 << 20)
+    p.add_argument("--groups", type=int, default=0)
+    p.add_argument("--producers", type=int, default=1)
+    p.add_argument("--consumers", type=int, default=1)
+    p.add_argument("--expression", default="")
+    p.add_argument("--expect", type=int, default=0)
+    p.add_argument("--work", type=float, default=0)
     p.add_argument("--rate", type=int, default=100)
     p.add_argument("--timeout", type=float, default=60)
     p.add_argument("--seconds", type=float, default=20)
@@ -231,10 +295,12 @@ def main():
             ok = s.play()
     except Exception as e:
         s.problem("start", e)
-    if o.scenario != "stream":
-        report |= {"sent": s.sent, "received": s.received}
+    report["beganMs"] = s.began_ms
+    with s.lock:  # the listeners go on, while this is written
+        if s.reports():
+            report |= {"sent": s.sent[:], "received": s.received[:], "confirmed": s.confirmed[:]}
     report |= {"errors": s.errors, "failures": s.failures, "ok": ok}
-    report["elapsedMs"] = round((time.monotonic() - s.began) * 1000)
+    report["elapsedMs"] = s.now_ms()
     print(json.dumps(report), flush=True)
     os._exit(0 if ok else 1)  # the SDK leaves threads behind that would keep the process
 

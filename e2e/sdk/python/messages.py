@@ -42,6 +42,13 @@ def message(options, index):
     m.add_property("index", str(index))
     m.add_property("run", options.run)
     m.add_property("note", "Grüße, 世界")
+    if options.scenario == "sqlfilter":
+        m.add_property("price", str(index))
+        m.add_property("weight", f"{index}.5")
+        if index % 3 < 2:
+            m.add_property("region", ("eu", "us")[index % 3])
+    if options.groups:
+        m.message_group = f"g{index % options.groups}"  # every groups-th message is of the same group
     return m
 
 
@@ -49,7 +56,7 @@ def index_of(m):
     return int((m.properties or {}).get("index", -1))
 
 
-def view(m, verdict, at_ms):
+def view(m, consumer, verdict, at_ms):
     return {
         "id": m.message_id,
         "topic": m.topic,
@@ -57,6 +64,8 @@ def view(m, verdict, at_ms):
         "tag": m.tag or None,
         "keys": list(m.keys or []),
         "properties": dict(m.properties or {}),
+        "group": m.message_group,
+        "consumer": consumer,
         "attempt": m.delivery_attempt,
         "bytes": len(m.body),
         "sha256": hashlib.sha256(m.body).hexdigest(),

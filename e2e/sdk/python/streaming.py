@@ -11,7 +11,7 @@ def stream(session, report):
     o = session.options
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    session.consumer(o.topic, o.group)
+    session.consumers(o.topic, o.group)
     longest = flow(session, session.producer(), ended)
     deadline = time.monotonic() + o.drain
     while missing(session) and time.monotonic() < deadline:

@@ -7,11 +7,30 @@ use serde::Deserialize;
 
 /// A message that the SDK sent.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Sent {
     /// Message id of the receipt.
     pub id: String,
     /// Number of the message in this run.
     pub index: usize,
+    /// When the send began, in milliseconds since the program did.
+    #[serde(default)]
+    pub at_ms: u64,
+    /// When it was acknowledged.
+    #[serde(default)]
+    pub acked_ms: u64,
+}
+
+/// An acknowledgement of a simple consumer that the broker answered, in a scenario with message groups.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Confirmed {
+    /// Number of the message in its run.
+    pub index: usize,
+    /// Where it lies in its queue, if the SDK tells.
+    pub offset: Option<u64>,
+    /// When the answer came, in milliseconds since the program began.
+    pub at_ms: u64,
 }
 
 /// What the program did with a delivery.
@@ -42,6 +61,13 @@ pub struct Received {
     pub keys: Vec<String>,
     /// Its user properties.
     pub properties: BTreeMap<String, String>,
+    /// Its message group.
+    pub group: Option<String>,
+    /// Where it lies in its queue, if the SDK tells.
+    pub offset: Option<u64>,
+    /// Which of the program's consumers got it.
+    #[serde(default)]
+    pub consumer: usize,
     /// Which delivery of the message this was, from 1.
     pub attempt: u32,
     /// Length of the body.
@@ -71,6 +97,9 @@ pub struct Report {
     pub errors: Vec<String>,
     /// How many there were.
     pub failures: u64,
+    /// When the program began, in milliseconds since 1970.
+    #[serde(default)]
+    pub began_ms: u64,
     /// Milliseconds of the whole run.
     pub elapsed_ms: u64,
     /// What was sent.
@@ -79,6 +108,9 @@ pub struct Report {
     /// What was delivered, in the order of arrival.
     #[serde(default, deserialize_with = "nothing_is_empty")]
     pub received: Vec<Received>,
+    /// What was acknowledged, as far as the program knows.
+    #[serde(default, deserialize_with = "nothing_is_empty")]
+    pub confirmed: Vec<Confirmed>,
     /// `stream`: sends that the broker acknowledged.
     #[serde(default)]
     pub acknowledged: u64,

@@ -62,8 +62,15 @@ impl Stream {
     /// # Panics
     /// When they do not come within `limit`.
     pub fn flows(&self, more: u64, limit: Duration) {
-        let goal = self.received() + more;
-        wait::until(&format!("{more} more messages"), limit, || (self.received() >= goal).then_some(()));
+        self.reaches(self.received() + more, limit);
+    }
+
+    /// Waits until `total` messages have been received since the start.
+    ///
+    /// # Panics
+    /// When they do not come within `limit`.
+    pub fn reaches(&self, total: u64, limit: Duration) {
+        wait::until(&format!("{total} messages"), limit, || (self.received() >= total).then_some(()));
     }
 
     /// Asks the program to stop sending, lets it drain and returns its report.

@@ -1,11 +1,14 @@
 //! A broker without Kubernetes, and the official SDKs: what a user of a laptop or an edge device sees.
 
+mod cells;
 mod copies_figures;
 mod cut;
 mod delay;
 mod failover;
 mod failover_figures;
 mod failover_sdk;
+mod fifo;
+mod filters;
 mod kill;
 mod noise;
 mod sdks;

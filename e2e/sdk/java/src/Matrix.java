@@ -3,7 +3,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.function.IntSupplier;
 import org.apache.rocketmq.client.apis.producer.Producer;
 import org.apache.rocketmq.shaded.com.google.gson.GsonBuilder;
 import sun.misc.Signal;
@@ -23,25 +22,22 @@ public final class Matrix {
 
     /** How many different messages have to be acknowledged in the end. */
     private int expected() {
+        switch (options.scenario) {
+            case "tagfilter":
+                break;
+            case "sqlfilter":
+                return options.expect;
+            case "fifo", "fifo-retry":
+                return session.sentCount();
+            default:
+                return options.count;
+        }
         int expected = 0;
         for (int i = 0; i < options.count; i++) {
             String tag = Messages.tag(options.scenario, i);
-            expected += !options.scenario.equals("tagfilter") || tag.equals("a") || tag.equals("b") ? 1 : 0;
+            expected += tag.equals("a") || tag.equals("b") ? 1 : 0;
         }
         return expected;
-    }
-
-    private boolean await(String what, IntSupplier count, int enough) {
-        double deadline = session.elapsedMs() + options.timeout * 1000;
-        while (count.getAsInt() < enough) {
-            if (session.elapsedMs() > deadline) {
-                String text = count.getAsInt() + " of " + enough + " " + what;
-                session.problem("timeout", new IllegalStateException(text));
-                return false;
-            }
-            Session.pause(20);
-        }
-        return true;
     }
 
     /** Their topic comes into being with the first of them, when the last lease has run out. */
@@ -49,7 +45,7 @@ public final class Matrix {
         for (int left = 19; ; left--) {
             Session.pause(1000);
             try {
-                return session.consumer("%DLQ%" + options.group, options.group + "-dlq");
+                return session.consumers("%DLQ%" + options.group, options.group + "-dlq");
             } catch (Exception e) {
                 if (left == 0) {
                     throw e;
@@ -60,7 +56,7 @@ public final class Matrix {
 
     /** Until everything is acknowledged, and then a little for what must not come. */
     private boolean settled() {
-        if (!await("acknowledged", session.acked::size, expected())) {
+        if (!session.await("acknowledged", session.acked::size, expected())) {
             return false;
         }
         if (options.scenario.equals("tagfilter")) {
@@ -69,22 +65,36 @@ public final class Matrix {
         return true;
     }
 
+    /** One message after the other, or with several producers at a time. */
+    private boolean sendAll(Producer p) throws Exception {
+        if (options.scenario.startsWith("fifo")) {
+            return session.ordered.sendInTurn(p);
+        }
+        boolean ok = true;
+        for (int i = 0; ok && i < options.count; i++) {
+            ok = session.send(p, i);
+        }
+        return ok;
+    }
+
     /** Every scenario but `stream`: consumers first, then the messages, then wait for the end. */
     private boolean play() throws Exception {
         List<Session.Stop> stops = new ArrayList<>();
         if (!options.scenario.equals("send")) {
-            stops.add(session.consumer(options.topic, options.group));
+            stops.add(session.consumers(options.topic, options.group));
         }
         boolean ok = true;
         if (!options.scenario.equals("receive")) {
             Producer p = session.producer();
             stops.add(p::close);
-            for (int i = 0; ok && i < options.count; i++) {
-                ok = session.send(p, i);
-            }
+            ok = sendAll(p);
         }
         if (ok && options.scenario.equals("dlq")) {
-            ok = await("failed deliveries", session::failed, options.count * options.attempts);
+            ok = session.await("failed deliveries", session::failed, options.count * options.attempts);
+            stops.add(consumerOfDeadLetters());
+        }
+        if (ok && options.scenario.equals("stuck")) {
+            ok = session.await("acknowledged, the stuck one apart", session.acked::size, options.count - 1);
             stops.add(consumerOfDeadLetters());
         }
         ok = ok && (options.scenario.equals("send") || settled());
@@ -102,7 +112,7 @@ public final class Matrix {
     private boolean stream(Map<String, Object> report) throws Exception {
         AtomicBoolean ended = new AtomicBoolean();
         Signal.handle(new Signal("TERM"), signal -> ended.set(true));
-        session.consumer(options.topic, options.group);
+        session.consumers(options.topic, options.group);
         long longest = flow(session.producer(), ended);
         double deadline = session.elapsedMs() + options.drain * 1000;
         while (!missing().isEmpty() && session.elapsedMs() < deadline) {
@@ -169,9 +179,14 @@ public final class Matrix {
         report.put("tls", o.tls);
         report.put("run", o.run);
         boolean ok = matrix.run(report);
-        if (!o.scenario.equals("stream")) {
-            report.put("sent", matrix.session.sent);
-            report.put("received", matrix.session.received);
+        report.put("beganMs", matrix.session.beganMs);
+        // The listeners go on, while this is written.
+        synchronized (matrix.session) {
+            if (matrix.session.reports()) {
+                report.put("sent", List.copyOf(matrix.session.sent));
+                report.put("received", List.copyOf(matrix.session.received));
+                report.put("confirmed", List.copyOf(matrix.session.confirmed));
+            }
         }
         report.put("errors", matrix.session.errors);
         report.put("failures", matrix.session.failures);

@@ -6,6 +6,7 @@ import org.apache.rocketmq.client.apis.ClientServiceProvider;
 import org.apache.rocketmq.client.apis.message.Message;
 import org.apache.rocketmq.client.apis.message.MessageBuilder;
 import org.apache.rocketmq.client.apis.message.MessageView;
+import org.apache.rocketmq.client.java.message.MessageViewImpl;
 
 /** What is sent and how it is reported; the same rules in every language (see ../../README.md). */
 final class Messages {
@@ -50,6 +51,15 @@ final class Messages {
             .addProperty("index", String.valueOf(index))
             .addProperty("run", o.run)
             .addProperty("note", "Grüße, 世界");
+        if (o.scenario.equals("sqlfilter")) {
+            builder.addProperty("price", String.valueOf(index)).addProperty("weight", index + ".5");
+            if (index % 3 < 2) {
+                builder.addProperty("region", index % 3 == 0 ? "eu" : "us");
+            }
+        }
+        if (o.groups > 0) {
+            builder.setMessageGroup("g" + index % o.groups); // every groups-th message is of the same group
+        }
         String tag = tag(o.scenario, index);
         return (tag.isEmpty() ? builder : builder.setTag(tag)).build();
     }
@@ -58,7 +68,12 @@ final class Messages {
         return Integer.parseInt(m.getProperties().getOrDefault("index", "-1"));
     }
 
-    static Map<String, Object> view(MessageView m, String verdict, long atMs) {
+    /** Where the message lies in its queue, which tells a copy that was stored twice. */
+    static long offset(MessageView m) {
+        return ((MessageViewImpl) m).getOffset();
+    }
+
+    static Map<String, Object> view(MessageView m, int consumer, String verdict, long atMs) {
         byte[] body = new byte[m.getBody().remaining()];
         m.getBody().get(body);
         Map<String, Object> view = new LinkedHashMap<>();
@@ -68,6 +83,9 @@ final class Messages {
         view.put("tag", m.getTag().orElse(null));
         view.put("keys", m.getKeys());
         view.put("properties", m.getProperties());
+        view.put("group", m.getMessageGroup().orElse(null));
+        view.put("offset", offset(m));
+        view.put("consumer", consumer);
         view.put("attempt", m.getDeliveryAttempt());
         view.put("bytes", body.length);
         view.put("sha256", sha256(body));

@@ -9,13 +9,19 @@ final class Options {
     final String mode;
     final String scenario;
     final String run;
+    final String expression;
     final int count;
     final int rate;
     final int largest;
     final int attempts;
+    final int expect;
+    final int groups;
+    final int producers;
+    final int consumers;
     final double timeout;
     final double seconds;
     final double drain;
+    final int work;
     final boolean tls;
 
     private Options(Map<String, String> given) {
@@ -29,9 +35,15 @@ final class Options {
         rate = Integer.parseInt(given.getOrDefault("rate", "100"));
         largest = Integer.parseInt(given.getOrDefault("largest", String.valueOf(4 << 20)));
         attempts = Integer.parseInt(given.getOrDefault("attempts", "2"));
+        expression = given.getOrDefault("expression", "");
+        expect = Integer.parseInt(given.getOrDefault("expect", "0"));
+        groups = Integer.parseInt(given.getOrDefault("groups", "0"));
+        producers = Integer.parseInt(given.getOrDefault("producers", "1"));
+        consumers = Integer.parseInt(given.getOrDefault("consumers", "1"));
         timeout = Double.parseDouble(given.getOrDefault("timeout", "60"));
         seconds = Double.parseDouble(given.getOrDefault("seconds", "20"));
         drain = Double.parseDouble(given.getOrDefault("drain", "60"));
+        work = Integer.parseInt(given.getOrDefault("work", "0"));
         tls = given.containsKey("tls");
     }
 

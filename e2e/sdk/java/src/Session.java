@@ -1,15 +1,18 @@
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.IntSupplier;
 import org.apache.rocketmq.client.apis.ClientConfiguration;
 import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.ClientServiceProvider;
 import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
+import org.apache.rocketmq.client.apis.consumer.FilterExpressionType;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
 import org.apache.rocketmq.client.apis.message.MessageView;
 import org.apache.rocketmq.client.apis.producer.Producer;
@@ -27,7 +30,13 @@ final class Session {
     final List<Map<String, Object>> sent = new ArrayList<>();
     final List<Map<String, Object>> received = new ArrayList<>();
     final List<String> errors = new ArrayList<>();
+    /** Acknowledgements that the broker answered. */
+    final List<Map<String, Object>> confirmed = new ArrayList<>();
     final Set<Integer> acked = ConcurrentHashMap.newKeySet();
+    /** Consumers that have had a message. */
+    final Set<Integer> took = ConcurrentHashMap.newKeySet();
+    final Ordered ordered = new Ordered(this);
+    final long beganMs = System.currentTimeMillis();
     int copies;
     int failures;
     volatile boolean stopped;
@@ -45,7 +54,11 @@ final class Session {
     synchronized void problem(String what, Throwable error) {
         failures++;
         if (errors.size() < 20) {
-            errors.add(what + ": " + error);
+            StringBuilder text = new StringBuilder(what + ": " + error);
+            for (Throwable cause = error.getCause(); cause != null; cause = cause.getCause()) {
+                text.append(", because of ").append(cause);
+            }
+            errors.add(text.toString());
         }
     }
 
@@ -55,6 +68,9 @@ final class Session {
 
     private Verdict verdict(MessageView m) {
         boolean first = m.getDeliveryAttempt() <= 1;
+        if (ordered.fails(m)) {
+            return Verdict.FAIL;
+        }
         return switch (options.scenario) {
             case "redeliver" -> first && Messages.index(m) % 2 == 0 ? Verdict.FAIL : Verdict.ACK;
             case "change-invisible" -> first ? Verdict.HIDE : Verdict.ACK;
@@ -63,18 +79,33 @@ final class Session {
         };
     }
 
-    /** Records one delivery and says what to do with it. Messages of other runs are only acknowledged. */
-    private synchronized Verdict deliver(MessageView m) {
+    /**
+     * Records one delivery and says what to do with it. Messages of other runs are only acknowledged. What is behind a
+     * message that failed fails with it.
+     */
+    private synchronized Verdict deliver(MessageView m, int consumer, boolean behind) {
         if (!ours(m)) {
             return Verdict.ACK;
         }
-        Verdict verdict = verdict(m);
+        took.add(consumer);
+        ordered.count(m);
+        Verdict verdict = behind ? Verdict.FAIL : verdict(m);
         if (options.scenario.equals("stream")) {
             copies += acked.contains(Messages.index(m)) ? 1 : 0;
-        } else {
-            received.add(Messages.view(m, verdict.name().toLowerCase(), elapsedMs()));
+        }
+        if (reports()) {
+            received.add(Messages.view(m, consumer, verdict.name().toLowerCase(), elapsedMs()));
         }
         return verdict;
+    }
+
+    /** Whether the report has every message. */
+    boolean reports() {
+        return !options.scenario.equals("stream") || options.groups > 0;
+    }
+
+    synchronized int sentCount() {
+        return sent.size();
     }
 
     synchronized int failed() {
@@ -84,6 +115,11 @@ final class Session {
     private void done(MessageView m) {
         if (ours(m)) {
             acked.add(Messages.index(m));
+            if (options.mode.equals("simple") && options.groups > 0) {
+                synchronized (this) {
+                    confirmed.add(Map.of("index", Messages.index(m), "offset", Messages.offset(m), "atMs", elapsedMs()));
+                }
+            }
         }
     }
 
@@ -98,36 +134,61 @@ final class Session {
         return provider.newProducerBuilder().setClientConfiguration(config()).setTopics(options.topic).build();
     }
 
-    /** Starts a consumer and returns what stops it. */
-    Stop consumer(String topic, String group) throws ClientException {
-        String expression = options.scenario.equals("tagfilter") ? "a || b" : "*";
-        Map<String, FilterExpression> filter = Map.of(topic, new FilterExpression(expression));
+    private FilterExpression expression() {
+        return switch (options.scenario) {
+            case "tagfilter" -> new FilterExpression("a || b");
+            case "sqlfilter" -> new FilterExpression(options.expression, FilterExpressionType.SQL92);
+            default -> new FilterExpression("*");
+        };
+    }
+
+    /** Starts the consumers and returns what stops them. */
+    Stop consumers(String topic, String group) throws ClientException {
+        List<Stop> stops = new ArrayList<>();
+        for (int consumer = 0; consumer < options.consumers; consumer++) {
+            stops.add(consumer(topic, group, consumer));
+        }
+        return () -> {
+            for (Stop stop : stops) {
+                stop.run();
+            }
+        };
+    }
+
+    private Stop consumer(String topic, String group, int consumer) throws ClientException {
+        Map<String, FilterExpression> filter = Map.of(topic, expression());
         if (options.mode.equals("push")) {
             return provider.newPushConsumerBuilder().setClientConfiguration(config()).setConsumerGroup(group)
-                .setSubscriptionExpressions(filter).setMessageListener(this::consume).build()::close;
+                .setEnableFifoConsumeAccelerator(options.groups > 0)
+                .setSubscriptionExpressions(filter).setMessageListener(m -> consume(m, consumer)).build()::close;
         }
         SimpleConsumer c = provider.newSimpleConsumerBuilder().setClientConfiguration(config()).setConsumerGroup(group)
             .setSubscriptionExpressions(filter).setAwaitDuration(Duration.ofSeconds(3)).build();
-        Thread loop = new Thread(() -> receiveAll(c));
+        Thread loop = new Thread(() -> receiveAll(c, consumer));
         loop.setDaemon(true);
         loop.start();
         return c::close;
     }
 
-    private ConsumeResult consume(MessageView m) {
-        if (deliver(m) != Verdict.ACK) {
+    private ConsumeResult consume(MessageView m, int consumer) {
+        if (deliver(m, consumer, false) != Verdict.ACK) {
+            ordered.hold();
             return ConsumeResult.FAILURE;
         }
+        pause(options.work);
         done(m);
         return ConsumeResult.SUCCESS;
     }
 
-    private void receiveAll(SimpleConsumer c) {
+    private void receiveAll(SimpleConsumer c, int consumer) {
+        // What is behind the stuck message in a reply would use up its attempts with it.
+        int most = options.scenario.equals("stuck") ? 1 : 16;
         Duration invisible = Duration.ofSeconds(options.scenario.equals("change-invisible") ? 60 : 10);
         while (!stopped) {
             try {
-                for (MessageView m : c.receive(16, invisible)) {
-                    settle(c, m);
+                Set<String> failed = new HashSet<>();
+                for (MessageView m : c.receive(most, invisible)) {
+                    settle(c, m, consumer, failed);
                 }
             } catch (Throwable e) {
                 if (!stopped) {
@@ -138,23 +199,32 @@ final class Session {
         }
     }
 
-    private void settle(SimpleConsumer c, MessageView m) throws ClientException {
-        switch (deliver(m)) {
+    /** `failed` has the message groups of which something in this reply failed. */
+    private void settle(SimpleConsumer c, MessageView m, int consumer, Set<String> failed) throws ClientException {
+        String group = m.getMessageGroup().orElse("");
+        switch (deliver(m, consumer, options.groups > 0 && failed.contains(group))) {
             case ACK -> {
+                pause(options.work);
                 c.ack(m);
                 done(m);
             }
             case HIDE -> c.changeInvisibleDuration(m, Duration.ofSeconds(3));
-            case FAIL -> { }
+            case FAIL -> {
+                failed.add(group);
+                ordered.giveBack(c, m);
+            }
         }
     }
 
     boolean send(Producer p, int index) {
         try {
+            long atMs = elapsedMs();
             String id = p.send(Messages.message(options, index)).getMessageId().toString();
             Map<String, Object> entry = new LinkedHashMap<>();
             entry.put("id", id);
             entry.put("index", index);
+            entry.put("atMs", atMs);
+            entry.put("ackedMs", elapsedMs());
             synchronized (this) {
                 sent.add(entry);
             }
@@ -163,6 +233,19 @@ final class Session {
             problem("send " + index, e);
             return false;
         }
+    }
+
+    boolean await(String what, IntSupplier count, int enough) {
+        double deadline = elapsedMs() + options.timeout * 1000;
+        while (count.getAsInt() < enough) {
+            if (elapsedMs() > deadline) {
+                String text = count.getAsInt() + " of " + enough + " " + what;
+                problem("timeout", new IllegalStateException(text));
+                return false;
+            }
+            pause(20);
+        }
+        return true;
     }
 
     static void pause(long ms) {
