@@ -358,7 +358,7 @@ fn not_binds_tighter_than_a_comparison_and_and_tighter_than_or() {
 #[test]
 fn blanks_comments_and_the_case_of_keywords_do_not_count() {
     check(&[
-        ("a=3 And b<>4 aNd c>5 AND d<=4", "a=3, b=5, c=6, d=4", True),
+        ("a=3 And b<>4 anD c>5 AND d<=4", "a=3, b=5, c=6, d=4", True),
         ("\t a\n=\r\n'x'\x0c -- = 'y'\r", "a=x", True),
         ("a /* = 'y' ** / */ = -- 'y'\n 'x' /**/", "a=x", True),
         ("a IS nUlL", "", True),
