@@ -22,7 +22,7 @@ mod session;
 mod status;
 mod transport;
 
-pub use consumer::{ConsumerConfig, RECEIVE_MAX, SimpleConsumer};
+pub use consumer::{ConsumerConfig, Filter, RECEIVE_MAX, SimpleConsumer};
 pub use dial::{DialError, Trust};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use message::{Delivered, Message, SendReceipt};

@@ -3,6 +3,7 @@
 mod cells;
 mod copies_figures;
 mod cut;
+mod docs;
 mod failover;
 mod failover_figures;
 mod failover_sdk;
