@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use client::{ConsumerConfig, Delivered, RECEIVE_MAX, SimpleConsumer};
+use client::{ConsumerConfig, Delivered, Filter, RECEIVE_MAX, SimpleConsumer};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   millpond receive orders --group billing --max 10
   millpond receive orders --group billing --filter 'new || paid' --no-ack
+  millpond receive orders --group audit --sql 'price > 10'
   millpond receive %DLQ%billing --group repair -o json";
 
 /// Receive messages and acknowledge them
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Which tags: `*`, or tags with `||` between them
     #[arg(long, default_value = "*")]
     filter: String,
+    /// Which messages, by an SQL condition on properties: `price > 10 AND region IS NOT NULL`
+    #[arg(long, value_name = "CONDITION", conflicts_with = "filter")]
+    sql: Option<String>,
     /// Stop when nothing has come for this long
     #[arg(long, value_parser = duration, default_value = "5s")]
     wait: Duration,
@@ -47,8 +51,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
+    let filter = args.sql.clone().map_or_else(|| Filter::Tags(args.filter.clone()), Filter::Sql);
     let config = ConsumerConfig {
-        subscriptions: vec![(args.topic.clone(), args.filter.clone())],
+        subscriptions: vec![(args.topic.clone(), filter)],
         wait: args.wait,
         ..ConsumerConfig::new(connect.messaging()?, args.group.clone(), args.topic.clone())
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::admin::{Adopt, ConsumeFrom};
-use client::{ConsumerConfig, RECEIVE_MAX, SimpleConsumer};
+use client::{ConsumerConfig, Filter, RECEIVE_MAX, SimpleConsumer};
 
 use crate::connect::Connect;
 use crate::failure::Failure;
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
 
 async fn watch(args: &Args, group: &str, connect: &Connect, format: Format) -> Result<(), Failure> {
     let config = ConsumerConfig {
-        subscriptions: vec![(args.topic.clone(), args.filter.clone())],
+        subscriptions: vec![(args.topic.clone(), Filter::Tags(args.filter.clone()))],
         wait: WAIT,
         ..ConsumerConfig::new(connect.messaging()?, group, args.topic.clone())
     };

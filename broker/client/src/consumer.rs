@@ -18,6 +18,15 @@ use crate::transport::Rpc;
 /// Messages of one receive that any server gives.
 pub const RECEIVE_MAX: usize = 32;
 
+/// Which messages of a topic are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// `*`, or tags with `||` between them.
+    Tags(String),
+    /// A condition on properties.
+    Sql(String),
+}
+
 /// What a consumer reads.
 #[derive(Debug, Clone)]
 pub struct ConsumerConfig {
@@ -25,10 +34,20 @@ pub struct ConsumerConfig {
     pub client: ClientConfig,
     /// The consumer group.
     pub group: String,
-    /// Topics with a tag expression each: `*`, or tags with `||` between them.
-    pub subscriptions: Vec<(String, String)>,
+    /// Topics with a filter each.
+    pub subscriptions: Vec<(String, Filter)>,
     /// How long a receive waits for the first message.
     pub wait: Duration,
+}
+
+impl Filter {
+    fn into_proto(self) -> v2::FilterExpression {
+        let (kind, expression) = match self {
+            Self::Tags(text) => (v2::FilterType::Tag, text),
+            Self::Sql(text) => (v2::FilterType::Sql, text),
+        };
+        v2::FilterExpression { r#type: kind.into(), expression }
+    }
 }
 
 impl ConsumerConfig {
@@ -37,7 +56,7 @@ impl ConsumerConfig {
         Self {
             client,
             group: group.into(),
-            subscriptions: vec![(topic.into(), "*".to_owned())],
+            subscriptions: vec![(topic.into(), Filter::Tags("*".to_owned()))],
             wait: Duration::from_secs(20),
         }
     }
@@ -55,9 +74,8 @@ pub struct SimpleConsumer {
 impl SimpleConsumer {
     /// Connects and introduces itself.
     pub async fn start(config: ConsumerConfig) -> Result<Self, StartError> {
-        let filter = |expression| v2::FilterExpression { r#type: v2::FilterType::Tag.into(), expression };
         let subscriptions: Vec<_> =
-            config.subscriptions.into_iter().map(|(topic, expression)| (topic, filter(expression))).collect();
+            config.subscriptions.into_iter().map(|(topic, filter)| (topic, filter.into_proto())).collect();
         let role = Role::SimpleConsumer {
             group: config.group.clone(),
             subscriptions: subscriptions.clone(),

@@ -23,7 +23,7 @@ mod status;
 mod transport;
 
 pub use clock::now_ms;
-pub use consumer::{ConsumerConfig, RECEIVE_MAX, SimpleConsumer};
+pub use consumer::{ConsumerConfig, Filter, RECEIVE_MAX, SimpleConsumer};
 pub use dial::{DialError, Trust};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use message::{Delivered, Message, SendReceipt};

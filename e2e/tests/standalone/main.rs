@@ -4,6 +4,7 @@ mod cells;
 mod copies_figures;
 mod cut;
 mod delay;
+mod docs;
 mod failover;
 mod failover_figures;
 mod failover_sdk;
