@@ -43,10 +43,10 @@ impl Group {
     ) -> Result<Received, ReceiveError> {
         let mut received = Received::default();
         let mut looks = 0;
-        for _ in 0..ROUNDS_MAX {
+        for round in 0..ROUNDS_MAX {
             let count = (request.max - received.deliveries.len()).min(LOOKS_MAX - looks);
             let waiter = waiter.filter(|_| received.deliveries.is_empty());
-            let grants = self.grant(request, count, now_ms, waiter, &mut received)?;
+            let grants = self.grant(request, (count, round == 0), now_ms, waiter, &mut received)?;
             if grants.is_empty() {
                 return Ok(received);
             }
@@ -79,7 +79,7 @@ impl Group {
     fn grant(
         &self,
         request: &Receive<'_>,
-        count: usize,
+        (count, is_first): (usize, bool),
         now_ms: u64,
         waiter: Option<&Arc<Waiter>>,
         received: &mut Received,
@@ -87,8 +87,13 @@ impl Group {
         let queues = &request.topic.state;
         let group = request.group.id;
         let wish = Wish { count, due_ms: now_ms.saturating_add(request.invisible_ms), now_ms };
-        let attempt_id = request.attempt_id.filter(|_| received.deliveries.is_empty());
-        let ask = Ask { group, is_ordered: request.group.spec.ordered, attempt_id, wish };
+        let mut ask = Ask {
+            group,
+            is_ordered: request.group.spec.ordered,
+            attempt_id: request.attempt_id,
+            is_first,
+            wish,
+        };
         let mut grants = Vec::new();
         let mut woken = Vec::new();
         let mut seen = 0;
@@ -107,6 +112,7 @@ impl Group {
                         return Ok(grants);
                     }
                     seen += self.see_lanes(request, &unseen)?;
+                    ask.is_first = false;
                     continue;
                 }
                 Look::NotSubscribed => {

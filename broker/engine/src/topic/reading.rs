@@ -27,6 +27,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) is_ordered: bool,
     /// The client's name for this try, if it has one: what an earlier one of the same name still holds, it never got.
     pub(crate) attempt_id: Option<&'a str>,
+    /// It is the try's first look: what is held under its name is from an earlier try.
+    pub(crate) is_first: bool,
     pub(crate) wish: Wish,
 }
 

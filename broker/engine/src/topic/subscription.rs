@@ -110,7 +110,8 @@ impl Subscription {
 
     /// What the client's last try of the same name still holds did not arrive there: it is ready again, as it was.
     pub(super) fn take_back(&mut self, ask: &Ask<'_>) {
-        let Some(attempt_id) = ask.attempt_id.filter(|_| ask.is_ordered) else { return };
+        let is_due = ask.is_ordered && ask.is_first;
+        let Some(attempt_id) = ask.attempt_id.filter(|_| is_due) else { return };
         for (queue, serial) in self.reentry.take(attempt_id) {
             if let Some(deliveries) = self.deliveries.get_mut(queue as usize) {
                 deliveries.take_back_lease(serial, ask.wish.now_ms);

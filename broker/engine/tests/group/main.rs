@@ -8,6 +8,7 @@ mod crash;
 mod dead_letters;
 mod delivery;
 mod harness;
+mod order;
 mod real_disk;
 mod restart;
 mod threads;
