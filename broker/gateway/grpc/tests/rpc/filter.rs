@@ -49,3 +49,28 @@ async fn a_wait_ends_with_the_first_message_that_is_wanted() {
     }
     assert_eq!(ids(&broker.take(sql("n = 99")).await), ["99"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_that_nobody_wants_leaves_the_runtime_to_others() {
+    let broker = Broker::start().await;
+    for n in 0..20 {
+        broker.send_ok((0..32).map(|m| with(&format!("{n}-{m}"), &[("n", "1")])).collect()).await;
+    }
+    let (mut turns, mut done) = (0, false);
+    let search = async {
+        let received = broker.receive(sql("n = 2")).await;
+        received.handout.delivered();
+    };
+    let mut search = std::pin::pin!(search);
+    while !done {
+        done = futures::poll!(search.as_mut()).is_ready();
+        turns += 1;
+        if turns > 30 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(turns > 15, "the whole backlog was searched in {turns} turns");
+    broker.write();
+    assert_eq!(broker.lag(), 0, "and all of it is done for the group");
+}
