@@ -30,10 +30,11 @@ crds: ## writes crds/generated and the chart's copy from the types
 
 bench-peer: ## RocketMQ 5.5 and Millpond under the same load, into docs/benchmarks.md (about 25 minutes)
 	@e2e/peer/compare.sh
-bench: ## micro-benchmarks of append and read
+bench: ## micro-benchmarks of append, read, order and delay; DIR is left behind
 	@cargo run -q --release -p store --example log_bench -- $(or $(DIR),target/log-bench)
 	@cargo run -q --release -p store --example index
-	@cargo run -q --release -p engine --example engine_bench
+	@cargo run -q --release -p engine --example engine_bench -- $(or $(DIR),target/engine-bench)
+	@cargo run -q --release -p engine --example kinds_bench -- $(or $(DIR),target/kinds-bench)
 bench-copies: ## 3 copies beside 1, a new copy, a start with 10 GiB of log, medians of ROUNDS (default 3); needs root
 	@cargo build --release -p broker -p cli
 	@for case in three_copies a_new_copy; do TMPDIR=$(or $(MEMORY),/dev/shm) E2E_BENCH_ROUNDS=$(or $(ROUNDS),3) cargo test -q -p e2e --test standalone copies_figures::$$case -- --ignored --nocapture || exit; done

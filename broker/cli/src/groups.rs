@@ -139,7 +139,7 @@ fn group_json(group: &ConsumerGroup) -> Value {
 }
 
 fn list_table(groups: &[ConsumerGroup]) -> Table {
-    let mut table = Table::new(&["NAME", "ATTEMPTS", "RETRY", "FROM", "OWNER"]);
+    let mut table = Table::new(&["NAME", "ORDERED", "ATTEMPTS", "RETRY", "FROM", "OWNER"]);
     for group in groups {
         let retry = group.retry.clone().unwrap_or_default();
         let waits = if retry.custom_ms.is_empty() {
@@ -149,6 +149,7 @@ fn list_table(groups: &[ConsumerGroup]) -> Table {
         };
         table.row([
             group.name.clone(),
+            if group.ordered { "yes" } else { "no" }.to_owned(),
             retry.max_attempts.to_string(),
             waits,
             group.consume_from().as_str_name().to_lowercase(),

@@ -17,14 +17,14 @@ const FLOW: Duration = Duration::from_mins(1);
 /// Message groups and messages of the stuck scenario; the third message of the first group is the stuck one.
 const STUCK: (usize, usize, usize) = (4, 24, 8);
 
-/// A FIFO topic and an ordered group for each cell. Of waiting times, Node knows exponential ones only, Python none of
-/// them.
+/// A FIFO topic and an ordered group for each cell. The waiting times are of the form that the cell's SDK does not know, so
+/// that the broker has to tell it another.
 fn manifests(attempts: u32) -> String {
     let mut yaml = String::new();
     for cell in cells::all() {
         let name = cells::name(cell);
         let exponential = "exponential: {initial: 1s, max: 1s, multiplier: 1}";
-        let wait = if cell.0 == Sdk::Node { exponential } else { "custom: [1s]" };
+        let wait = if cell.0 == Sdk::Python { exponential } else { "custom: [1s]" };
         let group = format!("ordered: true\n  retry: {{maxAttempts: {attempts}, backoff: {{{wait}}}}}");
         matrix::object(&mut yaml, "Topic", &name, "local", "type: FIFO\n  queues: {perGroup: 2}");
         matrix::object(&mut yaml, "ConsumerGroup", &name, "local", &group);
