@@ -134,7 +134,8 @@ fn group_json(group: &ConsumerGroup) -> Value {
         })
     });
     json!({
-        "name": group.name, "ordered": group.ordered, "retry": retry, "consumeFrom": group.consume_from().as_str_name(), "owner": group.owner,
+        "name": group.name, "ordered": group.ordered, "retry": retry,
+        "consumeFrom": group.consume_from().as_str_name(), "owner": group.owner,
     })
 }
 

@@ -5,6 +5,8 @@
 // A measurement has to unwrap what a program would handle.
 #![allow(clippy::unwrap_used, reason = "a benchmark may fail loudly")]
 
+mod measures;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use engine::catalog::{
 use engine::group::{Group, GroupConfig, Receive};
 use engine::mailbox::Mailbox;
 use engine::writer::{Step, Writer};
+use measures::{cpu_ns, resident_bytes};
 use store::QueueId;
 use store::disk::real::RealDisk;
 use store::log::{Draft, Encoding, Flush, Kind, LogConfig, crc32};
@@ -28,18 +31,6 @@ struct Bench {
     now_ms: u64,
     /// Records that were not in the system's cache.
     loaded: usize,
-}
-
-/// Nanoseconds this thread has spent on a CPU.
-fn cpu_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split(' ').next().unwrap().parse().unwrap()
-}
-
-fn resident_bytes() -> u64 {
-    const PAGE_BYTES: u64 = 4096;
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    PAGE_BYTES * text.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
 }
 
 fn measure(what: &str, count: usize, run: impl FnOnce()) {

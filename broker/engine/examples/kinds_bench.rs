@@ -5,6 +5,8 @@
 // A measurement has to unwrap what a program would handle.
 #![allow(clippy::unwrap_used, reason = "a benchmark may fail loudly")]
 
+mod measures;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolic
 use engine::group::{Group, GroupConfig, Receive};
 use engine::mailbox::Mailbox;
 use engine::writer::{Step, Writer};
+use measures::{cpu_ns, resident_bytes};
 use store::QueueId;
 use store::disk::real::RealDisk;
 use store::log::{Draft, Encoding, Flush, Kind, LogConfig, crc32};
@@ -31,18 +34,6 @@ struct Bench {
     mailbox: Arc<Mailbox>,
     now_ms: u64,
     body: Bytes,
-}
-
-/// Nanoseconds this thread has spent on a CPU.
-fn cpu_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split(' ').next().unwrap().parse().unwrap()
-}
-
-fn resident_bytes() -> u64 {
-    const PAGE_BYTES: u64 = 4096;
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    PAGE_BYTES * text.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
 }
 
 /// Nanoseconds per message.

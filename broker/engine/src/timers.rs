@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
+use store::Position;
 use store::log::Entry;
 use store::timeline::{Timeline, Timer};
-use store::{Position, QueueId};
 
 /// Searching runs reads them.
 const SEARCH_EVERY_MS: u64 = 60_000;
@@ -129,9 +129,4 @@ impl InFlight {
 /// The name of a timer.
 pub(crate) fn key_of(timer: &Timer) -> Key {
     (timer.due_ms, timer.position)
-}
-
-/// No queue: the topic of the message was deleted.
-pub(crate) fn is_homeless(queue: QueueId, has_home: impl FnOnce(QueueId) -> bool) -> bool {
-    queue == QueueId::NONE || !has_home(queue)
 }

@@ -63,7 +63,7 @@ impl Group {
                 }
             }
         }
-        let most_bytes = self.letters_bytes_max();
+        let most_bytes = self.pointers_bytes_max();
         let none = Cell { group: request.group.id, queue: granted.id, base: granted.grant.base, mask: 0 };
         let (mut letters, mut done, mut bytes) = (Vec::with_capacity(entries.len()), none, 0);
         for entry in entries {
@@ -93,8 +93,9 @@ impl Group {
         }
     }
 
-    /// Copies of large messages must not add up to more than the log takes at once.
-    pub(super) fn letters_bytes_max(&self) -> u64 {
+    /// Pointers of one submission: where they are copies of large messages, those must not add up to more than the log
+    /// takes at once.
+    pub(super) fn pointers_bytes_max(&self) -> u64 {
         self.config.batch_bytes_max.min(self.config.log.segment_bytes / 4)
     }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use store::Position;
 use store::log::{Draft, ReadError, Record};
-use store::timeline::{Timeline, TimelineError, Timer};
+use store::timeline::{TimelineError, Timer};
 
 use super::Group;
 use crate::catalog::Topic;
 use crate::inbox::{SubmitError, Ticket};
 use crate::mailbox::Mailbox;
 use crate::records::{Link, copy_draft, settled_drafts};
-use crate::timers::{Key, is_homeless, key_of};
+use crate::timers::{Key, key_of};
 
 /// Timers that one submission fires.
 const FIRED_MAX: usize = 512;
@@ -101,7 +101,7 @@ impl Group {
         due.retain(|timer| !in_flight.has(key_of(timer)));
         due.truncate(room);
         let (mut drafts, mut keys) = (Vec::with_capacity(due.len() + 1), Vec::with_capacity(due.len()));
-        let (mut bytes, most_bytes) = (0, self.letters_bytes_max());
+        let (mut bytes, most_bytes) = (0, self.pointers_bytes_max());
         let mut is_cut = false;
         for timer in &due {
             // What the disk refuses now is tried again.
@@ -161,7 +161,7 @@ impl Group {
 
     /// The entry that makes the message one of its queue; none if its topic is gone or it can never be read.
     fn entry_of(&self, timer: &Timer, now_ms: u64) -> Result<Option<Draft>, ReadError> {
-        if is_homeless(timer.queue, |queue| self.state.catalog.read().home(queue).is_some()) {
+        if self.state.catalog.read().home(timer.queue).is_none() {
             return Ok(None);
         }
         let draft = if self.is_trimmed_soon(timer.position, Some(timer.stored_ms), now_ms) {
@@ -182,19 +182,5 @@ impl Group {
         let on_disk = self.state.timers.line.due(u64::MAX, Some(after), 1, &mut next);
         let in_memory = next.first().map(|timer| timer.due_ms);
         in_memory.into_iter().chain(on_disk.map(|(due_ms, _)| due_ms)).min().unwrap_or(u64::MAX)
-    }
-}
-
-/// The timeline as a checkpoint has it; the error says that the log has to be read from its begin instead.
-pub(super) fn restored(
-    disk: &Arc<dyn store::disk::Disk>,
-    section: Option<&[u8]>,
-) -> Result<Result<Timeline, Timeline>, TimelineError> {
-    match Timeline::open(Arc::clone(disk), section) {
-        Ok(line) => Ok(Ok(line)),
-        Err(
-            TimelineError::Corrupt { .. } | TimelineError::Missing { .. } | TimelineError::Section { .. },
-        ) => Timeline::open(Arc::clone(disk), None).map(Err),
-        Err(error @ TimelineError::Io { .. }) => Err(error),
     }
 }

@@ -10,9 +10,9 @@ use store::checkpoint::{self, Checkpoint, CheckpointError};
 use store::disk::Disk;
 use store::index::{Index, IndexError};
 use store::log::{EpochStart, EpochsError, Flush, Log, Replay};
+use store::timeline::{Timeline, TimelineError};
 
 use super::checkpoint::{COMMITTED_SECTION, ENGINE_SECTION, EPOCHS_SECTION, INDEX_SECTION, TIMELINE_SECTION};
-use super::fire;
 use super::{Alarms, Group, GroupConfig, OpenError};
 use crate::catalog::{Catalog, Snapshot};
 use crate::inbox::Inbox;
@@ -116,9 +116,12 @@ fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<(Sta
         ),
         None => Catalog::default(),
     };
-    let (line, covered) = match fire::restored(disk, section(TIMELINE_SECTION))? {
+    let (line, covered) = match Timeline::open(Arc::clone(disk), section(TIMELINE_SECTION)) {
         Ok(line) => (line, covered),
-        Err(empty) => (empty, Position(0)),
+        Err(
+            TimelineError::Corrupt { .. } | TimelineError::Missing { .. } | TimelineError::Section { .. },
+        ) => (Timeline::open(Arc::clone(disk), None)?, Position(0)),
+        Err(error @ TimelineError::Io { .. }) => return Err(error.into()),
     };
     Ok((State { catalog: RwLock::new(catalog), index, timers: Timers::new(line) }, covered))
 }

@@ -46,7 +46,8 @@ impl Group {
         for round in 0..ROUNDS_MAX {
             let count = (request.max - received.deliveries.len()).min(LOOKS_MAX - looks);
             let waiter = waiter.filter(|_| received.deliveries.is_empty());
-            let grants = self.grant(request, (count, round == 0), now_ms, waiter, &mut received)?;
+            let grants =
+                self.grant(request, Self::ask(request, count, now_ms, round == 0), waiter, &mut received)?;
             if grants.is_empty() {
                 return Ok(received);
             }
@@ -79,21 +80,13 @@ impl Group {
     fn grant(
         &self,
         request: &Receive<'_>,
-        (count, is_first): (usize, bool),
-        now_ms: u64,
+        mut ask: Ask<'_>,
         waiter: Option<&Arc<Waiter>>,
         received: &mut Received,
     ) -> Result<Vec<Granted>, ReceiveError> {
         let queues = &request.topic.state;
         let group = request.group.id;
-        let wish = Wish { count, due_ms: now_ms.saturating_add(request.invisible_ms), now_ms };
-        let mut ask = Ask {
-            group,
-            is_ordered: request.group.spec.ordered,
-            attempt_id: request.attempt_id,
-            is_first,
-            wish,
-        };
+        let now_ms = ask.wish.now_ms;
         let mut grants = Vec::new();
         let mut woken = Vec::new();
         let mut seen = 0;
@@ -139,6 +132,17 @@ impl Group {
             wakes.post();
         }
         Ok(grants)
+    }
+
+    fn ask<'a>(request: &Receive<'a>, count: usize, now_ms: u64, is_first: bool) -> Ask<'a> {
+        let due_ms = now_ms.saturating_add(request.invisible_ms);
+        Ask {
+            group: request.group.id,
+            is_ordered: request.group.spec.ordered,
+            attempt_id: request.attempt_id,
+            is_first,
+            wish: Wish { count, due_ms, now_ms },
+        }
     }
 
     /// The first receive of a group on a topic fixes where it starts.

@@ -18,11 +18,8 @@ enum Claim {
 impl Deliveries {
     /// Ends a whole lease at `until_ms` if it would go on for longer, under the same serial.
     pub(crate) fn shorten(&mut self, serial: u32, until_ms: u64) {
-        let Some(lease) = self.leases.get_mut(&serial) else { return };
-        if lease.due_ms() > until_ms {
-            self.dues.remove(&(lease.due_ms(), serial));
-            lease.end_at(until_ms);
-            self.dues.insert((lease.due_ms(), serial));
+        if self.leases.get(&serial).is_some_and(|lease| lease.due_ms() > until_ms) {
+            self.end_at(serial, until_ms);
         }
     }
 
@@ -88,17 +85,19 @@ impl Deliveries {
             // There is no lease of that serial to keep; the holder has to extend.
             Claim::Unheld => Err(LeaseError::Superseded),
             Claim::Held => {
-                let Some(lease) = self.leases.get_mut(&receipt.serial) else {
-                    return Err(LeaseError::Expired);
-                };
-                if lease.due_ms() < until_ms {
-                    self.dues.remove(&(lease.due_ms(), receipt.serial));
-                    lease.end_at(until_ms);
-                    self.dues.insert((lease.due_ms(), receipt.serial));
+                if self.leases.get(&receipt.serial).is_some_and(|lease| lease.due_ms() < until_ms) {
+                    self.end_at(receipt.serial, until_ms);
                 }
                 Ok(true)
             }
         }
+    }
+
+    fn end_at(&mut self, serial: u32, due_ms: u64) {
+        let Some(lease) = self.leases.get_mut(&serial) else { return };
+        self.dues.remove(&(lease.due_ms(), serial));
+        lease.end_at(due_ms);
+        self.dues.insert((lease.due_ms(), serial));
     }
 
     fn claim(&self, receipt: &Receipt, epoch: Epoch, tail: Offset, now_ms: u64) -> Result<Claim, LeaseError> {
