@@ -28,7 +28,7 @@ use crate::topic::Queues;
 pub(crate) use change::{Change, Start, What, decode, drafts};
 pub(crate) use plan::Plan;
 use planned::{PlannedGroup, PlannedTopic};
-pub use rules::DEAD_LETTER_PREFIX;
+pub use rules::{ABANDONED_TRANSACTIONS_TOPIC, DEAD_LETTER_PREFIX};
 pub(crate) use snapshot::{Snapshot, subscribed};
 
 /// What a topic shall be.

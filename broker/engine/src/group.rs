@@ -21,6 +21,7 @@ mod plant;
 mod progress;
 mod receive;
 mod role;
+mod transaction;
 mod types;
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use store::disk::Disk;
-use store::log::{Draft, Flush, LogReader, Poisoned, PrepareError, Preparer};
+use store::log::{Draft, Flush, Kind, LogReader, Poisoned, PrepareError, Preparer};
 use store::{Offset, QueueId};
 
 use crate::catalog::{ConsumerGroup, Topic};
@@ -40,6 +41,7 @@ use crate::state::State;
 use alarm::Alarms;
 pub use fire::RecallError;
 pub use plant::{Planting, Seed};
+pub use transaction::{Check, Checks, DecideError, Decision, TransactionChecks, TransactionId};
 pub use types::{
     CheckpointError, DeadLetterError, Delivery, GroupConfig, LogState, OpenError, Origin, PlantError,
     Progress, Receive, ReceiveError, Received, RetainError,
@@ -161,6 +163,9 @@ impl Group {
         mut drafts: Vec<Draft>,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Ticket, SubmitError> {
+        if drafts.iter().any(|draft| draft.kind == Kind::Half) {
+            self.admit_half()?;
+        }
         let queue = topic.queues[topic.state.next_turn(topic.queues.len())];
         for draft in &mut drafts {
             draft.queue = if draft.lane == 0 { queue } else { topic.queue_of_lane(draft.lane) };

@@ -50,6 +50,14 @@ pub enum SubmitError {
     /// It leads and takes nothing for a while.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Too many transactions are open for another one.
+    #[error("{open} transactions are open, the limit is {limit}")]
+    TooManyTransactions {
+        /// How many are.
+        open: u64,
+        /// How many may be.
+        limit: u64,
+    },
 }
 
 /// What became of a submission.

@@ -23,6 +23,7 @@ pub mod pen;
 pub mod waiter;
 pub mod writer;
 
+mod halves;
 mod pending;
 mod records;
 mod state;

@@ -1,9 +1,10 @@
-//! Payloads of the engine's own records: acks, attempts, links. Little-endian, versioned.
+//! Payloads of the engine's own records: acks, attempts, timers, decisions, links. Little-endian, versioned.
 //!
 //! ```text
 //!   Acks      version u32, count u32, count x { group u32, queue u32, base u64, mask u64 }
 //!   Attempts  version u32, count u32, count x { group u32, queue u32, base u64, mask u64, attempt u64 }
 //!   Settled   version u32, count u32, count x { due ms u64, position u64 }
+//!   Decided   version u32, count u32, count x { position u64, 1 committed or 0 rolled back u64 }
 //!   Link      protobuf `Link`; a copied message instead: its own head and body, origin in a trailer of the head
 //! ```
 
@@ -12,6 +13,7 @@ use prost::Message;
 use store::log::{Draft, Encoding, Kind, Record};
 use store::{Offset, Position, QueueId};
 
+use crate::halves::Decision;
 use crate::timers::Key;
 
 const VERSION: u32 = 1;
@@ -21,6 +23,8 @@ pub(crate) const ACK_BYTES: usize = 24;
 pub(crate) const ATTEMPT_BYTES: usize = 32;
 /// Bytes of a timer in a record of settled ones.
 const SETTLED_BYTES: usize = 16;
+/// Bytes of a half in a record of decided ones.
+const DECIDED_BYTES: usize = 16;
 /// Cells per record, so that no record is out of proportion.
 const CELLS_MAX: usize = 1024;
 
@@ -66,6 +70,26 @@ pub(crate) fn settled_drafts(keys: &[Key]) -> impl Iterator<Item = Draft> + '_ {
         }
         Draft::control(Kind::Settled, payload.freeze())
     })
+}
+
+/// Records of halves that are not open any more.
+pub(crate) fn decided_drafts(decided: &[(Position, Decision)]) -> impl Iterator<Item = Draft> + '_ {
+    decided.chunks(CELLS_MAX).map(|chunk| {
+        let mut payload = begin(chunk.len(), DECIDED_BYTES);
+        for (position, decision) in chunk {
+            payload.put_u64_le(position.0);
+            payload.put_u64_le(u64::from(*decision == Decision::Commit));
+        }
+        Draft::control(Kind::Decided, payload.freeze())
+    })
+}
+
+/// The halves of a record of decided ones.
+pub(crate) fn decode_decided(
+    payload: &[u8],
+) -> Result<impl Iterator<Item = (Position, Decision)> + '_, String> {
+    let decision = |bytes: &[u8]| if u64_at(bytes, 8) == 0 { Decision::RollBack } else { Decision::Commit };
+    Ok(cells(payload, DECIDED_BYTES)?.map(move |bytes| (Position(u64_at(bytes, 0)), decision(bytes))))
 }
 
 /// The timers of a record of settled ones.
@@ -232,6 +256,9 @@ pub(crate) fn fuzz(payload: &[u8]) {
     if let Ok(keys) = decode_settled(payload) {
         keys.for_each(drop);
     }
+    if let Ok(decided) = decode_decided(payload) {
+        decided.for_each(drop);
+    }
     let _ = (Link::decode(payload), Trailer::origin_in(payload));
 }
 
@@ -244,9 +271,14 @@ pub(crate) fn linked(record: &Record) -> Result<Option<Linked>, String> {
     if entry.encoding != Encoding::None {
         return Ok(Some(Linked::Copy { origin: Trailer::origin_in(&record.head())? }));
     }
-    let link = Link::decode(record.body()).map_err(|error| error.to_string())?;
+    decode_link(&record.body()).map(|link| Some(Linked::Pointer(link)))
+}
+
+/// The pointer in the body of a record of kind `Link` that is no copy.
+pub(crate) fn decode_link(body: &[u8]) -> Result<Link, String> {
+    let link = Link::decode(body).map_err(|error| error.to_string())?;
     if link.version != VERSION {
         return Err(format!("version {} is not known", link.version));
     }
-    Ok(Some(Linked::Pointer(link)))
+    Ok(link)
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   entry --> Message, Link: index, tail    Meta: catalog    Acks, Attempts: deliveries    Timed, Settled: timeline
+//!             Half, Decided, a Link to a Half: halves
 //! ```
 //!
 //! Promise: applying records again, from any checkpointed position on, changes nothing that is applied already.
@@ -10,10 +11,11 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use store::index::{Index, IndexEntry};
-use store::log::{Entry, Kind};
+use store::log::{Encoding, Entry, Kind};
 use store::{Offset, QueueId};
 
 use crate::catalog::{self, Catalog};
+use crate::halves::{Decision, Halves};
 use crate::lease::Deliveries;
 use crate::records::{self, Cell};
 use crate::timers::Timers;
@@ -24,6 +26,7 @@ pub(crate) struct State {
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) index: Index,
     pub(crate) timers: Timers,
+    pub(crate) halves: Halves,
 }
 
 /// Messages of one queue that become visible with a batch.
@@ -46,7 +49,11 @@ impl State {
     pub(crate) fn fold(&self, entry: &Entry<'_>, arrivals: &mut Vec<Arrival>) -> Result<(), Unknown> {
         let unknown = |what| move |why| Unknown { what, why };
         match entry.kind {
-            Kind::Message | Kind::Link => self.fold_message(entry, arrivals),
+            Kind::Message => self.fold_message(entry, arrivals),
+            Kind::Link => {
+                self.fold_message(entry, arrivals);
+                self.fold_link(entry).map_err(unknown("link record"))?;
+            }
             Kind::Meta => {
                 let whats = catalog::decode(entry.body).map_err(unknown("meta record"))?;
                 let mut catalog = self.catalog.write();
@@ -71,6 +78,13 @@ impl State {
                 let keys = records::decode_settled(entry.body).map_err(unknown("settled record"))?;
                 for (due_ms, position) in keys {
                     self.timers.line.remove(due_ms, position);
+                }
+            }
+            Kind::Half => self.halves.fold_half(entry),
+            Kind::Decided => {
+                let decided = records::decode_decided(entry.body).map_err(unknown("decided record"))?;
+                for (position, decision) in decided {
+                    self.halves.fold_decision(position, decision);
                 }
             }
             Kind::Epoch | Kind::Pad => {}
@@ -122,6 +136,16 @@ impl State {
             }
             _ => arrivals.push(Arrival { queue: entry.queue, tail, count: 1 }),
         }
+    }
+
+    /// The first link to a half decides it: it is an entry of its own queue, or of the topic of those that were given up.
+    fn fold_link(&self, entry: &Entry<'_>) -> Result<(), String> {
+        if entry.encoding == Encoding::None && self.halves.len() > 0 {
+            let link = records::decode_link(entry.body)?;
+            let decision = if link.origin.is_empty() { Decision::Commit } else { Decision::RollBack };
+            self.halves.fold_decision(link.target().0, decision);
+        }
+        Ok(())
     }
 
     /// Records of topics and groups that were deleted since are passed over.

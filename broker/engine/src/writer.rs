@@ -145,8 +145,9 @@ impl Writer {
             return Ok(());
         }
         let keep_from = Position(self.group.keep_from.load(Ordering::Acquire));
-        let pending = self.group.state.timers.line.oldest_position();
-        let keep_from = pending.map_or(keep_from, |oldest| oldest.min(keep_from));
+        let state = &self.group.state;
+        let pending = [state.timers.line.oldest_position(), state.halves.oldest_position()];
+        let keep_from = pending.into_iter().flatten().fold(keep_from, Position::min);
         self.log.retain(now_ms, self.group.config.retention, keep_from)?;
         Ok(())
     }

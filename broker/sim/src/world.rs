@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::catalog::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
-use engine::group::{Group, GroupConfig};
+use engine::group::{Group, GroupConfig, TransactionChecks};
 use engine::inbox::Ticket;
 use engine::lease::Receipt;
 use engine::mailbox::Mailbox;
@@ -172,6 +172,7 @@ fn config(random: &mut Random) -> GroupConfig {
         inbox_bytes_max: 1 << 20,
         batch_bytes_max: 1 << (10 + random.below(6)),
         cached_bytes: 0,
+        checks: TransactionChecks::default(),
     }
 }
 

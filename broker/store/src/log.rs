@@ -87,7 +87,10 @@ pub enum Kind {
     Timed = 8,
     /// Messages that waited and do not any more: a link made them entries of their queues, or they were recalled.
     Settled = 9,
-    // 8 Delayed, 9 Prepared, 10 Resolve, 11 Offsets: given out, not yet written by any version.
+    /// A message whose transaction is not decided: no entry of its queue yet.
+    Half = 10,
+    /// Halves that are decided otherwise than by a link to them.
+    Decided = 11,
 }
 
 /// How the `head` of a record is encoded.
@@ -117,7 +120,8 @@ pub struct Draft {
     pub tag_hash: u32,
     /// Messages of one lane are in order: a hash of the message group; 0: of none.
     pub lane: u32,
-    /// When a `Timed` message is to be delivered, in milliseconds since 1970; else 0.
+    /// In milliseconds since 1970: when a `Timed` message is to be delivered, when the sender of a `Half` is asked for the
+    /// first time what became of it; else 0.
     pub due_ms: u64,
     /// [`crc32`] of `body`; a wrong one makes the record unreadable.
     pub body_crc: u32,
@@ -140,8 +144,8 @@ pub struct Entry<'a> {
     pub bytes: u32,
     /// The queue it belongs to.
     pub queue: QueueId,
-    /// Its number in the queue (the first one, if `count` is more than 1); 0 if it takes none. Of a `Timed` message its
-    /// time: it has no number yet.
+    /// Its number in the queue (the first one, if `count` is more than 1); 0 if it takes none. Of a `Timed` message and a
+    /// `Half` the time that the draft said: they have no number yet.
     pub offset: Offset,
     /// Messages in it.
     pub count: u16,
@@ -292,12 +296,12 @@ impl Kind {
 
     /// Whether the record is a message as a client sent it.
     pub const fn holds_message(self) -> bool {
-        matches!(self, Self::Message | Self::Timed)
+        matches!(self, Self::Message | Self::Timed | Self::Half)
     }
 
     /// Whether a fold is given the body.
     pub(crate) const fn shows_payload(self) -> bool {
-        !matches!(self, Self::Message | Self::Timed | Self::Pad)
+        !(self.holds_message() || matches!(self, Self::Pad))
     }
 }
 

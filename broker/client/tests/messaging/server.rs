@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use client::Endpoint;
 use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
-use engine::group::{Group, GroupConfig};
+use engine::group::{Group, GroupConfig, TransactionChecks};
 use engine::mailbox::Mailbox;
 use engine::writer::Step;
 use gateway_grpc::gateway::GatewayConfig;
@@ -41,6 +41,7 @@ impl Server {
             inbox_bytes_max: 64 << 20,
             batch_bytes_max: 4 << 20,
             cached_bytes: 0,
+            checks: TransactionChecks::default(),
         };
         let (group, mut writer) = Group::open(Arc::new(SimDisk::new(7)), config, clock()).unwrap();
         writer.lead_alone(clock()).unwrap();

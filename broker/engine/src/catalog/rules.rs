@@ -5,6 +5,9 @@ use super::{Backoff, ConsumerGroupSpec, TopicSpec};
 /// Dead letters of a consumer group go to the topic with this prefix and the group's name.
 pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
 
+/// Messages of transactions that nobody decided end here.
+pub const ABANDONED_TRANSACTIONS_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+
 const TOPIC_NAME_BYTES_MAX: usize = 127;
 const GROUP_NAME_BYTES_MAX: usize = 120;
 const QUEUES_MAX: u32 = 1024;
@@ -19,7 +22,7 @@ const RESERVED_TOPICS: [&str; 10] = [
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRACE_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    ABANDONED_TRANSACTIONS_TOPIC,
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
     "CHECKPOINT_TOPIC",

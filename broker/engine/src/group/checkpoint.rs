@@ -20,6 +20,8 @@ pub(crate) const EPOCHS_SECTION: u32 = 3;
 pub(crate) const COMMITTED_SECTION: u32 = 4;
 /// The timeline's section.
 pub(crate) const TIMELINE_SECTION: u32 = 5;
+/// The section of the messages that are not decided.
+pub(crate) const HALVES_SECTION: u32 = 6;
 
 /// A checkpoint is due when a start would have to replay this much.
 const REPLAY_BYTES_MAX: u64 = 256 << 20;
@@ -63,6 +65,7 @@ impl Group {
         }
         let index = self.state.index.snapshot();
         let timeline = self.state.timers.line.snapshot();
+        let halves = self.state.halves.section();
         let engine = self.snapshot().encode_to_vec();
         let (epochs, committed) = (EpochStart::encode(&self.epochs()), self.published().0.to_le_bytes());
         // The sections may tell of records that came after `covered`: those must not be lost behind them.
@@ -73,6 +76,7 @@ impl Group {
             (EPOCHS_SECTION, epochs),
             (COMMITTED_SECTION, committed.to_vec()),
             (TIMELINE_SECTION, timeline.clone()),
+            (HALVES_SECTION, halves),
         ];
         let keep_from = checkpoint::write(&*self.disk, &Checkpoint { covered, sections })?;
         self.state.timers.line.checkpointed(&timeline)?;

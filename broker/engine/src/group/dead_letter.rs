@@ -42,7 +42,8 @@ impl Group {
         };
         let letter = self.letter(&topic, entry, receipt.attempt, now_ms)?;
         let cell = Cell { group: group.id, queue: receipt.queue, base: receipt.offset, mask: 1 };
-        Ok(self.submit_letters(&group, vec![letter], &cell, mailbox, waiting)?)
+        let name = topic_name(&group);
+        Ok(self.submit_letters(name, vec![letter], acks(&cell), mailbox, waiting)?)
     }
 
     /// As `dead_letter`, for the messages of a grant whose attempts are used up.
@@ -101,7 +102,8 @@ impl Group {
 
     fn submit_burial(&self, request: &Receive<'_>, letters: Vec<Draft>, done: &Cell, waiting: &Arc<()>) {
         // If the log is busy they stay held, and are tried again when the lease ends.
-        let _ = self.submit_letters(request.group, letters, done, request.mailbox, Arc::clone(waiting));
+        let name = topic_name(request.group);
+        let _ = self.submit_letters(name, letters, acks(done), request.mailbox, Arc::clone(waiting));
     }
 
     /// Keeps others from the message while it is moved; false if it is done already.
@@ -173,23 +175,21 @@ impl Group {
         is_old || retention.max_bytes.is_some_and(|max_bytes| behind_bytes > max_bytes / 2)
     }
 
-    /// Letters and the ack of what they stand for, in one batch; the topic is made if there is none.
-    fn submit_letters(
+    /// Letters to a topic that only the broker fills, and what ends their life elsewhere, in one batch; the topic is made if
+    /// there is none.
+    pub(super) fn submit_letters(
         &self,
-        group: &ConsumerGroup,
+        name: String,
         letters: Vec<Draft>,
-        done: &Cell,
+        ends: Vec<Draft>,
         mailbox: &Arc<Mailbox>,
         waiting: Arc<()>,
     ) -> Result<Ticket, SubmitError> {
-        let name = format!("{DEAD_LETTER_PREFIX}{}", group.spec.name);
+        let addressed = |queue| letters.into_iter().map(move |letter| Draft { queue, ..letter });
         let known = self.state.catalog.read().topic(&name).map(|topic| topic.queues[0]);
         if let Some(queue) = known {
-            return self.inbox.submit_watched(
-                with_ack(Vec::new(), letters, queue, done),
-                mailbox,
-                Some(waiting),
-            );
+            let submission = addressed(queue).chain(ends).collect();
+            return self.inbox.submit_watched(submission, mailbox, Some(waiting));
         }
         let _turn = self.planning.lock();
         self.inbox.admit()?;
@@ -201,14 +201,17 @@ impl Group {
             owner: String::new(),
         };
         let put = self.state.catalog.write().plan_new_topic(&spec, &waiting);
-        let queue = QueueId(put.queues[0]);
+        let letters = addressed(QueueId(put.queues[0]));
         let makes_topic = drafts(vec![Change::from(What::TopicPut(put))]);
-        self.inbox.submit_watched(with_ack(makes_topic, letters, queue, done), mailbox, Some(waiting))
+        let submission = makes_topic.into_iter().chain(letters).chain(ends).collect();
+        self.inbox.submit_watched(submission, mailbox, Some(waiting))
     }
 }
 
-fn with_ack(mut submission: Vec<Draft>, letters: Vec<Draft>, queue: QueueId, done: &Cell) -> Vec<Draft> {
-    submission.extend(letters.into_iter().map(|letter| Draft { queue, ..letter }));
-    submission.extend(ack_drafts(std::slice::from_ref(done)));
-    submission
+fn topic_name(group: &ConsumerGroup) -> String {
+    format!("{DEAD_LETTER_PREFIX}{}", group.spec.name)
+}
+
+fn acks(done: &Cell) -> Vec<Draft> {
+    ack_drafts(std::slice::from_ref(done)).collect()
 }

@@ -12,9 +12,12 @@ use store::index::{Index, IndexError};
 use store::log::{EpochStart, EpochsError, Flush, Log, Replay};
 use store::timeline::{Timeline, TimelineError};
 
-use super::checkpoint::{COMMITTED_SECTION, ENGINE_SECTION, EPOCHS_SECTION, INDEX_SECTION, TIMELINE_SECTION};
+use super::checkpoint::{
+    COMMITTED_SECTION, ENGINE_SECTION, EPOCHS_SECTION, HALVES_SECTION, INDEX_SECTION, TIMELINE_SECTION,
+};
 use super::{Alarms, Group, GroupConfig, OpenError};
 use crate::catalog::{Catalog, Snapshot};
+use crate::halves::Halves;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::pending::Pending;
@@ -109,13 +112,12 @@ fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<(Sta
         }
         Err(error @ (IndexError::Io { .. } | IndexError::Trimmed { .. })) => return Err(error.into()),
     };
+    let unknown = |why| OpenError::Format { what: "checkpoint section", why };
     let catalog = match section(ENGINE_SECTION) {
-        Some(section) => Catalog::restore(
-            Snapshot::decode_section(section)
-                .map_err(|why| OpenError::Format { what: "checkpoint section", why })?,
-        ),
+        Some(section) => Catalog::restore(Snapshot::decode_section(section).map_err(unknown)?),
         None => Catalog::default(),
     };
+    let halves = section(HALVES_SECTION).map_or(Ok(Halves::default()), Halves::restore).map_err(unknown)?;
     let (line, covered) = match Timeline::open(Arc::clone(disk), section(TIMELINE_SECTION)) {
         Ok(line) => (line, covered),
         Err(
@@ -123,5 +125,5 @@ fn restore(disk: &Arc<dyn Disk>, checkpoint: Option<&Checkpoint>) -> Result<(Sta
         ) => (Timeline::open(Arc::clone(disk), None)?, Position(0)),
         Err(error @ TimelineError::Io { .. }) => return Err(error.into()),
     };
-    Ok((State { catalog: RwLock::new(catalog), index, timers: Timers::new(line) }, covered))
+    Ok((State { catalog: RwLock::new(catalog), index, timers: Timers::new(line), halves }, covered))
 }

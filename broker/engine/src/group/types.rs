@@ -6,6 +6,7 @@ use std::sync::Arc;
 use store::log::{LogConfig, Poisoned, ReadError, Record, Retention};
 use store::{Epoch, Offset, Position};
 
+use super::TransactionChecks;
 use crate::catalog::{ConsumerGroup, Topic};
 use crate::inbox::SubmitError;
 use crate::lease::{LeaseError, Receipt};
@@ -25,6 +26,8 @@ pub struct GroupConfig {
     pub batch_bytes_max: u64,
     /// The newest bytes of the log, synced or not, whose pages always stay in the system's cache.
     pub cached_bytes: u64,
+    /// When senders are asked about transactions that nobody decides.
+    pub checks: TransactionChecks,
 }
 
 impl Default for GroupConfig {
@@ -35,6 +38,7 @@ impl Default for GroupConfig {
             inbox_bytes_max: 64 << 20,
             batch_bytes_max: 4 << 20,
             cached_bytes: 256 << 20,
+            checks: TransactionChecks::default(),
         }
     }
 }

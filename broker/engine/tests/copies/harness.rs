@@ -6,7 +6,7 @@ use bytes::Bytes;
 use engine::catalog::{
     Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType,
 };
-use engine::group::{Group, GroupConfig, Planting, Receive, ReceiveError, Received, Seed};
+use engine::group::{Group, GroupConfig, Planting, Receive, ReceiveError, Received, Seed, TransactionChecks};
 use engine::inbox::{StoreError, SubmitError, Ticket};
 use engine::mailbox::Mailbox;
 use engine::waiter::Waiter;
@@ -35,6 +35,7 @@ pub(crate) fn config(flush: Flush) -> GroupConfig {
         inbox_bytes_max: 1 << 20,
         batch_bytes_max: 64 << 10,
         cached_bytes: 0,
+        checks: TransactionChecks::default(),
     }
 }
 

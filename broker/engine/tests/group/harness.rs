@@ -7,7 +7,7 @@ use engine::catalog::{
     Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic,
     TopicSpec, TopicType,
 };
-use engine::group::{Delivery, Group, GroupConfig, Receive, Received};
+use engine::group::{Delivery, Group, GroupConfig, Receive, Received, TransactionChecks};
 use engine::inbox::{StoreError, Ticket};
 use engine::mailbox::Mailbox;
 use engine::waiter::Waiter;
@@ -35,6 +35,7 @@ pub(crate) fn config() -> GroupConfig {
         inbox_bytes_max: 1 << 20,
         batch_bytes_max: 64 << 10,
         cached_bytes: 0,
+        checks: TransactionChecks { every_ms: 1000, max: 3 },
     }
 }
 

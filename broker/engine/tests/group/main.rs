@@ -13,5 +13,6 @@ mod real_disk;
 mod restart;
 mod threads;
 mod timers;
+mod transactions;
 mod trouble;
 mod waiting;

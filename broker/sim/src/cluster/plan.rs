@@ -1,7 +1,7 @@
 //! What kind of story it will be.
 
 use crds::broker_config::FlushMode;
-use engine::group::GroupConfig;
+use engine::group::{GroupConfig, TransactionChecks};
 use store::disk::sim::Random;
 use store::log::{Flush, LogConfig, Retention};
 
@@ -82,6 +82,7 @@ impl Plan {
             inbox_bytes_max: 1 << 20,
             batch_bytes_max: self.batch_bytes_max,
             cached_bytes: 0,
+            checks: TransactionChecks::default(),
         }
     }
 }

@@ -299,6 +299,8 @@ impl Kind {
             7 => Self::Pad,
             8 => Self::Timed,
             9 => Self::Settled,
+            10 => Self::Half,
+            11 => Self::Decided,
             other => return Err(DecodeError::Unsupported(format!("record of kind {other}"))),
         })
     }

@@ -336,7 +336,7 @@ impl Log {
     }
 
     fn assign_offset(&mut self, draft: &Draft) -> Offset {
-        if draft.kind == Kind::Timed {
+        if matches!(draft.kind, Kind::Timed | Kind::Half) {
             return Offset(draft.due_ms);
         }
         if !draft.kind.takes_offset() || draft.queue == QueueId::NONE {

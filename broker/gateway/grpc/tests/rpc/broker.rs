@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use engine::catalog::{
     Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType,
 };
-use engine::group::{Group, GroupConfig};
+use engine::group::{Group, GroupConfig, TransactionChecks};
 use engine::mailbox::Mailbox;
 use engine::writer::{Step, Writer};
 use gateway_grpc::call::{Call, Unanswered};
@@ -62,6 +62,7 @@ impl Broker {
             inbox_bytes_max,
             batch_bytes_max: 4 << 20,
             cached_bytes: 0,
+            checks: TransactionChecks::default(),
         };
         let (group, mut writer) = Group::open(Arc::new(disk.clone()), group_config, clock()).unwrap();
         writer.lead_alone(clock()).unwrap();

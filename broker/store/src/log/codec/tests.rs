@@ -15,6 +15,10 @@ fn kinds() -> impl Strategy<Value = Kind> {
         Kind::Meta,
         Kind::Epoch,
         Kind::Pad,
+        Kind::Timed,
+        Kind::Settled,
+        Kind::Half,
+        Kind::Decided,
     ])
 }
 

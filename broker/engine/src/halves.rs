@@ -1,0 +1,190 @@
+//! Messages of transactions that are stored and not decided yet.
+//!
+//! ```text
+//!   Half record --fold--> open --commit--> [ Link ] --fold--> an entry of its queue
+//!                          |  \--roll back--> [ Decided ]
+//!                          +--nobody decides: its senders are asked, and asked again; then [ Link ] in a topic of its own
+//! ```
+//!
+//! Promise: the first decision stands, and the same one again changes nothing: whoever decides has the half to himself
+//! until the record of that is folded or refused. Only a leader asks; how often it asked is not kept, so the next leader
+//! begins anew and an outage uses nothing up.
+//! Limits: an open half keeps the log from being trimmed below it; 150 B of memory each. Of those that were decided the
+//! 16,384 youngest are known.
+
+mod section;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use store::log::Entry;
+use store::{Position, QueueId};
+
+/// Decided halves that are remembered.
+const DECIDED_MAX: usize = 16 << 10;
+
+/// What names a transaction: where its half lies, and when its sender is asked first, which only its record tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TransactionId {
+    /// In milliseconds since 1970.
+    pub check_ms: u64,
+    /// Of the record.
+    pub position: Position,
+}
+
+/// What becomes of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Consumers get it.
+    Commit,
+    /// Nobody gets it.
+    RollBack,
+}
+
+/// A message that is not decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Half {
+    pub(crate) bytes: u32,
+    pub(crate) queue: QueueId,
+    pub(crate) tag_hash: u32,
+    pub(crate) lane: u32,
+    pub(crate) stored_ms: u64,
+    pub(crate) check_ms: u64,
+    /// When it is next to be asked about.
+    next_check_ms: u64,
+    /// How often it was, by this process.
+    checks: u32,
+    /// Whoever has this decides it now.
+    decider: Weak<()>,
+}
+
+/// Who may decide.
+#[derive(Debug)]
+pub(crate) enum Claim {
+    /// The caller.
+    Yours(Half),
+    /// Another decision is on its way.
+    Taken,
+    /// Nobody any more.
+    Decided(Decision),
+    /// It is not known: decided long ago, or never there.
+    Unknown,
+}
+
+/// A half whose time to be asked about has come.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) id: TransactionId,
+    pub(crate) half: Half,
+    /// Which time this is, from 1.
+    pub(crate) check: u32,
+}
+
+/// The halves of a broker group.
+#[derive(Debug, Default)]
+pub(crate) struct Halves(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    open: BTreeMap<Position, Half>,
+    /// All that are open, by the time of their next check.
+    checks: BTreeSet<(u64, Position)>,
+    /// With the time of their first check.
+    decided: BTreeMap<Position, (u64, Decision)>,
+}
+
+impl Half {
+    pub(crate) fn id(&self, position: Position) -> TransactionId {
+        TransactionId { check_ms: self.check_ms, position }
+    }
+}
+
+impl Halves {
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().open.len()
+    }
+
+    /// Everything from here on is needed.
+    pub(crate) fn oldest_position(&self) -> Option<Position> {
+        self.0.lock().open.first_key_value().map(|(&position, _)| position)
+    }
+
+    /// Applies a record of a message that is not decided.
+    pub(crate) fn fold_half(&self, entry: &Entry<'_>) {
+        let check_ms = entry.offset.0;
+        let half = Half {
+            bytes: entry.bytes,
+            queue: entry.queue,
+            tag_hash: entry.tag_hash,
+            lane: entry.lane,
+            stored_ms: entry.stored_ms,
+            check_ms,
+            next_check_ms: check_ms,
+            checks: 0,
+            decider: Weak::new(),
+        };
+        self.0.lock().open(entry.position, half);
+    }
+
+    /// Applies a decision; one that came before stands.
+    pub(crate) fn fold_decision(&self, position: Position, decision: Decision) {
+        let mut table = self.0.lock();
+        let Some(half) = table.open.remove(&position) else { return };
+        table.checks.remove(&(half.next_check_ms, position));
+        table.decided.insert(position, (half.check_ms, decision));
+        if table.decided.len() > DECIDED_MAX {
+            table.decided.pop_first();
+        }
+    }
+
+    /// Asks for a half, to decide it; it is the caller's until nobody has `decider` any more.
+    pub(crate) fn claim(&self, id: TransactionId, decider: &Arc<()>) -> Claim {
+        let mut table = self.0.lock();
+        if let Some((_, decision)) = table.decided.get(&id.position).filter(|(ms, _)| *ms == id.check_ms) {
+            return Claim::Decided(*decision);
+        }
+        match table.open.get_mut(&id.position).filter(|half| half.check_ms == id.check_ms) {
+            None => Claim::Unknown,
+            Some(half) if half.decider.strong_count() > 0 => Claim::Taken,
+            Some(half) => {
+                half.decider = Arc::downgrade(decider);
+                Claim::Yours(half.clone())
+            }
+        }
+    }
+
+    /// Up to `max` halves that are due to be asked about, oldest first; the next time is `every_ms` from now.
+    pub(crate) fn take_due(&self, now_ms: u64, every_ms: u64, max: usize) -> Vec<Due> {
+        let mut table = self.0.lock();
+        let mut dues = Vec::new();
+        while dues.len() < max
+            && let Some(&(at_ms, position)) = table.checks.first()
+            && at_ms <= now_ms
+        {
+            table.checks.pop_first();
+            let next_check_ms = now_ms.saturating_add(every_ms.max(1));
+            table.checks.insert((next_check_ms, position));
+            let Some(half) = table.open.get_mut(&position) else { continue };
+            half.next_check_ms = next_check_ms;
+            // One that is being decided needs no check.
+            if half.decider.strong_count() == 0 {
+                half.checks += 1;
+                dues.push(Due { id: half.id(position), half: half.clone(), check: half.checks });
+            }
+        }
+        dues
+    }
+}
+
+impl Table {
+    fn open(&mut self, position: Position, half: Half) {
+        let check = (half.next_check_ms, position);
+        // A replay repeats some.
+        if let std::collections::btree_map::Entry::Vacant(vacant) = self.open.entry(position) {
+            vacant.insert(half);
+            self.checks.insert(check);
+        }
+    }
+}
