@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use crds::broker_config::{BrokerConfig, FlushMode, MemberAddress, ReplicationConfig};
-use engine::group::GroupConfig;
+use engine::group::{GroupConfig, TransactionChecks};
 use gateway_grpc::admin::Membership;
 use gateway_grpc::leader::{Absence, LeaderAddress, Leadership, Place};
 use gateway_grpc::members::Members;
@@ -178,6 +178,10 @@ fn group_config(config: &BrokerConfig) -> GroupConfig {
     GroupConfig {
         log: LogConfig { segment_bytes: config.log.segment_bytes, flush, new_id: Some(new_id) },
         retention: Retention { max_age_ms: config.log.retention_ms, max_bytes: config.log.retention_bytes },
+        checks: TransactionChecks {
+            every_ms: config.transactions.check_interval_ms,
+            max: config.transactions.max_checks,
+        },
         ..GroupConfig::default()
     }
 }

@@ -123,12 +123,18 @@ async fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener>
     TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
 }
 
-/// Ends silent clients' sessions and renews the others' leases.
+/// Ends silent clients' sessions, renews the others' leases, asks about transactions: may wait for the disk.
 async fn sweep(leadership: Arc<Leadership>, stop: CancellationToken) {
     let mut turns = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
-            _ = turns.tick() => leadership.sweep(),
+            _ = turns.tick() => {
+                let leadership = Arc::clone(&leadership);
+                let swept = tokio::task::spawn_blocking(move || leadership.sweep()).await;
+                if let Err(error) = swept {
+                    tracing::error!(%error, "the sweep of a second failed");
+                }
+            }
             () = stop.cancelled() => return,
         }
     }
@@ -159,6 +165,7 @@ fn gateway_config(config: &BrokerConfig, kept: &Kept) -> GatewayConfig {
         members: kept.members(config),
         host: own_address(config),
         flush: format!("{:?}", config.log.flush.unwrap_or_default()),
+        check_after_ms: config.transactions.check_after_ms,
         limits: MessageLimits { delay_ms_max: config.max_delay_ms, ..MessageLimits::default() },
         ..GatewayConfig::default()
     }

@@ -126,6 +126,12 @@ fn log_figures(page: &mut Page, group: &Group) {
         log.free_bytes,
     );
     page.gauge("millpond_disk_full", "1 while sends are refused for want of room.", u64::from(log.disk_full));
+    page.gauge("millpond_pending_timers", "Messages that wait for their time.", group.pending_timers());
+    page.gauge(
+        "millpond_open_transactions",
+        "Messages whose transaction is not decided.",
+        group.open_transactions(),
+    );
     page.gauge("millpond_topics", "Topics.", group.topics().len() as u64);
     page.gauge("millpond_consumer_groups", "Consumer groups.", group.consumer_groups().len() as u64);
 }

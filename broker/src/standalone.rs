@@ -128,6 +128,8 @@ fn topic_spec(definition: TopicDefinition) -> TopicSpec {
         TopicType::Normal => catalog::TopicType::Normal,
         TopicType::Fifo => catalog::TopicType::Fifo,
         TopicType::Delay => catalog::TopicType::Delay,
+        TopicType::Transaction => catalog::TopicType::Transaction,
+        TopicType::Mixed => catalog::TopicType::Mixed,
     };
     TopicSpec { name, topic_type, queues, retention_ms, owner: OWNER.to_owned() }
 }

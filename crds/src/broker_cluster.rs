@@ -123,6 +123,9 @@ pub struct BrokerClusterSpec {
     /// that came after it stay on the disk, whatever the retention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Span>,
+    /// When producers are asked about transactions that they neither commit nor roll back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<Transactions>,
     /// The disk of each copy of a group.
     #[x_kube(
         validation = Rule::new(
@@ -208,6 +211,23 @@ pub struct Retention {
         "isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('16Mi')) >= 0"
     ).message("must be a quantity of at least 16Mi, for example 8Gi"))]
     pub max_size: Option<Quantity>,
+}
+
+/// Questions to producers about transactions that they neither commit nor roll back. Such a message, and all that came
+/// after it, stays on the disk until then, whatever the retention.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Transactions {
+    /// Time until the first question, 1s to 1h, if the message itself says no other; left out: 6s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_after: Option<Span>,
+    /// Time between two questions, 1s to 1h; left out: 30s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_interval: Option<Span>,
+    /// After so many the message is put aside, in topic `TRANS_CHECK_MAX_TIME_TOPIC`; left out: 15.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_checks: Option<i32>,
 }
 
 impl Retention {

@@ -11,6 +11,7 @@
 
 mod replication;
 mod tls;
+mod transactions;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::names;
 
 pub use tls::TlsConfig;
+pub use transactions::TransactionConfig;
 
 pub use replication::{
     ACK_STALL_MS_DEFAULT, ArbiterConfig, MemberAddress, PEER_TIMEOUT_MS_DEFAULT, ReplicationConfig,
@@ -66,6 +68,9 @@ pub struct BrokerConfig {
     /// disk, whatever the retention.
     #[serde(skip_serializing_if = "is_usual_delay")]
     pub max_delay_ms: u64,
+    /// When senders are asked about transactions that they neither commit nor roll back.
+    #[serde(skip_serializing_if = "TransactionConfig::is_usual")]
+    pub transactions: TransactionConfig,
     /// All groups of the cluster with their stable client addresses; empty: only this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupEndpoint>,
@@ -89,6 +94,7 @@ impl Default for BrokerConfig {
             data: PathBuf::from("data"),
             log: LogConfig::default(),
             max_delay_ms: MAX_DELAY_MS_DEFAULT,
+            transactions: TransactionConfig::default(),
             groups: Vec::new(),
             tls: TlsConfig::default(),
             replication: None,
@@ -253,6 +259,7 @@ impl BrokerConfig {
         self.validate_listeners()?;
         self.log.validate()?;
         check_range("maxDelayMs", self.max_delay_ms, 0, MAX_DELAY_MS_MAX)?;
+        self.transactions.validate()?;
         self.replication.as_ref().map_or(Ok(()), ReplicationConfig::validate)?;
         self.validate_groups()
     }
@@ -321,72 +328,4 @@ fn check_range(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Spoil = fn(&mut BrokerConfig);
-
-    fn two_groups() -> BrokerConfig {
-        let endpoint =
-            |n: u32| GroupEndpoint { name: format!("g{n}"), endpoint: format!("shop-g{n}.default.svc:8081") };
-        BrokerConfig { group: "g1".into(), groups: vec![endpoint(0), endpoint(1)], ..Default::default() }
-    }
-
-    #[test]
-    fn an_empty_file_is_a_valid_configuration() {
-        for text in ["", "# nothing but a comment\n", "{}"] {
-            assert_eq!(BrokerConfig::from_yaml(text), Ok(BrokerConfig::default()), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read_back_equal() {
-        let mut config = two_groups();
-        config.log.retention_bytes = Some(8 << 30);
-        config.log.flush = Some(FlushMode::Async);
-        config.tls.cert_file = Some("/tls/tls.crt".into());
-        config.tls.key_file = Some("/tls/tls.key".into());
-        let text = config.to_yaml().unwrap();
-        assert_eq!(BrokerConfig::from_yaml(&text), Ok(config));
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_and_named() {
-        let error = BrokerConfig::from_yaml("log: {flsh: Sync}").unwrap_err().to_string();
-        assert!(error.contains("flsh"), "{error}");
-    }
-
-    #[test]
-    fn every_wrong_value_is_refused_with_its_key() {
-        let wrong: [(&str, Spoil); 12] = [
-            ("cluster:", |c| c.cluster = "Shop".into()),
-            ("group:", |c| c.group = "g32".into()),
-            ("data:", |c| c.data = PathBuf::new()),
-            ("tls:", |c| c.tls.cert_file = Some("/a".into())),
-            ("listen and httpListen", |c| c.http_listen = c.listen),
-            ("log.segmentBytes: 1 ", |c| c.log.segment_bytes = 1),
-            ("log.retentionMs: 0 ", |c| c.log.retention_ms = 0),
-            ("maxDelayMs: 5184000001 ", |c| c.max_delay_ms = MAX_DELAY_MS_MAX + 1),
-            ("log.retentionBytes: 5 ", |c| c.log.retention_bytes = Some(5)),
-            ("groups: the endpoint `:80`", |c| c.groups[0].endpoint = ":80".into()),
-            ("groups: `g1` is listed twice", |c| c.groups[0].name = "g1".into()),
-            ("groups: `g1` is this broker's", |c| drop(c.groups.pop())),
-        ];
-        for (text, spoil) in wrong {
-            let mut config = two_groups();
-            assert_eq!(config.validate(), Ok(()));
-            spoil(&mut config);
-            let error = config.validate().unwrap_err().to_string();
-            assert!(error.contains(text), "`{error}` should contain `{text}`");
-        }
-    }
-
-    #[test]
-    fn several_free_ports_may_be_asked_for() {
-        let mut config = BrokerConfig::default();
-        config.listen.set_port(0);
-        config.admin_listen.set_port(0);
-        config.http_listen.set_port(0);
-        assert_eq!(config.validate(), Ok(()));
-    }
-}
+mod tests;

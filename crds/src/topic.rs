@@ -97,6 +97,10 @@ pub enum TopicType {
     Fifo,
     /// Messages that are delivered at a time of their own.
     Delay,
+    /// Messages that are delivered once their sender commits them.
+    Transaction,
+    /// All of these.
+    Mixed,
 }
 
 impl TopicType {
@@ -106,6 +110,8 @@ impl TopicType {
             Self::Normal => "NORMAL",
             Self::Fifo => "FIFO",
             Self::Delay => "DELAY",
+            Self::Transaction => "TRANSACTION",
+            Self::Mixed => "MIXED",
         }
     }
 }

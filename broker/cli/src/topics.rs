@@ -70,6 +70,10 @@ enum Type {
     Fifo,
     /// Delivered at a time of their own
     Delay,
+    /// Delivered once their sender commits them
+    Transaction,
+    /// All of these
+    Mixed,
 }
 
 impl Type {
@@ -78,6 +82,8 @@ impl Type {
             Self::Normal => TopicType::Normal,
             Self::Fifo => TopicType::Fifo,
             Self::Delay => TopicType::Delay,
+            Self::Transaction => TopicType::Transaction,
+            Self::Mixed => TopicType::Mixed,
         }
     }
 }

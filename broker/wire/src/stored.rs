@@ -20,7 +20,7 @@ mod head;
 mod scan;
 mod system;
 
-pub use delivery::{DeadLetter, DeliveryParts, encode_delivery};
+pub use delivery::{DeadLetter, DeliveryParts, encode_check, encode_delivery};
 pub use head::{Head, Pair, UserProperties};
 pub use scan::{Defaults, Scanned, scan, split_messages};
 pub use system::System;

@@ -50,7 +50,7 @@ impl Default for MessageLimits {
     }
 }
 
-/// A topic that is read from, or asked about: also one that the broker keeps for a group (`%DLQ%…`).
+/// A topic that is read from, or asked about: also one that the broker itself fills (`%DLQ%…` and the like).
 pub fn topic(name: &str) -> Result<(), Violation> {
     if name.trim().is_empty() {
         return Err(Violation::TopicBlank);
@@ -70,7 +70,8 @@ pub fn topic(name: &str) -> Result<(), Violation> {
 /// A topic that is sent to: none that the broker itself fills.
 pub fn topic_to_send(name: &str) -> Result<(), Violation> {
     topic(name)?;
-    if name.starts_with("%DLQ%") || name.starts_with("%RETRY%") {
+    let is_own = name.starts_with("%DLQ%") || name.starts_with("%RETRY%");
+    if is_own || name == reserved::ABANDONED_TRANSACTIONS_TOPIC {
         return Err(Violation::TopicReserved(name.into()));
     }
     Ok(())

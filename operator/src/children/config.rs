@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crds::amount::AmountError;
-use crds::broker_cluster::COPIES_MAX;
+use crds::amount::{AmountError, Span};
+use crds::broker_cluster::{COPIES_MAX, Transactions};
 use crds::broker_config::{
     ACK_STALL_MS_DEFAULT, ArbiterConfig, BrokerConfig, GroupEndpoint, LogConfig, MAX_DELAY_MS_DEFAULT,
     MemberAddress, PEER_TIMEOUT_MS_DEFAULT, ReplicationConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN,
+    TransactionConfig,
 };
 use crds::names;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -47,10 +48,22 @@ pub fn broker_config(blueprint: &Blueprint, group: u32) -> Result<BrokerConfig, 
             Some(span) => span.millis()?,
             None => MAX_DELAY_MS_DEFAULT,
         },
+        transactions: transactions(blueprint.spec.transactions.as_ref())?,
         ..BrokerConfig::default()
     };
     config.validate().map_err(|error| InvalidSpec(error.to_string()))?;
     Ok(config)
+}
+
+fn transactions(spec: Option<&Transactions>) -> Result<TransactionConfig, InvalidSpec> {
+    let Transactions { check_after, check_interval, max_checks } = spec.cloned().unwrap_or_default();
+    let usual = TransactionConfig::default();
+    let millis = |span: Option<Span>, usual| span.map_or(Ok(usual), |span| span.millis());
+    Ok(TransactionConfig {
+        check_after_ms: millis(check_after, usual.check_after_ms)?,
+        check_interval_ms: millis(check_interval, usual.check_interval_ms)?,
+        max_checks: max_checks.map_or(usual.max_checks, i32::unsigned_abs),
+    })
 }
 
 /// Names all members that there may ever be. How many there are, and how many have to be in sync, is said in the Lease:

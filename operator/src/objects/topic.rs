@@ -139,6 +139,8 @@ fn type_of(topic_type: crds::topic::TopicType) -> TopicType {
         crds::topic::TopicType::Normal => TopicType::Normal,
         crds::topic::TopicType::Fifo => TopicType::Fifo,
         crds::topic::TopicType::Delay => TopicType::Delay,
+        crds::topic::TopicType::Transaction => TopicType::Transaction,
+        crds::topic::TopicType::Mixed => TopicType::Mixed,
     }
 }
 

@@ -102,8 +102,8 @@ impl Group {
         let drafts = match decision {
             Decision::RollBack => decided_drafts(&[(id.position, decision)]).collect(),
             Decision::Commit => {
-                let (entry, decided) = self.entry_of_half(id, &half, String::new(), decision, now_ms)?;
-                std::iter::once(Draft { queue: half.queue, ..entry }).chain(decided).collect()
+                let (entry, beside) = self.entry_of_half(id, &half, String::new(), decision, now_ms)?;
+                std::iter::once(Draft { queue: half.queue, ..entry }).chain(beside).collect()
             }
         };
         Ok(self.inbox.submit_watched(drafts, mailbox, Some(decider))?)
@@ -166,9 +166,9 @@ impl Group {
             return Ok(());
         };
         let origin = topic.spec.name.clone();
-        let (entry, decided) = self.entry_of_half(id, &half, origin, decision, now_ms)?;
+        let (entry, beside) = self.entry_of_half(id, &half, origin, decision, now_ms)?;
         let (name, mailbox) = (ABANDONED_TRANSACTIONS_TOPIC.to_owned(), &self.own_mailbox);
-        self.submit_letters(name, vec![entry], decided, mailbox, decider)?;
+        self.submit_letters(name, vec![entry], beside, mailbox, decider)?;
         Ok(())
     }
 
@@ -182,13 +182,13 @@ impl Group {
         decision: Decision,
         now_ms: u64,
     ) -> Result<(Draft, Vec<Draft>), ReadError> {
-        let (entry, decided) = if self.is_trimmed_soon(id.position, Some(half.stored_ms), now_ms) {
+        let (entry, beside) = if self.is_trimmed_soon(id.position, Some(half.stored_ms), now_ms) {
             let record = self.reader.read(id.position, half.bytes)?;
-            let decided = decided_drafts(&[(id.position, decision)]).collect();
-            (copy_draft(&record, origin, half.tag_hash, 0), decided)
+            let beside = decided_drafts(&[(id.position, decision)]).collect();
+            (copy_draft(&record, origin, half.tag_hash, 0), beside)
         } else {
             (Link::new(id.position, half.bytes, origin).draft(half.tag_hash, 0), Vec::new())
         };
-        Ok((Draft { lane: half.lane, ..entry }, decided))
+        Ok((Draft { lane: half.lane, ..entry }, beside))
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! Promise: each rule of the protocol that is broken has its code and a sentence that names value and limit, inside a gRPC
 //! reply that is OK; only bytes that are no request end a call as gRPC `INVALID_ARGUMENT`.
-//! Limit: NORMAL topics of one group; `authorize` lets everybody in.
+//! Limit: topics of one group; `authorize` lets everybody in.
 //! Not here: connections and frames (`serve`, `frame`), the meaning of leases (`engine`), who leads (`leader`).
 
 use std::fmt;
@@ -59,6 +59,8 @@ pub struct GatewayConfig {
     pub hold_ms_max: u64,
     /// Calls that may wait for a leader at the same time.
     pub held_max: usize,
+    /// After this time the sender of an undecided message is asked for the first time, if the message says no other.
+    pub check_after_ms: u64,
 }
 
 /// One broker group behind the client protocol, for as long as this broker leads it.
@@ -70,6 +72,8 @@ pub struct Gateway {
     pub(crate) renewals: Renewals,
     pub(crate) pollers: AtomicUsize,
     pub(crate) streams: AtomicU64,
+    /// Questions to producers, who take turns.
+    pub(crate) checks: AtomicUsize,
     pub(crate) counters: Arc<Counters>,
     /// Cancelled when this broker no longer leads.
     pub(crate) ended: CancellationToken,
@@ -90,6 +94,7 @@ impl Default for GatewayConfig {
             limits: MessageLimits::default(),
             hold_ms_max: 10_000,
             held_max: 10_000,
+            check_after_ms: 6000,
         }
     }
 }
@@ -117,6 +122,7 @@ impl Gateway {
             renewals: Renewals::new(),
             pollers: AtomicUsize::new(0),
             streams: AtomicU64::new(0),
+            checks: AtomicUsize::new(0),
             counters,
             ended,
         })
@@ -132,8 +138,8 @@ impl Gateway {
         self.renewals.count()
     }
 
-    /// Ends sessions of silent clients, renews the leases of the others. To be called every second or so, from a thread
-    /// that may take the engine's locks.
+    /// Ends sessions of silent clients, renews the leases of the others, asks about transactions. To be called every second
+    /// or so, from a thread that may wait for the disk.
     pub fn sweep(&self) {
         let now_ms = self.now_ms();
         let expired = self.sessions.expire(now_ms);
@@ -141,6 +147,7 @@ impl Gateway {
             debug!(expired, "clients fell silent");
         }
         self.renewals.sweep(&self.group, now_ms);
+        self.check_transactions(now_ms);
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

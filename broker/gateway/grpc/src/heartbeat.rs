@@ -52,7 +52,7 @@ impl Gateway {
             let text = format!("client `{}` is not known", wire::validate::Shown::from(call.client_id()));
             return Err(Refusal::new(Code::UnrecognizedClientType, text));
         };
-        let elsewhere = session.profile().stream.is_some_and(|(_, remote)| remote != call.remote);
+        let elsewhere = session.profile().stream.is_some_and(|stream| stream.remote != call.remote);
         if !elsewhere {
             self.sessions.end(call.client_id());
         }

@@ -26,6 +26,7 @@ use crate::handout::Handout;
 use crate::receive::plan::Plan;
 use crate::refusal::{Failure, Refusal};
 use crate::reply;
+use crate::transaction;
 
 /// What a delivery adds to its record, about.
 const OVERHEAD_BYTES: usize = 256;
@@ -95,6 +96,7 @@ impl Gateway {
             .as_ref()
             .map(|origin| DeadLetter { topic: &origin.topic, message_id: head.message_id() });
         let receipt = handle::text_of(&delivery.receipt);
+        let transaction_id = transaction::id_of(&record.entry(), head.message_id());
         let parts = DeliveryParts {
             topic: &plan.topic.spec.name,
             namespace: &plan.namespace,
@@ -109,6 +111,7 @@ impl Gateway {
             attempt: u32::from(delivery.attempt),
             invisible_ms: Some(plan.invisible_ms),
             dead_letter,
+            transaction_id: transaction_id.as_deref(),
         };
         encode_delivery(out, &parts);
     }

@@ -1,11 +1,14 @@
-//! Finished frames of the hot calls, written without building a message.
+//! Replies of the hot calls: finished frames, written without building a message, for all but rare kinds of messages.
 //!
-//! Promise: byte for byte what the generated encoder would write for the same reply (tested).
+//! Promise: a frame is byte for byte what the generated encoder would write for the same reply (tested).
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
-use store::log::Placed;
-use wire::frame;
+use store::log::{Kind, Placed};
+use wire::{frame, v2};
+
+use crate::pending_id;
+use crate::refusal::ok;
 
 /// Field 1 of every reply: `Status {code: OK, message: "OK"}`.
 const STATUS_OK: [u8; 10] = [0x0a, 0x08, 0x08, 0xa0, 0x9c, 0x01, 0x12, 0x02, b'O', b'K'];
@@ -38,6 +41,25 @@ pub(crate) fn put_stored(out: &mut BytesMut, ids: &[Bytes], placed: &[Placed]) {
         put_text(out, ENTRY_TRANSACTION_ID, id);
         put_number(out, ENTRY_OFFSET, placed.offset.0);
     }
+}
+
+/// The reply for messages that are all stored, some of which are no entries of their queues yet: of what kind each is, and
+/// the time that was stored with it.
+pub(crate) fn stored(ids: &[Bytes], kinds: &[(Kind, u64)], placed: &[Placed]) -> v2::SendMessageResponse {
+    let entry = |((id, &(kind, ms)), placed): ((&Bytes, &(Kind, u64)), &Placed)| {
+        let message_id = String::from_utf8_lossy(id).into_owned();
+        let pending_id = || pending_id::text(ms, placed.position, &message_id);
+        v2::SendResultEntry {
+            status: Some(ok()),
+            transaction_id: if kind == Kind::Half { pending_id() } else { message_id.clone() },
+            // What is no entry yet gets its number later.
+            offset: if kind.takes_offset() { placed.offset.0.cast_signed() } else { 0 },
+            recall_handle: if kind == Kind::Timed { pending_id() } else { String::new() },
+            message_id,
+        }
+    };
+    let entries = ids.iter().zip(kinds).zip(placed).map(entry).collect();
+    v2::SendMessageResponse { status: Some(ok()), entries }
 }
 
 /// Appends the first frame of a receive that found something.
@@ -84,10 +106,9 @@ fn put_number(out: &mut BytesMut, tag: u8, number: u64) {
 mod tests {
     use prost_types::Timestamp;
     use store::{Offset, Position};
-    use wire::v2::{self, receive_message_response::Content};
+    use wire::v2::receive_message_response::Content;
 
     use super::*;
-    use crate::refusal::ok;
 
     fn framed(message: &impl prost::Message) -> BytesMut {
         let mut out = BytesMut::new();

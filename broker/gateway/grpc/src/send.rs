@@ -10,7 +10,7 @@
 //! | what happened to the request | code of each entry and of the reply |
 //! |---|---|
 //! | stored | OK |
-//! | too much waits for the log; not stored | `TOO_MANY_REQUESTS`: clients retry with a growing delay |
+//! | too much waits for the log, or too many transactions are open; not stored | `TOO_MANY_REQUESTS`: clients retry with a growing delay |
 //! | the disk is full; not stored | `INTERNAL_SERVER_ERROR` |
 //! | larger than the log's batches; not stored | `PAYLOAD_TOO_LARGE` |
 //! | too few copies are in sync; not stored | `HA_NOT_AVAILABLE` |
@@ -31,7 +31,6 @@ use wire::{frame, tag, validate};
 use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::{Call, Unanswered};
 use crate::gateway::Gateway;
-use crate::recall;
 use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
 use crate::topic_type::{fits_type, type_of};
@@ -44,8 +43,8 @@ struct Prepared {
     topic: Arc<Topic>,
     drafts: Vec<Draft>,
     ids: Vec<Bytes>,
-    /// When each is to be delivered; 0: now.
-    dues: Vec<u64>,
+    /// What each is, and the time that is stored with it.
+    kinds: Vec<(Kind, u64)>,
 }
 
 impl Gateway {
@@ -56,7 +55,7 @@ impl Gateway {
         request: Bytes,
         out: &mut BytesMut,
     ) -> Result<(), Unanswered> {
-        let Prepared { topic, drafts, ids, dues } = match self.prepare(call, &request) {
+        let Prepared { topic, drafts, ids, kinds } = match self.prepare(call, &request) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let refusal = failure.refusal()?;
@@ -68,10 +67,10 @@ impl Gateway {
         match stored(self.group.send(&topic, drafts, &call.mailbox)).await {
             Ok(placed) => {
                 self.counters.sent(placed.len(), request.len());
-                if dues.iter().all(|&due_ms| due_ms == 0) {
+                if kinds.iter().all(|(kind, _)| *kind == Kind::Message) {
                     reply::put_stored(out, &ids, &placed);
                 } else {
-                    frame::put(out, &recall::stored_reply(&ids, &dues, &placed));
+                    frame::put(out, &reply::stored(&ids, &kinds, &placed));
                 }
             }
             Err(failure) => {
@@ -89,7 +88,7 @@ impl Gateway {
         let mut heads = BytesMut::new();
         let mut topic: Option<(Arc<Topic>, Bytes)> = None;
         let mut drafts = Vec::new();
-        let (mut ids, mut dues) = (Vec::new(), Vec::new());
+        let (mut ids, mut kinds) = (Vec::new(), Vec::new());
         for message in stored::split_messages(request) {
             let message = message?;
             let scanned = stored::scan(&message)?;
@@ -108,14 +107,60 @@ impl Gateway {
             };
             let message_type = type_of(&scanned.system);
             fits_type(topic, message_type)?;
+            fits_together(&scanned, message_type)?;
             ids.push(message.slice_ref(scanned.system.message_id.as_bytes()));
-            let draft = draft(&message, &scanned, message_type, call, now_ms, &mut heads);
-            dues.push(draft.due_ms);
+            let draft = self.draft(&message, &scanned, message_type, call, now_ms, &mut heads);
+            kinds.push((draft.kind, draft.due_ms));
             drafts.push(draft);
         }
         match topic {
-            Some((topic, _)) => Ok(Prepared { topic, drafts, ids, dues }),
+            Some((topic, _)) => Ok(Prepared { topic, drafts, ids, kinds }),
             None => Err(Refusal::new(Code::MessageCorrupted, "request holds no message").into()),
+        }
+    }
+
+    fn draft(
+        &self,
+        message: &Bytes,
+        scanned: &Scanned<'_>,
+        message_type: MessageType,
+        call: &Call,
+        now_ms: u64,
+        heads: &mut BytesMut,
+    ) -> Draft {
+        let born_host =
+            if scanned.system.born_host.is_empty() { call.remote.ip().to_string() } else { String::new() };
+        let defaults = Defaults { born_ms: now_ms, born_host: &born_host, message_type: message_type.into() };
+        heads.reserve(scanned.head_bytes_max(&defaults));
+        scanned.put_head(heads, &defaults);
+        let (kind, due_ms) = match message_type {
+            MessageType::Transaction => {
+                let recovery_ms = scanned.system.recovery_ms.and_then(|ms| u64::try_from(ms).ok());
+                let after_ms = recovery_ms.filter(|&ms| ms > 0).unwrap_or(self.config.check_after_ms);
+                (Kind::Half, now_ms.saturating_add(after_ms))
+            }
+            MessageType::Delay => match due_ms(scanned, now_ms) {
+                0 => (Kind::Message, 0),
+                due_ms => (Kind::Timed, due_ms),
+            },
+            MessageType::Unspecified
+            | MessageType::Normal
+            | MessageType::Fifo
+            | MessageType::Lite
+            | MessageType::Priority => (Kind::Message, 0),
+        };
+        Draft {
+            kind,
+            encoding: Encoding::RocketmqV2,
+            queue: QueueId::NONE,
+            count: 1,
+            attempt: 0,
+            tag_hash: scanned.system.tag.map_or(0, tag::hash),
+            lane: scanned.system.message_group.map_or(0, lane_of),
+            due_ms,
+            body_crc: crc32(scanned.body),
+            head: heads.split().freeze(),
+            body: message.slice_ref(scanned.body),
         }
     }
 }
@@ -137,7 +182,7 @@ pub(crate) async fn stored(submitted: Result<Ticket, SubmitError>) -> Result<Vec
 /// Why the log took nothing.
 pub(crate) fn not_taken(error: SubmitError) -> Failure {
     let code = match error {
-        SubmitError::Busy(_) => Code::TooManyRequests,
+        SubmitError::Busy(_) | SubmitError::TooManyTransactions { .. } => Code::TooManyRequests,
         SubmitError::Refused(inbox::Refusal::TooFewCopies { .. }) => Code::HaNotAvailable,
         SubmitError::NotLeading | SubmitError::Refused(inbox::Refusal::HandingOver) => {
             return Failure::NotLeading(error.to_string());
@@ -158,39 +203,19 @@ pub(crate) fn none_stored(request: &Bytes, refusal: Refusal) -> v2::SendMessageR
     not_stored(stored::split_messages(request).take(MESSAGES_MAX).count(), refusal)
 }
 
-fn draft(
-    message: &Bytes,
-    scanned: &Scanned<'_>,
-    message_type: MessageType,
-    call: &Call,
-    now_ms: u64,
-    heads: &mut BytesMut,
-) -> Draft {
-    let born_host =
-        if scanned.system.born_host.is_empty() { call.remote.ip().to_string() } else { String::new() };
-    let defaults = Defaults { born_ms: now_ms, born_host: &born_host, message_type: message_type.into() };
-    heads.reserve(scanned.head_bytes_max(&defaults));
-    scanned.put_head(heads, &defaults);
-    let due_ms = if message_type == MessageType::Delay { due_ms(scanned, now_ms) } else { 0 };
-    Draft {
-        kind: if due_ms > 0 { Kind::Timed } else { Kind::Message },
-        encoding: Encoding::RocketmqV2,
-        queue: QueueId::NONE,
-        count: 1,
-        attempt: 0,
-        tag_hash: scanned.system.tag.map_or(0, tag::hash),
-        lane: scanned.system.message_group.map_or(0, lane_of),
-        due_ms,
-        body_crc: crc32(scanned.body),
-        head: heads.split().freeze(),
-        body: message.slice_ref(scanned.body),
-    }
-}
-
 /// When the message is to be delivered; 0: at once, its time has come.
 fn due_ms(scanned: &Scanned<'_>, now_ms: u64) -> u64 {
     let due_ms = scanned.system.delivery_ms.and_then(|ms| u64::try_from(ms).ok());
     due_ms.filter(|&due_ms| due_ms > now_ms).unwrap_or(0)
+}
+
+/// A message waits for its time or for a decision, not for both.
+fn fits_together(scanned: &Scanned<'_>, message_type: MessageType) -> Result<(), Refusal> {
+    if message_type == MessageType::Transaction && scanned.system.delivery_ms.is_some() {
+        let text = "a message of a transaction cannot have a delivery time";
+        return Err(Refusal::new(Code::MessagePropertyConflictWithType, text));
+    }
+    Ok(())
 }
 
 /// The lane of a message group: it decides the queue and who waits for whom, for as long as the messages are kept.

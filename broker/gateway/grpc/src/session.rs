@@ -15,7 +15,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use wire::v2::{ClientType, Code};
 
 use crate::call::Call;
@@ -36,7 +38,7 @@ pub struct Session {
 }
 
 /// What a client told about itself; the latest word counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Profile {
     /// Kind of client.
     pub client_type: ClientType,
@@ -52,8 +54,19 @@ pub struct Profile {
     pub remote: SocketAddr,
     /// How long it waits for a reply.
     pub request_timeout_ms: u64,
-    /// Its latest telemetry stream: a number of ours, and the connection.
-    pub stream: Option<(u64, SocketAddr)>,
+    /// Its latest telemetry stream.
+    pub stream: Option<OpenStream>,
+}
+
+/// The way to tell a client something.
+#[derive(Clone, Debug)]
+pub struct OpenStream {
+    /// Later streams have greater numbers.
+    pub number: u64,
+    /// The connection.
+    pub remote: SocketAddr,
+    /// Frames for the client.
+    pub(crate) outbox: mpsc::Sender<Bytes>,
 }
 
 type Shard = Mutex<HashMap<String, Arc<Session>>>;
@@ -119,7 +132,7 @@ impl Session {
     /// Forgets the telemetry stream, unless a later one took its place.
     pub(crate) fn detach(&self, stream: u64) {
         let mut profile = self.profile.lock();
-        if profile.stream.is_some_and(|(latest, _)| latest == stream) {
+        if profile.stream.as_ref().is_some_and(|latest| latest.number == stream) {
             profile.stream = None;
         }
     }
@@ -189,6 +202,17 @@ impl Sessions {
 
     pub(crate) fn count(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// The producers of a topic that can be told something, in the order of their ids.
+    pub(crate) fn producers_of(&self, topic: &str) -> Vec<Arc<Session>> {
+        let can_be_told = |session: &Arc<Session>| {
+            let profile = session.profile.lock();
+            profile.client_type == ClientType::Producer
+                && profile.stream.is_some()
+                && profile.topics.iter().any(|declared| declared == topic)
+        };
+        self.all().into_iter().filter(can_be_told).collect()
     }
 
     /// All sessions, in the order of their ids.

@@ -3,6 +3,7 @@
 //! ```text
 //!   client: settings ──▶ session learns ──▶ merged settings      (again every few seconds to minutes)
 //!   client: any other command ──▶ nothing
+//!   broker: what became of this transaction? ──▶ client, who answers with `EndTransaction`
 //! ```
 //!
 //! Promise: each settings frame is answered on its stream, which is also what a client waits for to start. A stream that
@@ -16,6 +17,7 @@ use std::sync::{Arc, Weak};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wire::v2::{self, ClientType, Code, settings::PubSub, telemetry_command::Command};
 use wire::{frame, validate};
@@ -25,20 +27,24 @@ use crate::call::{Call, GrpcError};
 use crate::filter::Filter;
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
-use crate::session::Session;
+use crate::session::{OpenStream, Session};
 use crate::settings::{self, millis};
 
 /// Topics of one client that are remembered.
 const TOPICS_MAX: usize = 1024;
+/// Frames that may wait for a client to read them.
+const OUTBOX_MAX: usize = 64;
 
-/// An open telemetry stream.
-struct OpenStream {
+/// The serving of a telemetry stream.
+struct Serving {
     /// Weak: a client that does not read must not keep a group open that this broker no longer leads.
     gateway: Weak<Gateway>,
     ended: CancellationToken,
     call: Call,
     number: u64,
     session: Option<Arc<Session>>,
+    outbox: mpsc::Sender<Bytes>,
+    outgoing: mpsc::Receiver<Bytes>,
 }
 
 enum Answer {
@@ -62,12 +68,14 @@ impl Gateway {
     {
         let number = self.streams.fetch_add(1, Ordering::Relaxed);
         let (gateway, ended) = (Arc::downgrade(self), self.ended.clone());
-        let open = OpenStream { gateway, ended, call, number, session: None };
+        let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
+        let open = Serving { gateway, ended, call, number, session: None, outbox, outgoing };
         stream::unfold(Some((open, Box::pin(inbound))), |state| async move {
             let (mut open, mut inbound) = state?;
             loop {
                 let next = tokio::select! {
                     next = inbound.next() => next,
+                    Some(frame) = open.outgoing.recv() => return Some((Ok(frame), Some((open, inbound)))),
                     () = open.ended.cancelled() => return Some((Err(no_longer()), None)),
                 };
                 // Whether the client ended its side or was cut off: there is nobody left to answer.
@@ -83,7 +91,7 @@ impl Gateway {
     }
 }
 
-impl OpenStream {
+impl Serving {
     fn answer(&mut self, bytes: Bytes) -> Answer {
         if let Err(refusal) = self.call.identified() {
             return Answer::Last(framed(refusal.status(), None));
@@ -137,7 +145,8 @@ impl OpenStream {
             self.call.language().clone_into(&mut profile.language);
             self.call.version().clone_into(&mut profile.version);
             profile.remote = self.call.remote;
-            profile.stream = Some((self.number, self.call.remote));
+            let outbox = self.outbox.clone();
+            profile.stream = Some(OpenStream { number: self.number, remote: self.call.remote, outbox });
             if let Some(timeout_ms) = request_timeout_ms.filter(|timeout_ms| *timeout_ms > 0) {
                 profile.request_timeout_ms = timeout_ms;
             }
@@ -147,7 +156,7 @@ impl OpenStream {
     }
 }
 
-impl Drop for OpenStream {
+impl Drop for Serving {
     fn drop(&mut self) {
         if let Some(session) = &self.session {
             session.detach(self.number);

@@ -2,12 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
+use wire::frame;
 use wire::v2::{self, Code, receive_message_response::Content};
-use wire::{frame, validate};
 
-use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::{Call, GrpcError, Unanswered};
-use crate::gateway::{Gateway, name_of};
+use crate::gateway::Gateway;
 use crate::method::Method;
 use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
@@ -39,7 +38,10 @@ impl Gateway {
                 let request = decode(request)?;
                 self.put(out, self.forward_to_dead_letters(call, request).await)
             }
-            Method::EndTransaction => self.answer(request, out, |request| end_transaction(call, &request)),
+            Method::EndTransaction => {
+                let request = decode::<v2::EndTransactionRequest>(request)?;
+                self.put(out, self.end_transaction(call, &request).await)
+            }
             Method::RecallMessage => {
                 let request = decode::<v2::RecallMessageRequest>(request)?;
                 self.put(out, self.recall(call, &request).await)
@@ -143,18 +145,6 @@ fn put_status<R: Refusable>(status: v2::Status, out: &mut BytesMut) {
 }
 
 const PULL: &str = "pulls by offset";
-
-fn end_transaction(
-    call: &Call,
-    request: &v2::EndTransactionRequest,
-) -> Result<v2::EndTransactionResponse, Refusal> {
-    call.identified()?;
-    let name = name_of(request.topic.as_ref());
-    authorize(Principal::Anonymous, Action::Publish, Resource::Topic(name))?;
-    validate::topic(name)?;
-    validate::transaction_id(&request.transaction_id)?;
-    not_served(call, "transactions")
-}
 
 fn not_served<R>(call: &Call, what: &str) -> Result<R, Refusal> {
     call.identified()?;

@@ -31,6 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
             attempt: 1,
             invisible_ms: None,
             dead_letter: None,
+            transaction_id: None,
         },
     );
     let response =

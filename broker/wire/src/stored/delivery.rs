@@ -1,4 +1,4 @@
-//! From a stored message to the frame that a consumer receives.
+//! From a stored message to the frame that a consumer receives, or a producer who is asked about it.
 
 use bytes::{BufMut, BytesMut};
 
@@ -35,6 +35,8 @@ pub struct DeliveryParts<'a> {
     pub invisible_ms: Option<u64>,
     /// Where a dead letter came from.
     pub dead_letter: Option<DeadLetter<'a>>,
+    /// The transaction that the message was sent in.
+    pub transaction_id: Option<&'a str>,
 }
 
 /// The origin of a message in a dead letter topic.
@@ -46,23 +48,57 @@ pub struct DeadLetter<'a> {
     pub message_id: &'a str,
 }
 
+/// The user property that tells consumers the transaction; one client's tests want it.
+const TRANSACTION_ID_KEY: &str = "__transactionId__";
+
 /// Appends one gRPC frame with a `ReceiveMessageResponse` of this message. Every field is copied once.
 pub fn encode_delivery(into: &mut BytesMut, parts: &DeliveryParts<'_>) {
-    let topic = measured(|m| put_topic(m, parts));
-    let delta = measured(|m| put_delta(m, parts));
-    let system = parts.head.system_bytes().len() + delta;
-    let message = measured(|m| put_fields(m, parts, topic, system)) + system + tagged(4, parts.body.len());
-    let response = 1 + varint_bytes(message as u64) + message;
+    let lengths = Lengths::of(parts);
+    let response = 1 + varint_bytes(lengths.message as u64) + lengths.message;
     into.reserve(frame::PREFIX_BYTES + response);
     frame::put_prefix(into, response);
     let end = into.len() + response;
+    put_message(into, 2, parts, &lengths);
+    assert_eq!(into.len(), end, "the measured length is the written one");
+}
 
-    put_length(into, 2, message);
-    put_fields(into, parts, topic, system);
+/// Appends one gRPC frame with a `TelemetryCommand` that asks the sender of this message what became of its transaction.
+pub fn encode_check(into: &mut BytesMut, parts: &DeliveryParts<'_>, transaction_id: &str) {
+    let lengths = Lengths::of(parts);
+    let message = 1 + varint_bytes(lengths.message as u64) + lengths.message;
+    let command = message + tagged(2, transaction_id.len());
+    let frame_bytes = 1 + varint_bytes(command as u64) + command;
+    into.reserve(frame::PREFIX_BYTES + frame_bytes);
+    frame::put_prefix(into, frame_bytes);
+    put_length(into, 5, command);
+    put_message(into, 1, parts, &lengths);
+    put_bytes(into, 2, transaction_id.as_bytes());
+}
+
+/// Lengths come before what they count.
+struct Lengths {
+    topic: usize,
+    system: usize,
+    message: usize,
+}
+
+impl Lengths {
+    fn of(parts: &DeliveryParts<'_>) -> Self {
+        let topic = measured(|m| put_topic(m, parts));
+        let delta = measured(|m| put_delta(m, parts));
+        let system = parts.head.system_bytes().len() + delta;
+        let fields = measured(|m| put_fields(m, parts, topic, system));
+        Self { topic, system, message: fields + system + tagged(4, parts.body.len()) }
+    }
+}
+
+/// The message as the field of that number.
+fn put_message(into: &mut BytesMut, number: u32, parts: &DeliveryParts<'_>, lengths: &Lengths) {
+    put_length(into, number, lengths.message);
+    put_fields(into, parts, lengths.topic, lengths.system);
     into.put_slice(parts.head.system_bytes());
     put_delta(into, parts);
     put_bytes(into, 4, parts.body);
-    assert_eq!(into.len(), end, "the measured length is the written one");
 }
 
 /// Everything of the message before the content of its system properties.
@@ -70,6 +106,11 @@ fn put_fields(into: &mut impl Sink, parts: &DeliveryParts<'_>, topic: usize, sys
     put_length(into, 1, topic);
     put_topic(into, parts);
     into.bytes(parts.head.user_bytes());
+    if let Some(transaction_id) = parts.transaction_id {
+        put_length(into, 2, tagged(1, TRANSACTION_ID_KEY.len()) + tagged(2, transaction_id.len()));
+        put_bytes(into, 1, TRANSACTION_ID_KEY.as_bytes());
+        put_bytes(into, 2, transaction_id.as_bytes());
+    }
     put_length(into, 3, system);
 }
 

@@ -87,6 +87,9 @@ fn expected(sent: &v2::Message, parts: &DeliveryParts<'_>) -> v2::Message {
     let mut message = sent.clone();
     message.topic =
         Some(v2::Resource { resource_namespace: parts.namespace.into(), name: parts.topic.into() });
+    if let Some(id) = parts.transaction_id {
+        message.user_properties.insert("__transactionId__".into(), id.into());
+    }
     let system = message.system_properties.get_or_insert_default();
     system.body_digest =
         Some(v2::Digest { r#type: parts.digest.kind().into(), checksum: parts.digest.as_str().into() });
@@ -132,6 +135,20 @@ fn deliver(parts: &DeliveryParts<'_>) -> v2::Message {
     }
 }
 
+/// What a producer reads of a check.
+fn ask(parts: &DeliveryParts<'_>, transaction_id: &str) -> (v2::Message, String) {
+    let mut frame = BytesMut::new();
+    encode_check(&mut frame, parts, transaction_id);
+    let (prefix, command) = frame.split_at(frame::PREFIX_BYTES);
+    assert_eq!(u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize, command.len());
+    match v2::TelemetryCommand::decode(command).unwrap().command {
+        Some(v2::telemetry_command::Command::RecoverOrphanedTransactionCommand(check)) => {
+            (check.message.unwrap(), check.transaction_id)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 proptest! {
     #[test]
     fn a_message_comes_back_as_it_was_sent(
@@ -146,8 +163,10 @@ proptest! {
             receipt: receipt.as_deref(), queue, offset: u64::from(offset) << 20, stored_ms: u64::from(offset) * 999,
             store_host: &host, attempt, invisible_ms: dead.then_some(61_001),
             dead_letter: dead.then_some(DeadLetter { topic: "origin", message_id: &host }),
+            transaction_id: receipt.as_deref(),
         };
         prop_assert_eq!(deliver(&parts), expected(&sent, &parts));
+        prop_assert_eq!(ask(&parts, &host), (expected(&sent, &parts), host.clone()));
     }
 
     #[test]
@@ -211,6 +230,7 @@ proptest! {
             deliver(&DeliveryParts {
                 topic: "t", namespace: "", head: Head::parse(&head).unwrap(), body: seen.body, digest: &digest, receipt: None,
                 queue: 0, offset: 0, stored_ms: 0, store_host: "", attempt: 1, invisible_ms: None, dead_letter: None,
+                transaction_id: None,
             });
         }
     }

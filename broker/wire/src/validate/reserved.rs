@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+/// Messages of transactions that nobody decided: read by people, filled by the broker.
+pub(super) const ABANDONED_TRANSACTIONS_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+
 /// Topics of the reference server's own; here they would be ordinary, but a client must not depend on that.
-const SYSTEM_TOPICS: [&str; 10] = [
+const SYSTEM_TOPICS: [&str; 9] = [
     "TBW102",
     "SCHEDULE_TOPIC_XXXX",
     "BenchmarkTest",
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRACE_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
     "CHECKPOINT_TOPIC",

@@ -19,6 +19,8 @@ pub(super) fn topic_spec(topic: admin::Topic) -> Result<TopicSpec, String> {
         Ok(admin::TopicType::Unspecified | admin::TopicType::Normal) => TopicType::Normal,
         Ok(admin::TopicType::Fifo) => TopicType::Fifo,
         Ok(admin::TopicType::Delay) => TopicType::Delay,
+        Ok(admin::TopicType::Transaction) => TopicType::Transaction,
+        Ok(admin::TopicType::Mixed) => TopicType::Mixed,
         Ok(later) => return Err(format!("topics of type {} are not served yet", later.as_str_name())),
         Err(_) => return Err(format!("topic type {} is not known, NORMAL is 1", topic.r#type)),
     };

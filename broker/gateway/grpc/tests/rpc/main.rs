@@ -25,4 +25,5 @@ mod renew;
 mod route;
 mod send;
 mod telemetry;
+mod transaction;
 mod types;

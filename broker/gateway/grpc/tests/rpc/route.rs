@@ -160,12 +160,6 @@ async fn an_assignment_needs_topic_and_group() {
 #[tokio::test(start_paused = true)]
 async fn what_this_version_does_not_serve_says_so_with_the_protocols_own_code() {
     let broker = Broker::start().await;
-    let end = v2::EndTransactionRequest { topic: resource("orders"), ..Default::default() };
-    let blank: v2::EndTransactionResponse = broker.unary(Method::EndTransaction, end.clone()).await;
-    assert_eq!(code_of(blank.status.as_ref()), Code::InvalidTransactionId);
-    let end = v2::EndTransactionRequest { transaction_id: "T".into(), ..end };
-    let ended: v2::EndTransactionResponse = broker.unary(Method::EndTransaction, end).await;
-    assert_eq!(code_of(ended.status.as_ref()), Code::NotImplemented);
     let recall = v2::RecallMessageRequest { topic: resource("orders"), recall_handle: "h".into() };
     let recalled: v2::RecallMessageResponse = broker.unary(Method::RecallMessage, recall).await;
     assert_eq!(code_of(recalled.status.as_ref()), Code::MessagePropertyConflictWithType);

@@ -64,7 +64,7 @@ fn settings(client_type: ClientType, pub_sub: PubSub) -> v2::Settings {
     }
 }
 
-fn producer(topics: &[&str]) -> v2::Settings {
+pub(crate) fn producer(topics: &[&str]) -> v2::Settings {
     let namespaced = |name: &&str| v2::Resource { resource_namespace: "ns".into(), name: (*name).into() };
     let topics = topics.iter().map(namespaced).collect();
     settings(ClientType::Producer, PubSub::Publishing(v2::Publishing { topics, ..Default::default() }))

@@ -30,18 +30,27 @@ const TYPES: [MessageType; 6] = [
     MessageType::Lite,
 ];
 
+const TAKES: [(&str, &[MessageType]); 5] = [
+    ("orders", &[MessageType::Normal]),
+    ("fifo", &[MessageType::Fifo]),
+    ("delay", &[MessageType::Delay]),
+    ("transaction", &[MessageType::Transaction]),
+    ("mixed", &[MessageType::Normal, MessageType::Fifo, MessageType::Delay, MessageType::Transaction]),
+];
+
 #[tokio::test(start_paused = true)]
 async fn a_topic_takes_messages_of_its_type_only() {
     let broker = Broker::start().await;
     broker.topic_of("fifo", TopicType::Fifo, 4).await;
     broker.topic_of("delay", TopicType::Delay, 4).await;
-    for (topic, takes) in
-        [("orders", MessageType::Normal), ("fifo", MessageType::Fifo), ("delay", MessageType::Delay)]
-    {
+    broker.topic_of("transaction", TopicType::Transaction, 4).await;
+    broker.topic_of("mixed", TopicType::Mixed, 4).await;
+    for (topic, takes) in TAKES {
         for found in TYPES {
             let sent = v2::Message { topic: resource(topic), ..of_type(found) };
             let reply = broker.send(vec![sent]).await;
-            let code = if found == takes { Code::Ok } else { Code::MessagePropertyConflictWithType };
+            let fits = takes.contains(&found);
+            let code = if fits { Code::Ok } else { Code::MessagePropertyConflictWithType };
             assert_eq!(code_of(reply.status.as_ref()), code, "{found:?} to {topic}");
         }
     }
@@ -70,12 +79,12 @@ async fn the_route_tells_the_types_that_a_topic_takes() {
     let broker = Broker::start().await;
     broker.topic_of("fifo", TopicType::Fifo, 4).await;
     broker.topic_of("delay", TopicType::Delay, 4).await;
-    for (topic, takes) in
-        [("orders", MessageType::Normal), ("fifo", MessageType::Fifo), ("delay", MessageType::Delay)]
-    {
+    broker.topic_of("transaction", TopicType::Transaction, 4).await;
+    broker.topic_of("mixed", TopicType::Mixed, 4).await;
+    for (topic, takes) in TAKES {
         let request = v2::QueryRouteRequest { topic: resource(topic), endpoints: None };
         let route: v2::QueryRouteResponse = broker.unary(Method::QueryRoute, request).await;
         let types: Vec<_> = route.message_queues[0].accept_message_types().collect();
-        assert_eq!(types, [takes]);
+        assert_eq!(types, takes);
     }
 }

@@ -1,0 +1,69 @@
+use super::*;
+
+type Spoil = fn(&mut BrokerConfig);
+
+fn two_groups() -> BrokerConfig {
+    let endpoint =
+        |n: u32| GroupEndpoint { name: format!("g{n}"), endpoint: format!("shop-g{n}.default.svc:8081") };
+    BrokerConfig { group: "g1".into(), groups: vec![endpoint(0), endpoint(1)], ..Default::default() }
+}
+
+#[test]
+fn an_empty_file_is_a_valid_configuration() {
+    for text in ["", "# nothing but a comment\n", "{}"] {
+        assert_eq!(BrokerConfig::from_yaml(text), Ok(BrokerConfig::default()), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back_equal() {
+    let mut config = two_groups();
+    config.log.retention_bytes = Some(8 << 30);
+    config.log.flush = Some(FlushMode::Async);
+    config.tls.cert_file = Some("/tls/tls.crt".into());
+    config.tls.key_file = Some("/tls/tls.key".into());
+    let text = config.to_yaml().unwrap();
+    assert_eq!(BrokerConfig::from_yaml(&text), Ok(config));
+}
+
+#[test]
+fn an_unknown_key_is_refused_and_named() {
+    let error = BrokerConfig::from_yaml("log: {flsh: Sync}").unwrap_err().to_string();
+    assert!(error.contains("flsh"), "{error}");
+}
+
+#[test]
+fn every_wrong_value_is_refused_with_its_key() {
+    let wrong: [(&str, Spoil); 14] = [
+        ("cluster:", |c| c.cluster = "Shop".into()),
+        ("group:", |c| c.group = "g32".into()),
+        ("data:", |c| c.data = PathBuf::new()),
+        ("tls:", |c| c.tls.cert_file = Some("/a".into())),
+        ("listen and httpListen", |c| c.http_listen = c.listen),
+        ("log.segmentBytes: 1 ", |c| c.log.segment_bytes = 1),
+        ("log.retentionMs: 0 ", |c| c.log.retention_ms = 0),
+        ("maxDelayMs: 5184000001 ", |c| c.max_delay_ms = MAX_DELAY_MS_MAX + 1),
+        ("transactions.checkAfterMs: 999 ", |c| c.transactions.check_after_ms = 999),
+        ("transactions.maxChecks: 0 ", |c| c.transactions.max_checks = 0),
+        ("log.retentionBytes: 5 ", |c| c.log.retention_bytes = Some(5)),
+        ("groups: the endpoint `:80`", |c| c.groups[0].endpoint = ":80".into()),
+        ("groups: `g1` is listed twice", |c| c.groups[0].name = "g1".into()),
+        ("groups: `g1` is this broker's", |c| drop(c.groups.pop())),
+    ];
+    for (text, spoil) in wrong {
+        let mut config = two_groups();
+        assert_eq!(config.validate(), Ok(()));
+        spoil(&mut config);
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains(text), "`{error}` should contain `{text}`");
+    }
+}
+
+#[test]
+fn several_free_ports_may_be_asked_for() {
+    let mut config = BrokerConfig::default();
+    config.listen.set_port(0);
+    config.admin_listen.set_port(0);
+    config.http_listen.set_port(0);
+    assert_eq!(config.validate(), Ok(()));
+}
