@@ -87,7 +87,7 @@ impl From<AskError> for Failure {
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Mixed => Self::Usage(error.to_string()),
+            SendError::Mixed | SendError::Undeclared(_) => Self::Usage(error.to_string()),
             SendError::Refused(refused) => refused.into(),
             SendError::NotSent(error) => error.into(),
             SendError::Unknown(_) => Self::NoAnswer(error.to_string()),

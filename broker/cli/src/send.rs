@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Message, Producer, ProducerConfig, SendReceipt};
+use client::{Message, Producer, ProducerConfig, SendError, SendReceipt, Transaction};
 use serde_json::json;
 
 use crate::connect::Connect;
@@ -24,6 +24,7 @@ Examples:
   millpond send orders 'hello' --tag new --key 4711 --property source=shop
   millpond send ledger 'debit 5' --group account-17
   millpond send reminders 'call back' --delay 30m
+  millpond send payments 'paid 4711' --transaction commit
   millpond send orders --file order.json
   cat lines.txt | millpond send orders            one message a line
   millpond send orders 'hello' --count 1000";
@@ -54,9 +55,23 @@ pub(crate) struct Args {
     /// Deliver the message so much later; the topic must be of type DELAY
     #[arg(long, value_parser = duration, conflicts_with = "message_group")]
     delay: Option<Duration>,
+    /// Send each message in a transaction, and then do this; the topic must be of type TRANSACTION
+    #[arg(long, value_enum, value_name = "OUTCOME", conflicts_with_all = ["message_group", "delay"])]
+    transaction: Option<Outcome>,
     /// Send the message this often
     #[arg(long, default_value_t = 1)]
     count: u64,
+}
+
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Outcome {
+    /// Consumers get the message
+    Commit,
+    /// Nobody gets it
+    Rollback,
+    /// Nothing: the broker asks producers, and puts the message aside in the end
+    Leave,
 }
 
 impl Args {
@@ -69,6 +84,7 @@ impl Args {
             properties: self.properties.clone(),
             message_group: self.message_group.clone(),
             delivery_ms: None,
+            check_after: None,
         };
         match self.delay {
             Some(delay) => message.delay(delay),
@@ -94,8 +110,14 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
     let config =
         ProducerConfig { topics: vec![args.topic.clone()], ..ProducerConfig::new(connect.messaging()?) };
     let producer = Producer::start(config).await?;
-    let mut sender =
-        Sender { producer: &producer, format, sent: 0, refused: None, progress: Progress::new() };
+    let mut sender = Sender {
+        producer: &producer,
+        transaction: args.transaction,
+        format,
+        sent: 0,
+        refused: None,
+        progress: Progress::new(),
+    };
     match body {
         Some(body) => {
             let batch = (BATCH_BYTES_MAX / body.len().max(1)).clamp(1, BATCH_MAX) as u64;
@@ -123,6 +145,7 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
 
 struct Sender<'a> {
     producer: &'a Producer,
+    transaction: Option<Outcome>,
     format: Format,
     sent: u64,
     refused: Option<String>,
@@ -131,11 +154,17 @@ struct Sender<'a> {
 
 impl Sender<'_> {
     async fn send(&mut self, messages: Vec<Message>) -> Result<(), Failure> {
+        if let Some(outcome) = self.transaction {
+            for message in messages {
+                self.send_in_transaction(message, outcome).await?;
+            }
+            return Ok(());
+        }
         for result in self.producer.send_all(messages).await? {
             match result {
                 Ok(receipt) => {
                     self.sent += 1;
-                    let SendReceipt { message_id, offset, recall_handle } = receipt;
+                    let SendReceipt { message_id, offset, recall_handle, .. } = receipt;
                     let mut value = json!({"messageId": message_id, "offset": offset});
                     if !recall_handle.is_empty() {
                         value = json!({"messageId": message_id, "recallHandle": recall_handle});
@@ -152,6 +181,29 @@ impl Sender<'_> {
                 Err(refused) => self.refused = self.refused.take().or_else(|| Some(refused.to_string())),
             }
         }
+        self.progress.show(|| format!("{} sent", self.sent));
+        Ok(())
+    }
+
+    async fn send_in_transaction(&mut self, message: Message, outcome: Outcome) -> Result<(), Failure> {
+        let transaction = match self.producer.begin(message).await {
+            Ok(transaction) => transaction,
+            Err(SendError::Refused(refused)) => {
+                self.refused = self.refused.take().or_else(|| Some(refused.to_string()));
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Transaction { message_id, transaction_id, .. } = &transaction;
+        let value = json!({"messageId": message_id, "transactionId": transaction_id});
+        let line = format!("{message_id}  {transaction_id}");
+        match outcome {
+            Outcome::Commit => transaction.commit().await?,
+            Outcome::Rollback => transaction.roll_back().await?,
+            Outcome::Leave => drop(transaction),
+        }
+        self.sent += 1;
+        print_line(self.format, &value, || line)?;
         self.progress.show(|| format!("{} sent", self.sent));
         Ok(())
     }

@@ -7,7 +7,7 @@
 //!
 //! Promise: each call ends within its time limit and with an error that says whether trying again can help. A lost connection
 //! is made anew by the next call. Nothing is retried behind the caller's back except a send, as its config says.
-//! Not here: push consumers, transactions, ordered and delayed messages.
+//! Not here: push consumers.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -20,6 +20,7 @@ mod message;
 mod producer;
 mod session;
 mod status;
+mod transaction;
 mod transport;
 
 pub use clock::now_ms;
@@ -30,5 +31,6 @@ pub use message::{Delivered, Message, SendReceipt};
 pub use producer::{Producer, ProducerConfig, SendError};
 pub use session::{ClientConfig, StartError};
 pub use status::{AskError, Refused};
+pub use transaction::{Checker, Resolution, Transaction, Undecided};
 pub use transport::CallError;
 pub use wire::v2::Code;

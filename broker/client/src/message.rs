@@ -10,6 +10,7 @@ use wire::digest::DigestForm;
 use wire::v2;
 
 use crate::clock::now_ms;
+use crate::session::duration;
 use crate::transport::Link;
 
 /// A message to send.
@@ -29,6 +30,9 @@ pub struct Message {
     pub message_group: Option<String>,
     /// Not delivered before, in milliseconds since 1970, in topics of type DELAY.
     pub delivery_ms: Option<u64>,
+    /// A producer is asked about the message if it is undecided for so long, in topics of type TRANSACTION; left out: as the
+    /// server likes.
+    pub check_after: Option<Duration>,
 }
 
 impl Message {
@@ -78,6 +82,13 @@ impl Message {
         self.delivery_ms(now_ms().saturating_add(delay.as_millis() as u64))
     }
 
+    /// Sets how long a transaction may stay undecided before the server asks.
+    #[must_use]
+    pub fn check_after(mut self, time: Duration) -> Self {
+        self.check_after = Some(time);
+        self
+    }
+
     fn message_type(&self) -> v2::MessageType {
         if self.delivery_ms.is_some() {
             v2::MessageType::Delay
@@ -109,6 +120,7 @@ impl Message {
                 delivery_timestamp: self.delivery_ms.map(timestamp),
                 born_timestamp: Some(timestamp(born_ms)),
                 born_host,
+                orphaned_transaction_recovery_duration: self.check_after.map(duration),
                 ..Default::default()
             }),
             body: self.body,
@@ -125,6 +137,8 @@ pub struct SendReceipt {
     pub offset: i64,
     /// What takes back a message that waits for its time; empty for others.
     pub recall_handle: String,
+    /// Names the transaction of a message that waits for a decision; for others the message's id.
+    pub transaction_id: String,
 }
 
 /// A message that was received: one delivery of it.

@@ -1,8 +1,9 @@
-//! A producer of messages: without order, in order within a message group, or for a later time.
+//! A producer of messages: without order, in order within a message group, for a later time, or in a transaction.
 //!
 //! Promise: a message that was answered with a receipt is stored. One that failed with `SendError::Refused` or `NotSent` is not;
 //! after `Unknown` it may be, and a send that was tried again may have stored it twice, with one id.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use crate::id::{MessageIds, host_name};
 use crate::message::{Message, SendReceipt};
 use crate::session::{ClientConfig, Role, Session, StartError};
 use crate::status::{AskError, Refused, check};
-use crate::transport::{CallError, Rpc};
+use crate::transaction::{Checker, Transaction};
+use crate::transport::{CallError, Link, Rpc};
 
 const BACKOFF_MS_MIN: u64 = 10;
 const BACKOFF_MS_MAX: u64 = 1000;
@@ -24,8 +26,11 @@ const BACKOFF_MS_MAX: u64 = 1000;
 pub struct ProducerConfig {
     /// How to reach the servers.
     pub client: ClientConfig,
-    /// Topics whose routes are asked for at the start; others follow with their first message.
+    /// Topics whose routes are asked for at the start; others follow with their first message, but for transactions, whose
+    /// topics must be here.
     pub topics: Vec<String>,
+    /// Decides about transactions of these topics that their senders leave open.
+    pub checker: Option<Checker>,
     /// How often a send is tried, at least once.
     pub attempts_max: u32,
 }
@@ -33,7 +38,7 @@ pub struct ProducerConfig {
 impl ProducerConfig {
     /// Three attempts.
     pub fn new(client: ClientConfig) -> Self {
-        Self { client, topics: Vec::new(), attempts_max: 3 }
+        Self { client, topics: Vec::new(), checker: None, attempts_max: 3 }
     }
 }
 
@@ -43,6 +48,9 @@ pub enum SendError {
     /// Messages of one request must be of one topic, and there must be one.
     #[error("a request takes messages of one topic, and at least one")]
     Mixed,
+    /// A transaction needs its topic among those of the config: the server asks only their producers.
+    #[error("topic `{0}` is not among those that this producer was made for")]
+    Undeclared(String),
     /// The server does not take it; it is not stored.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -57,6 +65,7 @@ pub enum SendError {
 /// Sends messages; share it by reference or in an `Arc`.
 pub struct Producer {
     session: Session,
+    topics: Vec<String>,
     attempts_max: u32,
     ids: MessageIds,
     host: String,
@@ -66,10 +75,13 @@ pub struct Producer {
 impl Producer {
     /// Connects and introduces itself.
     pub async fn start(config: ProducerConfig) -> Result<Self, StartError> {
-        let session = Session::start(config.client, Role::Producer { topics: config.topics }).await?;
+        let ProducerConfig { client, topics, checker, attempts_max } = config;
+        let role = Role::Producer { topics: topics.clone(), checker };
+        let session = Session::start(client, role).await?;
         Ok(Self {
             session,
-            attempts_max: config.attempts_max.max(1),
+            topics,
+            attempts_max: attempts_max.max(1),
             ids: MessageIds::new(),
             host: host_name(),
             turn: AtomicUsize::new(0),
@@ -91,15 +103,41 @@ impl Producer {
         if messages.iter().any(|message| message.topic != topic) {
             return Err(SendError::Mixed);
         }
+        let messages = messages.into_iter().map(|message| self.proto(message)).collect();
+        let (results, _) = self.store(&topic, v2::SendMessageRequest { messages }).await?;
+        Ok(results)
+    }
+
+    /// Sends a message that consumers get once it is committed.
+    pub async fn begin(&self, message: Message) -> Result<Transaction, SendError> {
+        let topic = message.topic.clone();
+        if !self.topics.contains(&topic) {
+            return Err(SendError::Undeclared(topic));
+        }
+        let mut half = self.proto(message);
+        half.system_properties.get_or_insert_default().message_type = v2::MessageType::Transaction.into();
+        let request = v2::SendMessageRequest { messages: vec![half] };
+        let (mut results, link) = self.store(&topic, request).await?;
+        let SendReceipt { message_id, transaction_id, .. } = results.pop().ok_or(SendError::Mixed)??;
+        let topic = self.session.resource(&topic);
+        Ok(Transaction { message_id, transaction_id, topic, link, attempts_max: self.attempts_max })
+    }
+
+    fn proto(&self, message: Message) -> v2::Message {
         let now_ms = now_ms();
-        let resource = self.session.resource(&topic);
-        let messages = messages.into_iter().map(|message| {
-            message.into_proto(resource.clone(), self.ids.next(now_ms), now_ms, self.host.clone())
-        });
-        let request = v2::SendMessageRequest { messages: messages.collect() };
+        let topic = self.session.resource(&message.topic);
+        message.into_proto(topic, self.ids.next(now_ms), now_ms, self.host.clone())
+    }
+
+    /// Tries until the messages are stored, and where.
+    async fn store(
+        &self,
+        topic: &str,
+        request: v2::SendMessageRequest,
+    ) -> Result<(Vec<Result<SendReceipt, Refused>>, Arc<Link>), SendError> {
         let mut maybe_stored = None;
         for attempt in 1.. {
-            let error = match self.attempt(&topic, &request).await {
+            let error = match self.attempt(topic, &request).await {
                 Ok(results) => return Ok(results),
                 Err(error) => error,
             };
@@ -117,7 +155,7 @@ impl Producer {
                 break;
             }
             // The queues may have moved; if nobody answers, the next attempt tells.
-            let _ = self.session.refresh(&topic).await;
+            let _ = self.session.refresh(topic).await;
         }
         Err(SendError::Unknown(maybe_stored.expect("the loop ends only after a lost call")))
     }
@@ -146,7 +184,7 @@ impl Producer {
         &self,
         topic: &str,
         request: &v2::SendMessageRequest,
-    ) -> Result<Vec<Result<SendReceipt, Refused>>, AskError> {
+    ) -> Result<(Vec<Result<SendReceipt, Refused>>, Arc<Link>), AskError> {
         let route = self.session.route(topic).await?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let queue = route.writable(turn).ok_or_else(|| AskError::NoQueue(topic.to_owned()))?;
@@ -171,9 +209,10 @@ impl Producer {
                 message_id: id.unwrap_or_default(),
                 offset: entry.offset,
                 recall_handle: entry.recall_handle.clone(),
+                transaction_id: entry.transaction_id.clone(),
             })
         };
-        Ok(messages.iter().enumerate().map(receipt).collect())
+        Ok((messages.iter().enumerate().map(receipt).collect(), Arc::clone(&queue.link)))
     }
 }
 

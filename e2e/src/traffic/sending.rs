@@ -78,7 +78,9 @@ fn outcome(sent: Result<SendReceipt, SendError>) -> Outcome {
             Some(Code::MasterPersistenceTimeout) => Outcome::Unknown(refused.to_string()),
             Some(_) | None => Outcome::Refused(refused.to_string()),
         },
-        Err(error @ (SendError::Mixed | SendError::NotSent(_))) => Outcome::Refused(error.to_string()),
+        Err(error @ (SendError::Mixed | SendError::Undeclared(_) | SendError::NotSent(_))) => {
+            Outcome::Refused(error.to_string())
+        }
         Err(error @ SendError::Unknown(_)) => Outcome::Unknown(error.to_string()),
     }
 }

@@ -97,7 +97,16 @@ async fn converse(
                 link.reconnect();
                 return Ok(());
             }
-            // The other commands are for consumers and producers of kinds that this client does not have.
+            (_, Some(Command::RecoverOrphanedTransactionCommand(command))) => {
+                if let Some(checker) = shared.role.checker() {
+                    // The program may take its time; other commands need not wait for it.
+                    let mut tasks = shared.tasks.lock();
+                    while tasks.try_join_next().is_some() {}
+                    tasks.spawn(checker.clone().answer(command, Arc::clone(link)));
+                }
+                continue;
+            }
+            // The other commands are for consumers of kinds that this client does not have.
             (_, _) => continue,
         };
     }

@@ -9,6 +9,7 @@ use wire::v2::settings::PubSub;
 use super::Shared;
 use crate::endpoint::Endpoint;
 use crate::id::host_name;
+use crate::transaction::Checker;
 use crate::transport::CLIENT_VERSION;
 
 /// What the client is for.
@@ -16,6 +17,8 @@ use crate::transport::CLIENT_VERSION;
 pub(crate) enum Role {
     Producer {
         topics: Vec<String>,
+        /// Decides about transactions that their senders leave open.
+        checker: Option<Checker>,
     },
     SimpleConsumer {
         group: String,
@@ -29,7 +32,7 @@ pub(crate) enum Role {
 impl Role {
     pub(crate) fn topics(&self) -> Vec<String> {
         match self {
-            Self::Producer { topics } => topics.clone(),
+            Self::Producer { topics, .. } => topics.clone(),
             Self::SimpleConsumer { subscriptions, .. } => {
                 subscriptions.iter().map(|(topic, _)| topic.clone()).collect()
             }
@@ -50,6 +53,13 @@ impl Role {
         }
     }
 
+    pub(crate) fn checker(&self) -> Option<&Checker> {
+        match self {
+            Self::Producer { checker, .. } => checker.as_ref(),
+            Self::SimpleConsumer { .. } => None,
+        }
+    }
+
     pub(crate) fn client_type(&self) -> v2::ClientType {
         match self {
             Self::Producer { .. } => v2::ClientType::Producer,
@@ -59,7 +69,7 @@ impl Role {
 
     pub(crate) fn settings(&self, shared: &Shared) -> v2::Settings {
         let pub_sub = match self {
-            Self::Producer { topics } => PubSub::Publishing(v2::Publishing {
+            Self::Producer { topics, .. } => PubSub::Publishing(v2::Publishing {
                 topics: topics.iter().map(|topic| shared.resource(topic)).collect(),
                 ..Default::default()
             }),

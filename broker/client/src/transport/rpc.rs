@@ -22,18 +22,20 @@ pub(crate) enum Rpc {
     ReceiveMessage,
     AckMessage,
     ChangeInvisibleDuration,
+    EndTransaction,
     NotifyClientTermination,
     RecallMessage,
     Telemetry,
 }
 
-const ALL: [Rpc; 9] = [
+const ALL: [Rpc; 10] = [
     Rpc::QueryRoute,
     Rpc::Heartbeat,
     Rpc::SendMessage,
     Rpc::ReceiveMessage,
     Rpc::AckMessage,
     Rpc::ChangeInvisibleDuration,
+    Rpc::EndTransaction,
     Rpc::NotifyClientTermination,
     Rpc::RecallMessage,
     Rpc::Telemetry,
@@ -102,6 +104,7 @@ impl Head {
             | Rpc::SendMessage
             | Rpc::AckMessage
             | Rpc::ChangeInvisibleDuration
+            | Rpc::EndTransaction
             | Rpc::NotifyClientTermination
             | Rpc::RecallMessage => Some(identity.request_timeout),
         };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod server;
+mod transactions;
 
 use std::time::Duration;
 

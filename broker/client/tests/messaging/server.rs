@@ -41,22 +41,25 @@ impl Server {
             inbox_bytes_max: 64 << 20,
             batch_bytes_max: 4 << 20,
             cached_bytes: 0,
-            checks: TransactionChecks::default(),
+            checks: TransactionChecks { every_ms: 50, max: 1000 },
         };
         let (group, mut writer) = Group::open(Arc::new(SimDisk::new(7)), config, clock()).unwrap();
         writer.lead_alone(clock()).unwrap();
         let stopped = Arc::new(AtomicBool::new(false));
-        let (log, ended, now) = (group.clone(), stopped.clone(), clock.clone());
+        let config = GatewayConfig { check_after_ms: 50, ..GatewayConfig::default() };
+        let leadership = Leadership::always(config, Arc::clone(&group), clock.clone());
+        let (log, sweeper, ended, now) = (group.clone(), leadership.clone(), stopped.clone(), clock.clone());
         std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
                 while writer.step(now()).unwrap() == Step::Wrote {}
+                sweeper.sweep();
                 log.park(5);
             }
         });
         let mailbox = Mailbox::new();
         define(&group, &mailbox).await;
         let connections = Connections {
-            leadership: Leadership::always(GatewayConfig::default(), group, clock.clone()),
+            leadership,
             relay: Arc::default(),
             mailbox,
             tls: None,
@@ -99,14 +102,15 @@ async fn accept(listener: TcpListener, connections: Connections, mut cut: watch:
 }
 
 async fn define(group: &Arc<Group>, mailbox: &Arc<Mailbox>) {
-    let topic = TopicSpec {
-        name: "orders".into(),
-        topic_type: TopicType::Normal,
+    let topic = |name: &str, topic_type| TopicSpec {
+        name: name.into(),
+        topic_type,
         queues: 4,
         retention_ms: 0,
         owner: String::new(),
     };
-    let (_, ticket) = group.apply_topics(&[topic], Adopt::Always, mailbox).unwrap();
+    let topics = [topic("orders", TopicType::Normal), topic("paid", TopicType::Transaction)];
+    let (_, ticket) = group.apply_topics(&topics, Adopt::Always, mailbox).unwrap();
     tokio::time::timeout(Duration::from_secs(10), ticket.unwrap()).await.unwrap().unwrap();
     let billing = ConsumerGroupSpec {
         name: "billing".into(),
