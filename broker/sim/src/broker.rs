@@ -152,11 +152,12 @@ impl World {
             Awaited::Setup => Ok(()),
             Awaited::Letter { reader, message } => self.tell(Event::Acked { reader, message }),
             Awaited::Recall { message } => self.tell(Event::Recalled { message }),
+            Awaited::Decision { message, decision } => self.decided(message, decision, placed),
             Awaited::Send { first, count } => {
                 let offsets = placed.iter().map(|placed| placed.offset.0);
                 let neighbours = placed.first().map_or(0, |placed| placed.offset.0)..;
-                let is_timed = self.timed.contains_key(&first);
-                let is_run = is_timed || offsets.eq(neighbours.take(placed.len()));
+                let waits = self.timed.contains_key(&first) || self.halves.contains_key(&first);
+                let is_run = waits || offsets.eq(neighbours.take(placed.len()));
                 if placed.len() as u64 != count || !is_run {
                     return Err(format!("{count} messages of one request were placed at {placed:?}"));
                 }
@@ -164,7 +165,10 @@ impl World {
                     if let Some((_, position)) = self.timed.get_mut(&message) {
                         *position = Some(placed.position);
                     }
-                    self.tell(Event::Stored { message, placed: *placed })?;
+                    // Until somebody commits it, nobody gets it.
+                    if !self.stored_half(message, placed) {
+                        self.tell(Event::Stored { message, placed: *placed })?;
+                    }
                 }
                 Ok(())
             }

@@ -24,11 +24,18 @@ impl World {
         // The messages of one request are of one message group.
         let lane = if topic.spec.topic_type == TopicType::Fifo { self.pick(1, 7) as u32 } else { 0 };
         let is_timed = lane == 0 && self.random.one_in(3);
+        let is_undecided = lane == 0 && !is_timed && self.random.one_in(3);
         let mut drafts = Vec::new();
         for message in first..first + count {
             self.invariants.sent(message, lane);
             let draft = draft(message, lane);
-            drafts.push(if is_timed { self.delayed(message, draft) } else { draft });
+            drafts.push(if is_timed {
+                self.delayed(message, draft)
+            } else if is_undecided {
+                self.undecided(message, draft)
+            } else {
+                draft
+            });
         }
         self.trace.note(format_args!("send {first} .. {} to {}", first + count, topic.spec.name));
         if let Ok(ticket) = self.broker.group.send(&topic, drafts, &self.mailbox) {

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, DEAD_LETTER_PREFIX, RetryPolicy};
+use engine::catalog::{
+    ABANDONED_TRANSACTIONS_TOPIC, Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, DEAD_LETTER_PREFIX,
+    RetryPolicy,
+};
 use engine::group::{Delivery, Group, Receive};
 use store::QueueId;
 use store::log::ReadError;
 
 use crate::clients::message_of;
-use crate::event::Event;
+use crate::event::{Event, Place};
 use crate::world::{Awaited, World};
 
 /// Rounds in which all must be through: the attempts of the clumsy reader and as many for the rest.
@@ -56,8 +59,10 @@ impl World {
             }
             self.settle()?;
             self.broker.group.work_timers(self.now_ms).map_err(|error| error.to_string())?;
+            self.check_transactions()?;
             let last_due_ms = self.timed.values().map(|(due_ms, _)| *due_ms).max().unwrap_or(0);
-            if found == 0 && self.now_ms > last_due_ms && self.lagging().is_empty() {
+            let is_open = self.broker.group.open_transactions() > 0;
+            if found == 0 && self.now_ms > last_due_ms && !is_open && self.lagging().is_empty() {
                 return Ok(());
             }
         }
@@ -118,11 +123,7 @@ impl World {
         let group = Arc::clone(&self.broker.group);
         let auditor = group.consumer_group(AUDITOR).ok_or("the auditor is not known")?;
         let topic = group.topic(name).ok_or("a topic is gone")?;
-        let given_up_by = name
-            .strip_prefix(DEAD_LETTER_PREFIX)
-            .map(|owner| self.readers.iter().position(|reader| reader.spec.name == owner).ok_or(owner))
-            .transpose()
-            .map_err(|owner| format!("dead letters of {owner}, which is none of ours"))?;
+        let place = self.place_of(name)?;
         loop {
             let request = Receive {
                 group: &auditor,
@@ -145,12 +146,23 @@ impl World {
                 return Ok(());
             }
             for delivery in received.deliveries {
-                self.count(&group, delivery, given_up_by)?;
+                self.count(&group, delivery, place)?;
             }
         }
     }
 
-    fn count(&mut self, group: &Group, delivery: Delivery, given_up_by: Option<usize>) -> Result<(), String> {
+    fn place_of(&self, topic: &str) -> Result<Place, String> {
+        if topic == ABANDONED_TRANSACTIONS_TOPIC {
+            return Ok(Place::Abandoned);
+        }
+        let Some(owner) = topic.strip_prefix(DEAD_LETTER_PREFIX) else { return Ok(Place::Own) };
+        let number = self.readers.iter().position(|reader| reader.spec.name == owner);
+        number
+            .map(Place::DeadLetters)
+            .ok_or_else(|| format!("dead letters of {owner}, which is none of ours"))
+    }
+
+    fn count(&mut self, group: &Group, delivery: Delivery, place: Place) -> Result<(), String> {
         let mut delivery = delivery;
         let (queue, offset) = (delivery.receipt.queue, delivery.offset);
         match group.load(&mut delivery) {
@@ -162,9 +174,9 @@ impl World {
         }
         let message = message_of(&delivery)?;
         let origin = delivery.origin.as_ref().map(|origin| &origin.topic);
-        if origin.is_some() != given_up_by.is_some() {
+        if origin.is_some() != (place != Place::Own) {
             return Err(format!("message {message} at {offset} of queue {queue} comes from {origin:?}"));
         }
-        self.tell(Event::Found { queue, offset, message, given_up_by })
+        self.tell(Event::Found { queue, offset, message, place })
     }
 }

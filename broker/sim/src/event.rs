@@ -1,7 +1,19 @@
 //! What clients were told and what happened to the broker: all that invariants know.
 
+use engine::group::Decision;
 use store::log::Placed;
 use store::{Offset, Position, QueueId};
+
+/// A sort of topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// One that producers send to.
+    Own,
+    /// The dead letters of the consumer group of that number.
+    DeadLetters(usize),
+    /// Messages of transactions that nobody decided.
+    Abandoned,
+}
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +29,17 @@ pub enum Event {
     Recalled {
         /// The message.
         message: u64,
+    },
+    /// A decision about a message of a transaction was answered.
+    Decided {
+        /// The message.
+        message: u64,
+        /// What became of it.
+        decision: Decision,
+        /// Where the message itself lies.
+        body: Position,
+        /// Where the decision lies; none if it had been made before.
+        record: Option<Position>,
     },
     /// A consumer got a message.
     Delivered {
@@ -93,8 +116,8 @@ pub enum Event {
         offset: Offset,
         /// The message.
         message: u64,
-        /// In a dead letter topic: number of the consumer group that gave it up.
-        given_up_by: Option<usize>,
+        /// What sort of topic that is of.
+        place: Place,
     },
     /// At the end, a pointer was found whose message retention has taken.
     Vanished {

@@ -5,6 +5,7 @@ pub(crate) mod a_member_never_goes_back_to_an_earlier_epoch;
 mod a_message_group_is_read_in_order;
 mod a_message_has_one_holder_at_a_time;
 pub(crate) mod a_promise_falls_only_when_its_candidacy_failed;
+mod a_transaction_is_seen_once_it_is_committed;
 pub(crate) mod an_answer_waits_for_enough_copies;
 pub(crate) mod an_epoch_has_one_leader;
 pub(crate) mod an_offset_names_one_message;
@@ -21,6 +22,7 @@ mod offsets_of_a_queue_are_dense;
 pub(crate) mod only_whole_copies_count;
 pub(crate) mod what_is_agreed_stays;
 
+use engine::group::Decision;
 use store::log::Flush;
 
 use crate::event::Event;
@@ -39,6 +41,7 @@ pub(crate) struct Invariants {
     complete: every_message_is_done_or_dead_lettered_once::Fates,
     in_order: a_message_group_is_read_in_order::Lanes,
     times: a_delayed_message_keeps_its_time::Times,
+    transactions: a_transaction_is_seen_once_it_is_committed::Transactions,
 }
 
 impl Invariants {
@@ -52,6 +55,7 @@ impl Invariants {
             complete: every_message_is_done_or_dead_lettered_once::Fates::new(readers),
             in_order: a_message_group_is_read_in_order::Lanes::new(readers),
             times: a_delayed_message_keeps_its_time::Times::new(flush),
+            transactions: a_transaction_is_seen_once_it_is_committed::Transactions::new(flush),
         }
     }
 
@@ -64,7 +68,8 @@ impl Invariants {
         self.attempts.observe(event)?;
         self.complete.observe(event)?;
         self.in_order.observe(event)?;
-        self.times.observe(event)
+        self.times.observe(event)?;
+        self.transactions.observe(event)
     }
 
     /// A producer takes a message back; nobody may hear what became of that.
@@ -76,6 +81,28 @@ impl Invariants {
     pub(crate) fn sent_for(&mut self, message: u64, due_ms: u64) {
         self.times.sent(message, due_ms);
         self.in_order.delayed(message);
+    }
+
+    /// A message is sent in a transaction.
+    pub(crate) fn begun(&mut self, message: u64) {
+        self.transactions.begun(message);
+        // Its own place is that of a link, as with those that wait for their time.
+        self.in_order.delayed(message);
+    }
+
+    /// A producer decides about a message.
+    pub(crate) fn deciding(&mut self, message: u64, decision: Decision) {
+        self.transactions.deciding(message, decision);
+    }
+
+    /// A producer is told that a message was decided like this before.
+    pub(crate) fn decided_before(&self, message: u64, decision: Decision) -> Result<(), String> {
+        self.transactions.decided_before(message, decision)
+    }
+
+    /// A producer is asked about a message.
+    pub(crate) fn asked(&self, message: u64) -> Result<(), String> {
+        self.transactions.asked(message)
     }
 
     /// A consumer gives a message up, and will hear whether that is stored.

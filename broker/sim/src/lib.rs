@@ -21,6 +21,7 @@ mod invariant;
 mod pollers;
 mod story;
 mod trace;
+mod transactions;
 mod world;
 
 pub use story::{Failure, Figures, run};

@@ -52,8 +52,10 @@ fn play(world: &mut World) -> Result<(), String> {
     // In some, queues fill up; in others consumers wait.
     let send_in = 1 << world.random.below(5);
     for _ in 0..STEPS {
-        match world.pick(0, 23) {
+        match world.pick(0, 25) {
             22 => world.recall(),
+            23 => world.decide()?,
+            24 => world.check_transactions()?,
             0..4 if world.random.one_in(send_in) => world.send(),
             4..9 => world.step()?,
             0..4 | 9..13 => receive(world)?,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::catalog::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
-use engine::group::{Group, GroupConfig, TransactionChecks};
+use engine::group::{Decision, Group, GroupConfig, TransactionChecks};
 use engine::inbox::Ticket;
 use engine::lease::Receipt;
 use engine::mailbox::Mailbox;
@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::invariant::Invariants;
 use crate::pollers::Poller;
 use crate::trace::Trace;
+use crate::transactions::Half;
 
 pub(crate) const START_MS: u64 = 1_700_000_000_000;
 const TAGS: u64 = 3;
@@ -47,6 +48,8 @@ pub(crate) enum Awaited {
     Letter { reader: usize, message: u64 },
     /// A producer that took a message back.
     Recall { message: u64 },
+    /// A producer that decided about a message.
+    Decision { message: u64, decision: Decision },
     /// Whoever set things up.
     Setup,
 }
@@ -73,6 +76,8 @@ pub(crate) struct World {
     pub(crate) next_message: u64,
     /// Messages with a delivery time: that, and where they were stored once that is known.
     pub(crate) timed: BTreeMap<u64, (u64, Option<Position>)>,
+    /// Messages of transactions.
+    pub(crate) halves: BTreeMap<u64, Half>,
     /// Receives so far.
     pub(crate) receives: u64,
     /// The latest try of each ordered reader and topic: its name, and what it got.
@@ -114,6 +119,7 @@ impl World {
             pollers: Vec::new(),
             next_message: 0,
             timed: BTreeMap::new(),
+            halves: BTreeMap::new(),
             receives: 0,
             tries: BTreeMap::new(),
             was_full: false,
@@ -172,7 +178,7 @@ fn config(random: &mut Random) -> GroupConfig {
         inbox_bytes_max: 1 << 20,
         batch_bytes_max: 1 << (10 + random.below(6)),
         cached_bytes: 0,
-        checks: TransactionChecks::default(),
+        checks: TransactionChecks { every_ms: 1000, max: 3 },
     }
 }
 

@@ -41,6 +41,7 @@ impl Times {
                 Ok(())
             }
             Event::Stored { .. }
+            | Event::Decided { .. }
             | Event::Held { .. }
             | Event::Released { .. }
             | Event::Acked { .. }

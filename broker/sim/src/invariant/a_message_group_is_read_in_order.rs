@@ -121,6 +121,7 @@ impl Lanes {
             Event::Restarted { power_lost, durable } => self.restart(power_lost.then_some(durable)),
             Event::Stored { .. }
             | Event::Recalled { .. }
+            | Event::Decided { .. }
             | Event::Stepped { .. }
             | Event::Found { .. }
             | Event::Vanished { .. }

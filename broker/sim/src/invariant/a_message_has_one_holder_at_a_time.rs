@@ -34,6 +34,7 @@ impl Holders {
             Event::Restarted { .. } => self.due_ms.clear(),
             Event::Stored { .. }
             | Event::Recalled { .. }
+            | Event::Decided { .. }
             | Event::Stepped { .. }
             | Event::Found { .. }
             | Event::Vanished { .. }

@@ -40,6 +40,7 @@ impl Attempts {
             Event::Restarted { .. } => self.last.clear(),
             Event::Stored { .. }
             | Event::Recalled { .. }
+            | Event::Decided { .. }
             | Event::Held { .. }
             | Event::Released { .. }
             | Event::Acked { .. }

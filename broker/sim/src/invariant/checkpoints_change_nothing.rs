@@ -43,6 +43,7 @@ fn seen(group: &Group, now_ms: u64) -> Result<Vec<String>, String> {
     // Only then the number of timers is exact.
     group.flush_timers(now_ms).map_err(|error| error.to_string())?;
     facts.push(format!("{} timers", group.pending_timers()));
+    facts.push(format!("{} open transactions", group.open_transactions()));
     for topic in group.topics() {
         facts.push(format!("topic {} {:?} {:?}", topic.id, topic.spec, topic.queues));
         facts.extend(

@@ -36,6 +36,7 @@ impl Done {
             }
             Event::Stored { .. }
             | Event::Recalled { .. }
+            | Event::Decided { .. }
             | Event::Held { .. }
             | Event::Released { .. }
             | Event::Stepped { .. }

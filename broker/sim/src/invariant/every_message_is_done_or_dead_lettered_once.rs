@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::Event;
+use crate::event::{Event, Place};
 use crate::world::{Reader, tag_hash};
 
 pub(crate) struct Fates {
@@ -41,10 +41,10 @@ impl Fates {
             Event::Acked { reader, message } => {
                 self.acked.insert((reader, message));
             }
-            Event::Found { message, given_up_by: None, .. } => {
+            Event::Found { message, place: Place::Own, .. } => {
                 self.kept.insert(message);
             }
-            Event::Found { message, given_up_by: Some(reader), .. } => {
+            Event::Found { message, place: Place::DeadLetters(reader), .. } => {
                 let count = self.letters.entry((reader, message)).or_insert(0);
                 *count += 1;
                 if *count > 1 || !self.delivered.contains(&(reader, message)) {
@@ -52,8 +52,10 @@ impl Fates {
                 }
             }
             Event::Ended { .. } => return self.end(),
-            Event::Stored { .. }
+            Event::Found { place: Place::Abandoned, .. }
+            | Event::Stored { .. }
             | Event::Recalled { .. }
+            | Event::Decided { .. }
             | Event::Held { .. }
             | Event::Released { .. }
             | Event::Stepped { .. }

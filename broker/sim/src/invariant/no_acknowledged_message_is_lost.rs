@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::group::Decision;
 use store::Position;
 use store::log::Flush;
 
@@ -12,7 +13,8 @@ use crate::event::Event;
 
 pub(crate) struct Stored {
     flush: Flush,
-    positions: BTreeMap<u64, Position>,
+    /// Where the message lies, and the record that makes it one of its queue.
+    positions: BTreeMap<u64, (Position, Position)>,
 }
 
 impl Stored {
@@ -28,22 +30,26 @@ impl Stored {
     pub(crate) fn observe(&mut self, event: &Event) -> Result<(), String> {
         match event {
             Event::Stored { message, placed } => {
-                self.positions.insert(*message, placed.position);
+                self.positions.insert(*message, (placed.position, placed.position));
+            }
+            Event::Decided { message, decision: Decision::Commit, body, record: Some(record) } => {
+                self.positions.insert(*message, (*body, *record));
             }
             Event::Restarted { power_lost: true, durable } if self.flush == Flush::Async => {
-                self.positions.retain(|_, position| *position < *durable);
+                self.positions.retain(|_, (_, record)| *record < *durable);
             }
             Event::Found { message, .. } | Event::Recalled { message } => {
                 self.positions.remove(message);
             }
             Event::Ended { head } => {
-                self.positions.retain(|_, position| *position >= *head);
-                if let Some((message, position)) = self.positions.first_key_value() {
+                self.positions.retain(|_, (body, _)| *body >= *head);
+                if let Some((message, (position, _))) = self.positions.first_key_value() {
                     let count = self.positions.len();
                     return Err(format!("{count} acknowledged messages lost: {message} at {position}, .."));
                 }
             }
             Event::Delivered { .. }
+            | Event::Decided { .. }
             | Event::Held { .. }
             | Event::Released { .. }
             | Event::Acked { .. }

@@ -4,27 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use store::{Offset, QueueId};
 
-use crate::event::Event;
+use crate::event::{Event, Place};
 
 #[derive(Default)]
 pub(crate) struct Queues {
     found: BTreeMap<QueueId, BTreeSet<Offset>>,
     /// How many of a queue lead to messages that retention took.
     vanished: BTreeMap<QueueId, usize>,
-    /// Messages in ordinary topics, and those that a consumer group gave up.
-    messages: BTreeSet<(Option<usize>, u64)>,
+    messages: BTreeSet<(Place, u64)>,
 }
 
 impl Queues {
     pub(crate) fn observe(&mut self, event: &Event) -> Result<(), String> {
         match event {
-            Event::Found { queue, offset, message, given_up_by } => {
+            Event::Found { queue, offset, message, place } => {
                 if !self.found.entry(*queue).or_default().insert(*offset) {
                     return Err(format!(
                         "offset {offset} of queue {queue} was delivered twice to one reader"
                     ));
                 }
-                if !self.messages.insert((*given_up_by, *message)) {
+                if !self.messages.insert((*place, *message)) {
                     return Err(format!(
                         "message {message} is stored twice, again at {offset} of queue {queue}"
                     ));
@@ -51,6 +50,7 @@ impl Queues {
             }
             Event::Stored { .. }
             | Event::Recalled { .. }
+            | Event::Decided { .. }
             | Event::Delivered { .. }
             | Event::Held { .. }
             | Event::Lost { .. }
