@@ -24,6 +24,7 @@ mod machines;
 mod network;
 mod peace;
 mod plan;
+mod undelivered;
 mod view;
 mod wires;
 mod world;

@@ -2,6 +2,7 @@
 
 mod a_delayed_message_keeps_its_time;
 pub(crate) mod a_member_never_goes_back_to_an_earlier_epoch;
+pub(crate) mod a_message_group_is_first_read_in_order;
 mod a_message_group_is_read_in_order;
 mod a_message_has_one_holder_at_a_time;
 pub(crate) mod a_promise_falls_only_when_its_candidacy_failed;

@@ -48,8 +48,10 @@ impl Cluster {
         let agreed = self.views.agreed();
         self.note(format_args!("lost by right: {left} to {agreed}"));
         self.views.cut_truth(left);
-        self.clients.acknowledged.retain(|_, position| *position < left);
+        self.clients.acknowledged.retain(|_, (_, record)| *record < left);
+        self.clients.undelivered.forget(left);
         self.invariants.offsets.forget(left);
+        self.invariants.lines.forget(left);
         self.invariants.may_diverge = true;
     }
 }

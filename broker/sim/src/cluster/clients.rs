@@ -1,23 +1,29 @@
 //! Producers and consumers: they talk to whoever says that it leads, and to those who said so once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
-use engine::group::{Group, Receive};
+use engine::group::{Decision, Group, Receive};
 use engine::inbox::Ticket;
 use engine::lease::Receipt;
 use engine::mailbox::Mailbox;
-use store::log::{Draft, Encoding, Kind, crc32};
+use store::log::{Draft, Encoding, Kind, Placed, crc32};
 use store::{Position, QueueId};
 
 use super::agenda::{Happening, What};
+use super::undelivered::Undelivered;
 use super::world::Cluster;
 use crate::clients::message_of;
 
 const DOORS_MAX: usize = 5;
 pub(crate) const READER: &str = "reader";
+/// Reads in order.
+pub(crate) const ORDERLY: &str = "orderly";
+/// Message groups of the topic that has some.
+const LANES: u64 = 4;
 pub(crate) const AUDITOR: &str = "auditor";
 
 /// Somebody who was leading when a client last heard.
@@ -30,8 +36,22 @@ struct Door {
 struct Awaited {
     at: usize,
     ticket: Ticket,
-    /// Numbers of the messages; none: a change of the catalogue.
-    messages: std::ops::Range<u64>,
+    answer: Answer,
+}
+
+/// What the answer is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// Topics and consumer groups.
+    SetUp,
+    /// Messages that are entries of their queues.
+    Entries(Range<u64>),
+    /// Messages that wait for their time.
+    Delayed(Range<u64>),
+    /// Messages of transactions.
+    Undecided(Range<u64>),
+    /// What became of a transaction.
+    Decision { message: u64, decision: Decision },
 }
 
 struct Holding {
@@ -42,13 +62,14 @@ struct Holding {
 }
 
 pub(crate) struct Clients {
-    mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Arc<Mailbox>,
     doors: Vec<Door>,
     awaited: Vec<Awaited>,
     holdings: Vec<Holding>,
     pub(crate) next_message: u64,
-    /// Messages whose send was answered, and where they lie.
-    pub(crate) acknowledged: BTreeMap<u64, Position>,
+    /// Messages that are to be delivered as was answered: where they lie, and the record that says so.
+    pub(crate) acknowledged: BTreeMap<u64, (Position, Position)>,
+    pub(crate) undelivered: Undelivered,
     pub(crate) audited: BTreeSet<u64>,
 }
 
@@ -61,6 +82,7 @@ impl Clients {
             holdings: Vec::new(),
             next_message: 0,
             acknowledged: BTreeMap::new(),
+            undelivered: Undelivered::default(),
             audited: BTreeSet::new(),
         }
     }
@@ -91,7 +113,9 @@ impl Cluster {
         let door = if self.random.one_in(6) { self.random.below(last + 1) } else { last } as usize;
         match self.pick(0, 10) {
             0..6 if !self.is_peace => self.send_some(door),
-            6..8 => self.receive(door, READER, 1 + self.random.clone().below(20) as usize, 5000)?,
+            6 => self.receive(door, READER, 1 + self.random.clone().below(20) as usize, 5000)?,
+            7 => self.receive(door, ORDERLY, 1 + self.random.clone().below(20) as usize, 5000)?,
+            8 if !self.is_peace => self.decide_some(door),
             _ => self.finish_some(),
         }
         Ok(())
@@ -133,9 +157,21 @@ impl Cluster {
             group.apply_consumer_groups(&readers(), Adopt::Always, &self.clients.mailbox),
         ];
         for (_, ticket) in applied.into_iter().flatten() {
-            let awaited = ticket.map(|ticket| Awaited { at, ticket, messages: 0..0 });
+            let awaited = ticket.map(|ticket| Awaited { at, ticket, answer: Answer::SetUp });
             self.clients.awaited.extend(awaited);
         }
+        self.nudge(at);
+    }
+
+    /// Who is behind a door.
+    pub(crate) fn through(&self, door: usize) -> (usize, Arc<Group>) {
+        let Door { at, group } = &self.clients.doors[door];
+        (*at, Arc::clone(group))
+    }
+
+    /// A client waits for this.
+    pub(crate) fn wait_for(&mut self, at: usize, ticket: Ticket, answer: Answer) {
+        self.clients.awaited.push(Awaited { at, ticket, answer });
         self.nudge(at);
     }
 
@@ -149,17 +185,32 @@ impl Cluster {
     fn send_some(&mut self, door: usize) {
         let names = topics();
         let name = &names[self.random.below(names.len() as u64) as usize].name;
-        let (at, group) = (self.clients.doors[door].at, Arc::clone(&self.clients.doors[door].group));
+        let (at, group) = self.through(door);
         let Some(topic) = group.topic(name) else { return self.set_up(at, &group) };
         let count = 1 + self.random.below(5);
         let first = self.clients.next_message;
         self.clients.next_message += count;
-        let drafts = (first..first + count).map(draft).collect();
+        let messages = first..first + count;
+        let is_fifo = topic.spec.topic_type == TopicType::Fifo;
+        let kind = if is_fifo { 0 } else { self.pick(0, 5) };
+        let mut drafts = Vec::new();
+        for message in messages.clone() {
+            let draft = draft(message, if is_fifo { lane_of(message) } else { 0 });
+            drafts.push(match kind {
+                3 => self.delayed(message, draft),
+                4 => self.undecided(message, draft),
+                _ => draft,
+            });
+        }
         let sent = group.send(&topic, drafts, &self.clients.mailbox);
-        self.note(format_args!("send {first} .. {} to {at}: {}", first + count, sent.is_ok()));
+        self.note(format_args!("send {messages:?} of kind {kind} to {at}: {}", sent.is_ok()));
         if let Ok(ticket) = sent {
-            self.clients.awaited.push(Awaited { at, ticket, messages: first..first + count });
-            self.nudge(at);
+            let answer = match kind {
+                3 => Answer::Delayed(messages),
+                4 => Answer::Undecided(messages),
+                _ => Answer::Entries(messages),
+            };
+            self.wait_for(at, ticket, answer);
         }
     }
 
@@ -171,7 +222,7 @@ impl Cluster {
         max: usize,
         invisible_ms: u64,
     ) -> Result<(), String> {
-        let (at, group) = (self.clients.doors[door].at, Arc::clone(&self.clients.doors[door].group));
+        let (at, group) = self.through(door);
         let Some(consumer_group) = group.consumer_group(reader) else { return Ok(()) };
         for topic in topics() {
             let Some(topic) = group.topic(&topic.name) else { continue };
@@ -197,6 +248,11 @@ impl Cluster {
                 if !self.views.holds_lost(at) {
                     let offsets = &mut self.invariants.offsets;
                     offsets.told(message, queue, offset, position, &self.views)?;
+                    self.clients.undelivered.may_come(message, self.now_ms)?;
+                    if reader == ORDERLY && topic.spec.topic_type == TopicType::Fifo {
+                        let head = group.head();
+                        self.invariants.lines.delivered(queue, lane_of(message), offset, position, head)?;
+                    }
                 }
                 self.clients.holdings.push(Holding { at, group: Arc::clone(&group), receipt, message });
             }
@@ -224,31 +280,66 @@ impl Cluster {
                 number += 1;
                 continue;
             };
-            let Awaited { at, messages, .. } = self.clients.awaited.swap_remove(number);
+            let Awaited { at, answer, .. } = self.clients.awaited.swap_remove(number);
             if self.trace.is_silent() {
             } else {
-                self.note(format_args!("answer of {at} for {messages:?}: {outcome:?}"));
+                self.note(format_args!("answer of {at} for {answer:?}: {outcome:?}"));
             }
-            let Ok(placed) = outcome else { continue };
-            for (message, placed) in messages.zip(placed) {
-                let Some((queue, offset)) = self.views.find(placed.position) else {
-                    return Err(format!(
-                        "message {message} at {} is acknowledged and not agreed",
-                        placed.position
-                    ));
-                };
-                self.invariants.offsets.told(message, queue, offset, placed.position, &self.views)?;
-                if offset != placed.offset {
-                    return Err(format!("message {message} is told {} and has {offset}", placed.offset));
+            if let Ok(placed) = outcome {
+                self.hear(answer, &placed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, answer: Answer, placed: &[Placed]) -> Result<(), String> {
+        if let Some(last) = placed.last().filter(|last| last.position >= self.views.agreed()) {
+            return Err(format!("{answer:?} at {} is answered and not agreed", last.position));
+        }
+        let clients = &mut self.clients;
+        match answer {
+            Answer::SetUp => {}
+            Answer::Entries(messages) => {
+                for (message, Placed { position, offset, .. }) in messages.zip(placed) {
+                    let found = self.views.find(*position).filter(|(_, agreed)| agreed == offset);
+                    let Some((queue, _)) = found else {
+                        return Err(format!("message {message} is told {offset}, agreed is {found:?}"));
+                    };
+                    self.invariants.offsets.told(message, queue, *offset, *position, &self.views)?;
+                    clients.acknowledged.insert(message, (*position, *position));
                 }
-                self.clients.acknowledged.insert(message, placed.position);
+            }
+            Answer::Delayed(messages) => {
+                let bodies = placed.iter().map(|placed| (placed.position, placed.position));
+                clients.acknowledged.extend(messages.zip(bodies));
+            }
+            Answer::Undecided(messages) => {
+                for (message, placed) in messages.zip(placed) {
+                    clients.undelivered.stored(message, placed.position);
+                }
+            }
+            Answer::Decision { message, decision } => {
+                // None: it had been decided so before.
+                let Some(record) = placed.first().map(|placed| placed.position) else { return Ok(()) };
+                match (decision, clients.undelivered.body(message)) {
+                    (Decision::Commit, Some(body)) => {
+                        clients.acknowledged.insert(message, (body, record));
+                    }
+                    (Decision::RollBack, Some(_)) => clients.undelivered.rolled_back(message, record),
+                    (_, None) => return Err(format!("message {message} was decided and never stored")),
+                }
             }
         }
         Ok(())
     }
 }
 
-fn draft(message: u64) -> Draft {
+/// Messages of one message group are in order.
+fn lane_of(message: u64) -> u32 {
+    (message % LANES) as u32 + 1
+}
+
+fn draft(message: u64, lane: u32) -> Draft {
     let body = Bytes::from(crate::world::body_of(message));
     Draft {
         kind: Kind::Message,
@@ -257,7 +348,7 @@ fn draft(message: u64) -> Draft {
         count: 1,
         attempt: 0,
         tag_hash: 1,
-        lane: 0,
+        lane,
         due_ms: 0,
         body_crc: crc32(&body),
         head: Bytes::new(),
@@ -273,7 +364,8 @@ fn topics() -> Vec<TopicSpec> {
         retention_ms: 0,
         owner: String::new(),
     };
-    vec![topic("orders", 1), topic("events", 2)]
+    let fifo = TopicSpec { topic_type: TopicType::Fifo, ..topic("ledger", 2) };
+    vec![topic("orders", 1), topic("events", 2), fifo]
 }
 
 fn readers() -> Vec<ConsumerGroupSpec> {
@@ -284,5 +376,6 @@ fn readers() -> Vec<ConsumerGroupSpec> {
         consume_from: ConsumeFrom::Earliest,
         owner: String::new(),
     };
-    vec![reader(READER), reader(AUDITOR)]
+    let orderly = ConsumerGroupSpec { ordered: true, ..reader(ORDERLY) };
+    vec![reader(READER), orderly, reader(AUDITOR)]
 }

@@ -244,7 +244,7 @@ impl Cluster {
     pub(crate) fn keep_house(&mut self, process: &mut Process) -> Outcome {
         let ms = self.pick(20, 400);
         self.plan_for(process, ms, What::House);
-        let kind = self.pick(0, 12);
+        let kind = self.pick(0, 16);
         let Some(copy) = process.copy.as_mut().filter(|_| !process.is_reopening) else { return Ok(()) };
         let group = &copy.group;
         match kind {
@@ -252,9 +252,15 @@ impl Cluster {
             7 | 8 => drop(group.checkpoint()),
             9 => drop(group.prepare_segment()),
             10 => drop(copy.writer.retain(self.now_ms)),
-            _ => {
+            11 => {
                 drop(group.trim_index());
                 drop(group.flush_index());
+            }
+            12 => drop(group.work_timers(self.now_ms)),
+            13 => drop(group.flush_timers(self.now_ms)),
+            _ => {
+                let group = Arc::clone(group);
+                self.check_transactions(process.at, &group);
             }
         }
         self.note(format_args!("{} house {kind}", process.id));

@@ -9,7 +9,7 @@ use replica::event::Fault;
 use replica::member::Role;
 
 use super::agenda::Happening;
-use super::clients::{AUDITOR, READER};
+use super::clients::{AUDITOR, ORDERLY, READER};
 use super::world::{Cluster, START_MS};
 
 /// Peace lasts so long at most.
@@ -145,12 +145,22 @@ impl Cluster {
             }
         }
         let group = &leader.copy.as_ref()?.group;
-        let Some(reader) = group.consumer_group(READER) else { return Some("no consumer group".to_owned()) };
+        let (timers, transactions) = (group.pending_timers(), group.open_transactions());
+        if timers > 0 || transactions > 0 {
+            return Some(format!("{timers} timers and {transactions} transactions are pending"));
+        }
         if !self.clients.is_idle() {
             return Some("somebody waits for an answer".to_owned());
         }
-        let behind = group.progress(&reader).into_iter().find(|progress| progress.lag > 0);
-        behind.map(|progress| format!("the consumer lags: {progress:?}"))
+        for name in [READER, ORDERLY] {
+            let Some(reader) = group.consumer_group(name) else {
+                return Some("no consumer group".to_owned());
+            };
+            if let Some(behind) = group.progress(&reader).into_iter().find(|progress| progress.lag > 0) {
+                return Some(format!("{name} lags: {behind:?}"));
+            }
+        }
+        None
     }
 
     /// Everything that was acknowledged is still there for somebody who never asked before.
@@ -177,7 +187,7 @@ impl Cluster {
             .clients
             .acknowledged
             .iter()
-            .filter(|(message, position)| **position >= head && !audited.contains(message))
+            .filter(|(message, (body, _))| *body >= head && !audited.contains(message))
             .collect();
         if lost.is_empty() { Ok(()) } else { Err(format!("acknowledged and never delivered: {lost:?}")) }
     }

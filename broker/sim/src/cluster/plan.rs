@@ -82,7 +82,7 @@ impl Plan {
             inbox_bytes_max: 1 << 20,
             batch_bytes_max: self.batch_bytes_max,
             cached_bytes: 0,
-            checks: TransactionChecks::default(),
+            checks: TransactionChecks { every_ms: 1000, max: 3 },
         }
     }
 }

@@ -6,6 +6,7 @@ use replica::event::{Fault, Message, Vow};
 use store::Epoch;
 
 use super::a_member_never_goes_back_to_an_earlier_epoch::Routes;
+use super::a_message_group_is_first_read_in_order::Lines;
 use super::a_promise_falls_only_when_its_candidacy_failed::Promises;
 use super::an_epoch_has_one_leader::Leaders;
 use super::an_offset_names_one_message::Offsets;
@@ -16,6 +17,7 @@ pub(crate) struct Invariants {
     leaders: Leaders,
     promises: Promises,
     pub(crate) offsets: Offsets,
+    pub(crate) lines: Lines,
     pub(crate) routes: Routes,
     /// A member may have more than the leader: something was lost by right.
     pub(crate) may_diverge: bool,
@@ -29,6 +31,7 @@ impl Invariants {
             leaders: Leaders::default(),
             promises: Promises::new(machines),
             offsets: Offsets::default(),
+            lines: Lines::default(),
             routes: Routes::new(machines),
             may_diverge: false,
             may_regress: false,
