@@ -19,6 +19,7 @@ pub mod broker;
 pub mod cluster;
 pub mod history;
 pub mod http;
+pub mod kinds;
 pub mod matrix;
 pub mod members;
 pub mod network;

@@ -216,6 +216,12 @@ impl Producer {
     }
 }
 
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
+
 fn is_retryable(error: &AskError) -> bool {
     match error {
         AskError::Call(_) | AskError::NoQueue(_) => true,

@@ -24,7 +24,7 @@ use crate::cluster::process::Process;
 use crate::cluster::relay::Relay;
 use crate::cluster::{Place, Said};
 use crate::traffic::{self, Targets};
-use crate::{http, wait};
+use crate::{http, kinds, wait};
 
 /// A page that takes longer counts as none.
 const PAGE_MAX: Duration = Duration::from_millis(500);
@@ -64,12 +64,16 @@ impl Copies {
             "apiVersion: millpond.io/v1alpha1\nkind: BrokerCluster\nmetadata: {{name: {name}}}\n\
              spec: {{copies: {copies}, storage: {{size: 1Gi}}, deletionPolicy: Delete{image}}}\n---\n"
         );
-        all.place.apply(&(cluster + &traffic::manifests_of(name)));
+        all.place.apply(&(cluster + &traffic::manifests_of(name) + &kinds::manifests_of(name)));
         all.converge(copies);
         all.runtime.block_on(async {
             all.place.topic_ready(traffic::TOPIC).await;
             all.place.group_ready(traffic::LIVE).await;
             all.place.group_ready(traffic::READER).await;
+            for name in kinds::names() {
+                all.place.topic_ready(name).await;
+                all.place.group_ready(name).await;
+            }
         });
         all
     }

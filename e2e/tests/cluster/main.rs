@@ -7,6 +7,7 @@ mod copies_change;
 mod copies_sdk;
 mod deletion;
 mod drift;
+mod kinds;
 mod leader_address;
 mod lifecycle;
 mod load;

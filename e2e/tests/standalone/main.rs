@@ -11,6 +11,7 @@ mod failover_sdk;
 mod fifo;
 mod filters;
 mod kill;
+mod kinds;
 mod noise;
 mod sdks;
 mod start;
