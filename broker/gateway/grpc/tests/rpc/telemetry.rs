@@ -142,6 +142,20 @@ async fn settings_that_break_a_rule_end_the_stream_as_invalid_argument() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_filter_that_is_none_ends_the_stream_of_a_push_consumer_only() {
+    let broker = Broker::start().await;
+    for (client_type, is_taken) in [(ClientType::PushConsumer, false), (ClientType::SimpleConsumer, true)] {
+        let mut settings = consumer(client_type);
+        let Some(PubSub::Subscription(subscription)) = &mut settings.pub_sub else { unreachable!() };
+        let filter =
+            v2::FilterExpression { r#type: v2::FilterType::Sql.into(), expression: "price > > 10".into() };
+        subscription.subscriptions[0].expression = Some(filter);
+        let settled = Telemetry::new(&broker, &broker.call()).settle(settings).await;
+        assert_eq!(settled.is_ok(), is_taken, "{client_type:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_producer_may_declare_no_topic_and_blank_ones_do_not_count() {
     let broker = Broker::start().await;
     for topics in [&[][..], &["", " "], &["orders", ""]] {
