@@ -154,7 +154,7 @@ impl Group {
     }
 
     /// Sends the messages of one request: those of a lane to the lane's queue, the others to one queue of the topic, the
-    /// queues take turns. Drafts come without a queue.
+    /// queues take turns. Drafts come without a queue, but for those that have one by their priority.
     pub fn send(
         &self,
         topic: &Topic,
@@ -162,7 +162,7 @@ impl Group {
         mailbox: &Arc<Mailbox>,
     ) -> Result<Ticket, SubmitError> {
         let queue = topic.queues[topic.state.next_turn(topic.queues.len())];
-        for draft in &mut drafts {
+        for draft in drafts.iter_mut().filter(|draft| draft.queue == QueueId::NONE) {
             draft.queue = if draft.lane == 0 { queue } else { topic.queue_of_lane(draft.lane) };
         }
         self.inbox.submit(drafts, mailbox)

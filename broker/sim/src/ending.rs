@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, DEAD_LETTER_PREFIX, RetryPolicy};
+use engine::catalog::{
+    Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, DEAD_LETTER_PREFIX, PriorityPolicy, RetryPolicy,
+};
 use engine::group::{Delivery, Group, Receive};
 use store::QueueId;
 use store::log::ReadError;
@@ -95,6 +97,7 @@ impl World {
         let spec = ConsumerGroupSpec {
             name: AUDITOR.to_owned(),
             ordered: false,
+            priority: PriorityPolicy::Strict,
             retry: RetryPolicy { max_attempts: 1, backoff: Backoff::Custom(vec![1000]) },
             consume_from: ConsumeFrom::Earliest,
             owner: String::new(),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::catalog::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
+use engine::catalog::{
+    Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType,
+};
 use engine::group::{Group, GroupConfig};
 use engine::inbox::Ticket;
 use engine::lease::Receipt;
@@ -194,6 +196,7 @@ fn readers() -> Vec<Reader> {
         spec: ConsumerGroupSpec {
             name: name.to_owned(),
             ordered: false,
+            priority: PriorityPolicy::Strict,
             retry: RetryPolicy { max_attempts, backoff: Backoff::Custom(vec![1000]) },
             consume_from: ConsumeFrom::Earliest,
             owner: String::new(),
