@@ -69,7 +69,7 @@ pub struct TopicSpec {
         )
     )]
     pub topic_type: TopicType,
-    /// How many queues it has.
+    /// How many queues it has. Of a topic of type PRIORITY this says nothing: it has one for each of 10 levels.
     #[serde(default)]
     pub queues: Queues,
     /// How long messages are kept at least; left out: as long as the cluster keeps them.
@@ -97,6 +97,8 @@ pub enum TopicType {
     Fifo,
     /// Messages that are delivered at a time of their own.
     Delay,
+    /// Messages of which the urgent ones are delivered first.
+    Priority,
 }
 
 impl TopicType {
@@ -106,6 +108,7 @@ impl TopicType {
             Self::Normal => "NORMAL",
             Self::Fifo => "FIFO",
             Self::Delay => "DELAY",
+            Self::Priority => "PRIORITY",
         }
     }
 }

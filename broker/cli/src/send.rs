@@ -24,6 +24,7 @@ Examples:
   millpond send orders 'hello' --tag new --key 4711 --property source=shop
   millpond send ledger 'debit 5' --group account-17
   millpond send reminders 'call back' --delay 30m
+  millpond send alerts 'disk is full' --priority 9
   millpond send orders --file order.json
   cat lines.txt | millpond send orders            one message a line
   millpond send orders 'hello' --count 1000";
@@ -54,6 +55,9 @@ pub(crate) struct Args {
     /// Deliver the message so much later; the topic must be of type DELAY
     #[arg(long, value_parser = duration, conflicts_with = "message_group")]
     delay: Option<Duration>,
+    /// How urgent it is, from 0 to 9 for the highest; the topic must be of type PRIORITY
+    #[arg(long, conflicts_with_all = ["message_group", "delay"])]
+    priority: Option<u32>,
     /// Send the message this often
     #[arg(long, default_value_t = 1)]
     count: u64,
@@ -69,6 +73,7 @@ impl Args {
             properties: self.properties.clone(),
             message_group: self.message_group.clone(),
             delivery_ms: None,
+            priority: self.priority,
         };
         match self.delay {
             Some(delay) => message.delay(delay),

@@ -47,7 +47,7 @@ pub(crate) enum Command {
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
     names: Names,
-    /// Queues in this broker group; may grow, never shrink
+    /// Queues in this broker group; may grow, never shrink. Topics of type priority have one for each of 10 levels
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     queues: u32,
     /// What kind of messages they take; cannot be changed
@@ -70,6 +70,8 @@ enum Type {
     Fifo,
     /// Delivered at a time of their own
     Delay,
+    /// The urgent ones first
+    Priority,
 }
 
 impl Type {
@@ -78,6 +80,7 @@ impl Type {
             Self::Normal => TopicType::Normal,
             Self::Fifo => TopicType::Fifo,
             Self::Delay => TopicType::Delay,
+            Self::Priority => TopicType::Priority,
         }
     }
 }

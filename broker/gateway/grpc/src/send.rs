@@ -24,7 +24,7 @@ use engine::catalog::Topic;
 use engine::inbox::{self, StoreError, SubmitError, Ticket};
 use store::QueueId;
 use store::log::{Draft, Encoding, Kind, Placed, crc32};
-use wire::stored::{self, Defaults, Scanned};
+use wire::stored::{self, Defaults, Scanned, System};
 use wire::v2::{self, Code, MessageType};
 use wire::{frame, tag, validate};
 
@@ -109,7 +109,8 @@ impl Gateway {
             let message_type = type_of(&scanned.system);
             fits_type(topic, message_type)?;
             ids.push(message.slice_ref(scanned.system.message_id.as_bytes()));
-            let draft = draft(&message, &scanned, message_type, call, now_ms, &mut heads);
+            let queue = queue_of(topic, message_type, &scanned.system);
+            let draft = Draft { queue, ..draft(&message, &scanned, message_type, call, now_ms, &mut heads) };
             dues.push(draft.due_ms);
             drafts.push(draft);
         }
@@ -185,6 +186,13 @@ fn draft(
         head: heads.split().freeze(),
         body: message.slice_ref(scanned.body),
     }
+}
+
+/// The queue of a message with a priority; others get theirs from the engine.
+fn queue_of(topic: &Topic, message_type: MessageType, system: &System<'_>) -> QueueId {
+    let priority = system.priority.filter(|_| message_type == MessageType::Priority);
+    let priority = priority.and_then(|priority| u32::try_from(priority).ok());
+    priority.map_or(QueueId::NONE, |priority| topic.queue_of_priority(priority))
 }
 
 /// When the message is to be delivered; 0: at once, its time has come.
