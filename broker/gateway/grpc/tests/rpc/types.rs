@@ -35,9 +35,13 @@ async fn a_topic_takes_messages_of_its_type_only() {
     let broker = Broker::start().await;
     broker.topic_of("fifo", TopicType::Fifo, 4).await;
     broker.topic_of("delay", TopicType::Delay, 4).await;
-    for (topic, takes) in
-        [("orders", MessageType::Normal), ("fifo", MessageType::Fifo), ("delay", MessageType::Delay)]
-    {
+    broker.topic_of("priority", TopicType::Priority, 4).await;
+    for (topic, takes) in [
+        ("orders", MessageType::Normal),
+        ("fifo", MessageType::Fifo),
+        ("delay", MessageType::Delay),
+        ("priority", MessageType::Priority),
+    ] {
         for found in TYPES {
             let sent = v2::Message { topic: resource(topic), ..of_type(found) };
             let reply = broker.send(vec![sent]).await;
