@@ -19,6 +19,7 @@ mod no_acknowledged_message_is_lost;
 mod no_wake_is_lost;
 mod offsets_of_a_queue_are_dense;
 pub(crate) mod only_whole_copies_count;
+mod the_most_urgent_comes_first;
 pub(crate) mod what_is_agreed_stays;
 
 use store::log::Flush;
@@ -39,6 +40,7 @@ pub(crate) struct Invariants {
     complete: every_message_is_done_or_dead_lettered_once::Fates,
     in_order: a_message_group_is_read_in_order::Lanes,
     times: a_delayed_message_keeps_its_time::Times,
+    urgent_first: the_most_urgent_comes_first::Levels,
 }
 
 impl Invariants {
@@ -52,6 +54,7 @@ impl Invariants {
             complete: every_message_is_done_or_dead_lettered_once::Fates::new(readers),
             in_order: a_message_group_is_read_in_order::Lanes::new(readers),
             times: a_delayed_message_keeps_its_time::Times::new(flush),
+            urgent_first: the_most_urgent_comes_first::Levels::new(readers),
         }
     }
 
@@ -64,7 +67,8 @@ impl Invariants {
         self.attempts.observe(event)?;
         self.complete.observe(event)?;
         self.in_order.observe(event)?;
-        self.times.observe(event)
+        self.times.observe(event)?;
+        self.urgent_first.observe(event)
     }
 
     /// A producer takes a message back; nobody may hear what became of that.
@@ -76,6 +80,21 @@ impl Invariants {
     pub(crate) fn sent_for(&mut self, message: u64, due_ms: u64) {
         self.times.sent(message, due_ms);
         self.in_order.delayed(message);
+    }
+
+    /// A message is sent with this priority.
+    pub(crate) fn sent_with(&mut self, message: u64, priority: u32) {
+        self.urgent_first.sent(message, priority);
+    }
+
+    /// The disk crashed; the broker goes on until it is started again.
+    pub(crate) fn crashed(&mut self) {
+        self.urgent_first.crashed();
+    }
+
+    /// A consumer tries to give a message up.
+    pub(crate) fn may_be_given_up(&mut self, reader: usize, message: u64) {
+        self.urgent_first.given_up(reader, message);
     }
 
     /// A consumer gives a message up, and will hear whether that is stored.
