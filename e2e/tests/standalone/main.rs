@@ -12,5 +12,6 @@ mod fifo;
 mod filters;
 mod kill;
 mod noise;
+mod priority;
 mod sdks;
 mod start;

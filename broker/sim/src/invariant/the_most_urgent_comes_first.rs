@@ -1,7 +1,8 @@
 //! A consumer group that is strict gets no message of a PRIORITY topic while one of a higher level is ready for it.
 //!
-//! Ready is what was stored and is not done, not held, not given up and not about to be a dead letter. Of what a power
-//! cut may have taken, and of what a crashed disk kept from clients, nothing is asked.
+//! Ready is what was stored and is not done, not held, not given up and not about to be a dead letter. What came in one
+//! reply may share a lease, which ends for all of it or, while one of it is given up, at a time that only the broker knows.
+//! Of what a power cut may have taken, and of what a crashed disk kept from clients, nothing is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,8 @@ use crate::world::Reader;
 /// The latest delivery of a message to a consumer group.
 struct Known {
     attempt: u16,
-    /// When its lease ends, if nothing else does.
+    receive: u64,
+    /// When its lease ends at the latest.
     due_ms: u64,
 }
 
@@ -25,7 +27,7 @@ pub(crate) struct Levels {
     /// Level and message, with the place of its record.
     stored: BTreeMap<(u32, u64), Position>,
     known: BTreeMap<(usize, u64), Known>,
-    /// Done, or nobody but the broker knows.
+    /// Done, or given up as far as a client knows.
     settled: BTreeSet<(usize, u64)>,
     is_in_doubt: bool,
 }
@@ -54,6 +56,7 @@ impl Levels {
     /// A consumer tries to give the message up: it may be held for that, even if it is not given up.
     pub(crate) fn given_up(&mut self, reader: usize, message: u64) {
         self.settled.insert((reader, message));
+        self.hold_until(reader, message, u64::MAX);
     }
 
     /// The disk is gone: until the next start messages may be handed out that no client gets.
@@ -68,12 +71,12 @@ impl Levels {
                     self.stored.insert((level, message), placed.position);
                 }
             }
-            Event::Delivered { reader, message, head, attempt, due_ms, now_ms, .. } => {
+            Event::Delivered { reader, message, head, receive, attempt, due_ms, now_ms, .. } => {
                 let (Some(&limit), Some(&level)) = (self.limits.get(&reader), self.level_of.get(&message))
                 else {
                     return Ok(());
                 };
-                self.known.insert((reader, message), Known { attempt, due_ms });
+                self.known.insert((reader, message), Known { attempt, receive, due_ms });
                 if let Some((higher, passed)) = self.passed_over(reader, limit, level, head, now_ms) {
                     return Err(format!(
                         "message {message} of level {level} was delivered to reader {reader} at {now_ms}, and {passed} of level {higher} was ready"
@@ -81,7 +84,11 @@ impl Levels {
                 }
             }
             Event::Held { reader, message, due_ms } => self.hold_until(reader, message, due_ms),
-            Event::Released { reader, message } => self.hold_until(reader, message, 0),
+            Event::Released { reader, message } => {
+                if let Some(known) = self.known.get_mut(&(reader, message)) {
+                    known.due_ms = 0;
+                }
+            }
             Event::Acked { reader, message } => drop(self.settled.insert((reader, message))),
             Event::Restarted { power_lost, durable } => {
                 self.is_in_doubt = false;
@@ -120,9 +127,12 @@ impl Levels {
         passed.map(|(&place, _)| place)
     }
 
+    /// With the message goes what may share its lease.
     fn hold_until(&mut self, reader: usize, message: u64, due_ms: u64) {
-        if let Some(known) = self.known.get_mut(&(reader, message)) {
-            known.due_ms = due_ms;
+        let receive = self.known.get(&(reader, message)).map(|known| known.receive);
+        let of_reader = self.known.range_mut((reader, 0)..=(reader, u64::MAX));
+        for (_, known) in of_reader.filter(|(_, known)| Some(known.receive) == receive) {
+            known.due_ms = known.due_ms.max(due_ms);
         }
     }
 }
