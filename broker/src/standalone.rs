@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crds::consumer_group::ConsumeFrom;
-use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, TopicDefinition};
+use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, PriorityDefinition, TopicDefinition};
 use crds::manifests::read_folder;
 use crds::topic::TopicType;
-use engine::catalog::{self, Adopt, ApplyOutcome, Backoff, ConsumerGroupSpec, RetryPolicy, TopicSpec};
+use engine::catalog::{
+    self, Adopt, ApplyOutcome, Backoff, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec,
+};
 use engine::inbox::{SubmitError, Ticket};
 use engine::mailbox::Mailbox;
 use gateway_grpc::leader::{Leadership, Place};
@@ -130,6 +132,7 @@ fn topic_spec(definition: TopicDefinition) -> TopicSpec {
         TopicType::Delay => catalog::TopicType::Delay,
         TopicType::Transaction => catalog::TopicType::Transaction,
         TopicType::Mixed => catalog::TopicType::Mixed,
+        TopicType::Priority => catalog::TopicType::Priority,
     };
     TopicSpec { name, topic_type, queues, retention_ms, owner: OWNER.to_owned() }
 }
@@ -147,6 +150,11 @@ fn consumer_group_spec(definition: ConsumerGroupDefinition) -> ConsumerGroupSpec
     ConsumerGroupSpec {
         name: definition.name,
         ordered: definition.ordered,
+        priority: match definition.priority {
+            PriorityDefinition::Strict => PriorityPolicy::Strict,
+            PriorityDefinition::Weighted => PriorityPolicy::Weighted,
+            PriorityDefinition::Aging { interval_ms } => PriorityPolicy::Aging { interval_ms },
+        },
         retry: RetryPolicy { max_attempts: definition.max_attempts, backoff },
         consume_from: match definition.consume_from {
             ConsumeFrom::Earliest => catalog::ConsumeFrom::Earliest,

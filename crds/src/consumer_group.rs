@@ -63,6 +63,9 @@ pub struct ConsumerGroupSpec {
     /// is not done holds up its own message group and no other.
     #[serde(default)]
     pub ordered: bool,
+    /// Which levels of a topic of type PRIORITY the group gets messages from, while several have some.
+    #[serde(default)]
+    pub priority: Priority,
     /// What happens to a message that is not acknowledged.
     #[serde(default)]
     pub retry: Retry,
@@ -88,6 +91,38 @@ pub enum ConsumeFrom {
     Earliest,
     /// At the next message that arrives.
     Latest,
+}
+
+/// Which levels of a topic of type PRIORITY a group gets messages from, while several have some.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("has(self.agingInterval) ? self.policy == 'Aging' : true").message(
+        "agingInterval is for policy Aging; leave it out, or set policy to Aging"
+    ),
+    validation = Rule::new("has(self.agingInterval) ? duration(self.agingInterval) <= duration('24h') : true").message(
+        "agingInterval must be at most 24h"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Priority {
+    /// How the levels share the group's attention.
+    #[serde(default)]
+    pub policy: PriorityPolicy,
+    /// With policy Aging: how long a level waits to rise by one; left out: 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aging_interval: Option<Span>,
+}
+
+/// How the levels of a topic of type PRIORITY share a group's attention.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PriorityPolicy {
+    /// The highest level that has a message.
+    #[default]
+    Strict,
+    /// All levels that have messages: level n in n + 1 parts.
+    Weighted,
+    /// The highest level, where one that has messages rises by one for each interval in which it gives none.
+    Aging,
 }
 
 /// What happens to a message that is not acknowledged.

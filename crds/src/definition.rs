@@ -10,7 +10,7 @@
 use kube::ResourceExt;
 
 use crate::amount::AmountError;
-use crate::consumer_group::{Backoff, ConsumeFrom, ConsumerGroup};
+use crate::consumer_group::{Backoff, ConsumeFrom, ConsumerGroup, Priority, PriorityPolicy};
 use crate::names::{CONSUMER_GROUP_NAME_LEN_MAX, TOPIC_NAME_LEN_MAX};
 use crate::topic::{Topic, TopicType};
 
@@ -20,6 +20,10 @@ pub const BACKOFF_DEFAULT_MS: [u64; 16] = [
     1_200_000, 1_800_000, 3_600_000, 7_200_000,
 ];
 
+/// How long a level waits to rise by one when a manifest does not say.
+const AGING_INTERVAL_DEFAULT_MS: u64 = 10_000;
+const AGING_INTERVAL_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
 /// A topic as a broker keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicDefinition {
@@ -27,7 +31,7 @@ pub struct TopicDefinition {
     pub name: String,
     /// What kind of messages it takes.
     pub topic_type: TopicType,
-    /// Queues in each group.
+    /// Queues in each group; the broker knows better how many a topic of type PRIORITY has.
     pub queues: u32,
     /// Milliseconds a message is kept at least; 0: as long as the log keeps it.
     pub retention_ms: u64,
@@ -40,12 +44,28 @@ pub struct ConsumerGroupDefinition {
     pub name: String,
     /// Messages of one message group are delivered in order.
     pub ordered: bool,
+    /// Which levels of a topic of type PRIORITY it gets messages from.
+    pub priority: PriorityDefinition,
     /// Deliveries of one message before it goes to the dead letter topic.
     pub max_attempts: u32,
     /// How long each next delivery waits.
     pub backoff: BackoffDefinition,
     /// Where the group starts on a topic it never read.
     pub consume_from: ConsumeFrom,
+}
+
+/// Which levels of a topic of type PRIORITY a group gets messages from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PriorityDefinition {
+    /// The highest.
+    Strict,
+    /// Level n in n + 1 parts.
+    Weighted,
+    /// The highest, where a level rises while it waits.
+    Aging {
+        /// How long it waits to rise by one.
+        interval_ms: u64,
+    },
 }
 
 /// How long each next delivery waits.
@@ -97,6 +117,12 @@ pub enum DefinitionError {
         "spec.retry.backoff.exponential: initial must not be longer than max; lower initial or raise max"
     )]
     InitialAboveMax,
+    /// An aging interval for a policy that has none.
+    #[error("spec.priority.agingInterval is for policy Aging; leave it out, or set policy to Aging")]
+    AgingInterval,
+    /// An aging interval that is too long.
+    #[error("spec.priority.agingInterval must be at most 24h")]
+    AgingIntervalTooLong,
     /// Not a duration.
     #[error("{field}: {source}")]
     Amount {
@@ -137,6 +163,7 @@ impl ConsumerGroup {
         Ok(ConsumerGroupDefinition {
             name: checked_name(self.client_name(), CONSUMER_GROUP_NAME_LEN_MAX)?,
             ordered: self.spec.ordered,
+            priority: priority_definition(&self.spec.priority)?,
             max_attempts: checked_number("spec.retry.maxAttempts", retry.max_attempts, 1000)?,
             backoff: match &retry.backoff {
                 None => BackoffDefinition::Custom(BACKOFF_DEFAULT_MS.to_vec()),
@@ -144,6 +171,20 @@ impl ConsumerGroup {
             },
             consume_from: self.spec.consume_from,
         })
+    }
+}
+
+fn priority_definition(priority: &Priority) -> Result<PriorityDefinition, DefinitionError> {
+    let interval = priority.aging_interval.as_ref();
+    let interval_ms = interval.map(|span| millis("spec.priority.agingInterval", span)).transpose()?;
+    match (priority.policy, interval_ms) {
+        (PriorityPolicy::Strict, None) => Ok(PriorityDefinition::Strict),
+        (PriorityPolicy::Weighted, None) => Ok(PriorityDefinition::Weighted),
+        (PriorityPolicy::Strict | PriorityPolicy::Weighted, Some(_)) => Err(DefinitionError::AgingInterval),
+        (PriorityPolicy::Aging, interval_ms) => match interval_ms.unwrap_or(AGING_INTERVAL_DEFAULT_MS) {
+            interval_ms @ ..=AGING_INTERVAL_MS_MAX => Ok(PriorityDefinition::Aging { interval_ms }),
+            _ => Err(DefinitionError::AgingIntervalTooLong),
+        },
     }
 }
 

@@ -69,7 +69,7 @@ pub struct TopicSpec {
         )
     )]
     pub topic_type: TopicType,
-    /// How many queues it has.
+    /// How many queues it has. Of a topic of type PRIORITY this says nothing: it has one for each of 10 levels.
     #[serde(default)]
     pub queues: Queues,
     /// How long messages are kept at least; left out: as long as the cluster keeps them.
@@ -99,7 +99,9 @@ pub enum TopicType {
     Delay,
     /// Messages that are delivered once their sender commits them.
     Transaction,
-    /// All of these.
+    /// Messages of which the urgent ones are delivered first.
+    Priority,
+    /// All of these but those with a priority.
     Mixed,
 }
 
@@ -112,6 +114,7 @@ impl TopicType {
             Self::Delay => "DELAY",
             Self::Transaction => "TRANSACTION",
             Self::Mixed => "MIXED",
+            Self::Priority => "PRIORITY",
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use client::admin::{Adopt, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, RetryPolicy};
+use client::admin::{
+    Adopt, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, PriorityPolicy, RetryPolicy,
+};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
@@ -16,6 +18,7 @@ const APPLY_EXAMPLES: &str = "\
 Examples:
   millpond groups apply billing --max-attempts 5
   millpond groups apply ledger --ordered
+  millpond groups apply helpdesk --priority aging=30s
   millpond groups apply audit --from latest --retry 1s,10s,1m";
 
 /// Consumer groups: who reads, how far, and what happens to messages that fail
@@ -59,10 +62,17 @@ pub(crate) struct ApplyArgs {
     /// Deliver the messages of a message group in order
     #[arg(long)]
     ordered: bool,
+    /// Which levels of a topic of type priority come first: strict (the highest), weighted (level n in n + 1 parts), or aging
+    /// (the highest, where one that waits rises by one each 10s, or each other time: aging=30s)
+    #[arg(long, value_parser = priority, default_value = "strict")]
+    priority: Priority,
     /// Take over groups that belong to another owner
     #[arg(long)]
     adopt: bool,
 }
+
+/// A policy and its aging interval, 0 for the usual one.
+type Priority = (PriorityPolicy, u64);
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum From {
@@ -95,8 +105,13 @@ pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> 
                 From::Earliest => ConsumeFrom::Earliest,
                 From::Latest => ConsumeFrom::Latest,
             };
-            let ordered = args.ordered;
-            let group = |name| ConsumerGroup { ordered, ..group(name, retry.clone(), from) };
+            let (ordered, (priority, aging_interval_ms)) = (args.ordered, args.priority);
+            let group = |name| ConsumerGroup {
+                ordered,
+                priority: priority.into(),
+                aging_interval_ms,
+                ..group(name, retry.clone(), from)
+            };
             let groups = args.names.all()?.into_iter().map(group).collect();
             report(&admin.apply_consumer_groups(groups, adopt).await?, format)
         }
@@ -106,12 +121,21 @@ pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> 
 
 /// A consumer group of nobody in particular.
 pub(crate) fn group(name: String, retry: RetryPolicy, from: ConsumeFrom) -> ConsumerGroup {
-    ConsumerGroup {
-        name,
-        retry: Some(retry),
-        consume_from: from.into(),
-        owner: String::new(),
-        ordered: false,
+    ConsumerGroup { name, retry: Some(retry), consume_from: from.into(), ..ConsumerGroup::default() }
+}
+
+/// Reads `strict`, `weighted`, `aging` or `aging=30s`.
+fn priority(text: &str) -> Result<Priority, String> {
+    let (policy, interval) = text.split_once('=').map_or((text, None), |(policy, time)| (policy, Some(time)));
+    match (policy.to_lowercase().as_str(), interval) {
+        ("strict", None) => Ok((PriorityPolicy::Strict, 0)),
+        ("weighted", None) => Ok((PriorityPolicy::Weighted, 0)),
+        ("aging", None) => Ok((PriorityPolicy::Aging, 0)),
+        ("aging", Some(time)) => match duration(time)?.as_millis() as u64 {
+            0 => Err("an aging interval must be above zero".to_owned()),
+            interval_ms => Ok((PriorityPolicy::Aging, interval_ms)),
+        },
+        _ => Err("write strict, weighted, aging, or aging and its interval, such as `aging=30s`".to_owned()),
     }
 }
 
@@ -135,12 +159,13 @@ fn group_json(group: &ConsumerGroup) -> Value {
     });
     json!({
         "name": group.name, "ordered": group.ordered, "retry": retry,
+        "priority": {"policy": group.priority().as_str_name(), "agingIntervalMs": group.aging_interval_ms},
         "consumeFrom": group.consume_from().as_str_name(), "owner": group.owner,
     })
 }
 
 fn list_table(groups: &[ConsumerGroup]) -> Table {
-    let mut table = Table::new(&["NAME", "ORDERED", "ATTEMPTS", "RETRY", "FROM", "OWNER"]);
+    let mut table = Table::new(&["NAME", "ORDERED", "PRIORITY", "ATTEMPTS", "RETRY", "FROM", "OWNER"]);
     for group in groups {
         let retry = group.retry.clone().unwrap_or_default();
         let waits = if retry.custom_ms.is_empty() {
@@ -151,6 +176,7 @@ fn list_table(groups: &[ConsumerGroup]) -> Table {
         table.row([
             group.name.clone(),
             if group.ordered { "yes" } else { "no" }.to_owned(),
+            show_priority(group),
             retry.max_attempts.to_string(),
             waits,
             group.consume_from().as_str_name().to_lowercase(),
@@ -158,6 +184,15 @@ fn list_table(groups: &[ConsumerGroup]) -> Table {
         ]);
     }
     table
+}
+
+fn show_priority(group: &ConsumerGroup) -> String {
+    let policy = group.priority().as_str_name().to_lowercase();
+    if group.aging_interval_ms == 0 {
+        policy
+    } else {
+        format!("{policy} {}", show_ms(group.aging_interval_ms))
+    }
 }
 
 fn describe_json(answer: &DescribeConsumerGroupResponse) -> Value {

@@ -114,6 +114,9 @@ fn message_json(message: &Delivered) -> Value {
         Ok(text) => value["body"] = text.into(),
         Err(_) => value["bodyBase64"] = STANDARD.encode(&message.body).into(),
     }
+    if let Some(priority) = message.priority {
+        value["priority"] = priority.into();
+    }
     if let Some((topic, id)) = &message.dead_letter_of {
         value["deadLetterOf"] = json!({"topic": topic, "messageId": id});
     }

@@ -25,6 +25,7 @@ Examples:
   millpond send ledger 'debit 5' --group account-17
   millpond send reminders 'call back' --delay 30m
   millpond send payments 'paid 4711' --transaction commit
+  millpond send alerts 'disk is full' --priority 9
   millpond send orders --file order.json
   cat lines.txt | millpond send orders            one message a line
   millpond send orders 'hello' --count 1000";
@@ -56,8 +57,11 @@ pub(crate) struct Args {
     #[arg(long, value_parser = duration, conflicts_with = "message_group")]
     delay: Option<Duration>,
     /// Send each message in a transaction, and then do this; the topic must be of type TRANSACTION
-    #[arg(long, value_enum, value_name = "OUTCOME", conflicts_with_all = ["message_group", "delay"])]
+    #[arg(long, value_enum, value_name = "OUTCOME", conflicts_with_all = ["message_group", "delay", "priority"])]
     transaction: Option<Outcome>,
+    /// How urgent it is, from 0 to 9 for the highest; the topic must be of type PRIORITY
+    #[arg(long, conflicts_with_all = ["message_group", "delay"])]
+    priority: Option<u32>,
     /// Send the message this often
     #[arg(long, default_value_t = 1)]
     count: u64,
@@ -85,6 +89,7 @@ impl Args {
             message_group: self.message_group.clone(),
             delivery_ms: None,
             check_after: None,
+            priority: self.priority,
         };
         match self.delay {
             Some(delay) => message.delay(delay),

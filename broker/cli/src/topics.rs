@@ -47,7 +47,7 @@ pub(crate) enum Command {
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
     names: Names,
-    /// Queues in this broker group; may grow, never shrink
+    /// Queues in this broker group; may grow, never shrink. Topics of type priority have one for each of 10 levels
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     queues: u32,
     /// What kind of messages they take; cannot be changed
@@ -72,7 +72,9 @@ enum Type {
     Delay,
     /// Delivered once their sender commits them
     Transaction,
-    /// All of these
+    /// The urgent ones first
+    Priority,
+    /// All of these but those with a priority
     Mixed,
 }
 
@@ -83,6 +85,7 @@ impl Type {
             Self::Fifo => TopicType::Fifo,
             Self::Delay => TopicType::Delay,
             Self::Transaction => TopicType::Transaction,
+            Self::Priority => TopicType::Priority,
             Self::Mixed => TopicType::Mixed,
         }
     }

@@ -19,7 +19,7 @@ pub use outcome::{Change, Outcome, Refusal};
 pub use wire::admin::{
     Adopt, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, DescribeTopicResponse,
     GetBrokerResponse, GroupClient, GroupProgress, HandOverOutcome, HandOverResponse, Member, MemberAddress,
-    MemberLag, QueueStatus, RetryPolicy, Topic, TopicType, Transition,
+    MemberLag, PriorityPolicy, QueueStatus, RetryPolicy, Topic, TopicType, Transition,
 };
 
 use crate::dial::{DialError, Dialer, Trust};

@@ -33,6 +33,8 @@ pub struct Message {
     /// A producer is asked about the message if it is undecided for so long, in topics of type TRANSACTION; left out: as the
     /// server likes.
     pub check_after: Option<Duration>,
+    /// Higher goes first, from 0 to 9, in topics of type PRIORITY.
+    pub priority: Option<u32>,
 }
 
 impl Message {
@@ -89,11 +91,20 @@ impl Message {
         self
     }
 
+    /// Sets the priority.
+    #[must_use]
+    pub fn priority(mut self, priority: u32) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
     fn message_type(&self) -> v2::MessageType {
         if self.delivery_ms.is_some() {
             v2::MessageType::Delay
         } else if self.message_group.is_some() {
             v2::MessageType::Fifo
+        } else if self.priority.is_some() {
+            v2::MessageType::Priority
         } else {
             v2::MessageType::Normal
         }
@@ -118,6 +129,7 @@ impl Message {
                 message_type: message_type.into(),
                 message_group: self.message_group,
                 delivery_timestamp: self.delivery_ms.map(timestamp),
+                priority: self.priority.map(|priority| i32::try_from(priority).unwrap_or(i32::MAX)),
                 born_timestamp: Some(timestamp(born_ms)),
                 born_host,
                 orphaned_transaction_recovery_duration: self.check_after.map(duration),
@@ -158,6 +170,8 @@ pub struct Delivered {
     pub properties: HashMap<String, String>,
     /// Its message group.
     pub message_group: Option<String>,
+    /// Its priority, as it was sent.
+    pub priority: Option<i32>,
     /// When it was sent, in milliseconds since 1970.
     pub born_ms: i64,
     /// Who sent it.
@@ -189,6 +203,7 @@ impl Delivered {
             keys: system.keys,
             properties: message.user_properties,
             message_group: system.message_group,
+            priority: system.priority,
             born_ms: system.born_timestamp.as_ref().map_or(0, millis),
             born_host: system.born_host,
             stored_ms: system.store_timestamp.as_ref().map_or(0, millis),

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::catalog::{
-    Adopt, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic, TopicSpec, TopicType,
+    Adopt, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, Topic,
+    TopicSpec, TopicType,
 };
 use engine::group::{Group, GroupConfig, Receive};
 use engine::mailbox::Mailbox;
@@ -145,7 +146,14 @@ fn topic(name: &str) -> TopicSpec {
 fn readers() -> ConsumerGroupSpec {
     let retry = RetryPolicy { max_attempts: 16, backoff: Backoff::Custom(vec![1000]) };
     let (consume_from, owner) = (ConsumeFrom::Earliest, String::new());
-    ConsumerGroupSpec { name: "readers".to_owned(), ordered: false, retry, consume_from, owner }
+    ConsumerGroupSpec {
+        name: "readers".to_owned(),
+        ordered: false,
+        priority: PriorityPolicy::Strict,
+        retry,
+        consume_from,
+        owner,
+    }
 }
 
 fn request<'a>(

@@ -10,7 +10,9 @@ mod measures;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
+use engine::catalog::{
+    Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType,
+};
 use engine::group::{Group, GroupConfig, Receive};
 use engine::mailbox::Mailbox;
 use engine::writer::{Step, Writer};
@@ -139,7 +141,14 @@ fn topic(name: &str) -> TopicSpec {
 fn group_spec(name: &str, ordered: bool) -> ConsumerGroupSpec {
     let retry = RetryPolicy { max_attempts: 16, backoff: Backoff::Custom(vec![1000]) };
     let (consume_from, owner) = (ConsumeFrom::Earliest, String::new());
-    ConsumerGroupSpec { name: name.to_owned(), ordered, retry, consume_from, owner }
+    ConsumerGroupSpec {
+        name: name.to_owned(),
+        ordered,
+        priority: PriorityPolicy::Strict,
+        retry,
+        consume_from,
+        owner,
+    }
 }
 
 /// Medians of a few rounds, in turn: machines are noisy.

@@ -28,7 +28,7 @@ use crate::topic::Queues;
 pub(crate) use change::{Change, Start, What, decode, drafts};
 pub(crate) use plan::Plan;
 use planned::{PlannedGroup, PlannedTopic};
-pub use rules::{ABANDONED_TRANSACTIONS_TOPIC, DEAD_LETTER_PREFIX};
+pub use rules::{ABANDONED_TRANSACTIONS_TOPIC, DEAD_LETTER_PREFIX, PRIORITY_LEVELS};
 pub(crate) use snapshot::{Snapshot, subscribed};
 
 /// What a topic shall be.
@@ -38,7 +38,8 @@ pub struct TopicSpec {
     pub name: String,
     /// What kind of messages it takes.
     pub topic_type: TopicType,
-    /// Queues in this broker group, 1 to 1024; may grow, never shrink.
+    /// Queues in this broker group, 1 to 1024; may grow, never shrink. A topic of type PRIORITY has one per level, whatever
+    /// this says.
     pub queues: u32,
     /// Messages older than this are not delivered any more; 0: as long as the log keeps them.
     pub retention_ms: u64,
@@ -59,7 +60,7 @@ pub enum TopicType {
     Delay,
     /// Messages that become visible with the outcome of a transaction.
     Transaction,
-    /// Messages of which the urgent ones go first.
+    /// Messages of which the urgent ones go first: a queue for each of 10 levels.
     Priority,
     /// All of these but those with a priority.
     Mixed,
@@ -72,12 +73,29 @@ pub struct ConsumerGroupSpec {
     pub name: String,
     /// Messages of one message group are handed out in order: one when those before it are done.
     pub ordered: bool,
+    /// Which levels of a PRIORITY topic it gets messages from.
+    pub priority: PriorityPolicy,
     /// How often and when a message is delivered again.
     pub retry: RetryPolicy,
     /// Where the group starts on a topic that it never read.
     pub consume_from: ConsumeFrom,
     /// Who looks after it; empty: nobody in particular.
     pub owner: String,
+}
+
+/// Which levels of a PRIORITY topic a consumer group gets messages from, while several have some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PriorityPolicy {
+    /// The highest.
+    #[default]
+    Strict,
+    /// All of them, level n in n + 1 parts.
+    Weighted,
+    /// The highest, where a level rises by one for each interval in which it gets nothing.
+    Aging {
+        /// 1 ms to 24 h.
+        interval_ms: u64,
+    },
 }
 
 /// How often and when a message is delivered again.
@@ -179,6 +197,11 @@ impl TopicType {
 }
 
 impl Topic {
+    /// The queue for messages of a priority, in a topic of type PRIORITY. Those above the highest level belong to it.
+    pub fn queue_of_priority(&self, priority: u32) -> QueueId {
+        self.queues[(priority as usize).min(self.queues.len() - 1)]
+    }
+
     /// The queue of the messages of a lane.
     pub(crate) fn queue_of_lane(&self, lane: u32) -> QueueId {
         self.queues[(lane % self.lane_queues.max(1)) as usize % self.queues.len()]

@@ -156,7 +156,7 @@ impl Group {
     }
 
     /// Sends the messages of one request: those of a lane to the lane's queue, the others to one queue of the topic, the
-    /// queues take turns. Drafts come without a queue.
+    /// queues take turns. Drafts come without a queue, but for those that have one by their priority.
     pub fn send(
         &self,
         topic: &Topic,
@@ -167,7 +167,7 @@ impl Group {
             self.admit_half()?;
         }
         let queue = topic.queues[topic.state.next_turn(topic.queues.len())];
-        for draft in &mut drafts {
+        for draft in drafts.iter_mut().filter(|draft| draft.queue == QueueId::NONE) {
             draft.queue = if draft.lane == 0 { queue } else { topic.queue_of_lane(draft.lane) };
         }
         self.inbox.submit(drafts, mailbox)

@@ -8,8 +8,10 @@
 //! there is something for a group, as many of its waiters are woken as it takes. No I/O happens under the lock.
 //! Not here: what a receipt means (`lease`), reading records (`group::receive`).
 
+mod levels;
 mod reading;
 mod reentry;
+mod search;
 mod subscription;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -21,14 +21,20 @@ impl World {
         let count = self.pick(1, 9);
         let first = self.next_message;
         self.next_message += count;
-        // The messages of one request are of one message group.
+        // The messages of one request are of one message group, or of one priority.
         let lane = if topic.spec.topic_type == TopicType::Fifo { self.pick(1, 7) as u32 } else { 0 };
-        let is_timed = lane == 0 && self.random.one_in(3);
-        let is_undecided = lane == 0 && !is_timed && self.random.one_in(3);
+        let priority = (topic.spec.topic_type == TopicType::Priority).then(|| self.pick(0, 12) as u32);
+        let queue = priority.map_or(QueueId::NONE, |priority| topic.queue_of_priority(priority));
+        let is_plain = lane > 0 || priority.is_some();
+        let is_timed = !is_plain && self.random.one_in(3);
+        let is_undecided = !is_plain && !is_timed && self.random.one_in(3);
         let mut drafts = Vec::new();
         for message in first..first + count {
             self.invariants.sent(message, lane);
-            let draft = draft(message, lane);
+            if let Some(priority) = priority {
+                self.invariants.sent_with(message, priority);
+            }
+            let draft = Draft { queue, ..draft(message, lane) };
             drafts.push(if is_timed {
                 self.delayed(message, draft)
             } else if is_undecided {
@@ -211,6 +217,7 @@ impl World {
 
     fn give_up(&mut self, holding: Holding) -> Result<(), String> {
         let Holding { reader, message, receipt } = holding;
+        self.invariants.may_be_given_up(reader, message);
         match self.broker.group.dead_letter(&receipt, self.now_ms, &self.mailbox) {
             Ok(ticket) => {
                 self.trace.note(format_args!("reader {reader} gives up {message}"));
@@ -291,7 +298,11 @@ impl World {
 
     pub(crate) fn unless_crashed(&mut self, error: &str) -> Result<(), String> {
         self.trace.note(format_args!("{error}"));
-        if self.disk.has_crashed() { Ok(()) } else { Err(error.to_owned()) }
+        if !self.disk.has_crashed() {
+            return Err(error.to_owned());
+        }
+        self.invariants.crashed();
+        Ok(())
     }
 }
 

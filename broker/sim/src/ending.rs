@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::catalog::{
     ABANDONED_TRANSACTIONS_TOPIC, Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, DEAD_LETTER_PREFIX,
-    RetryPolicy,
+    PriorityPolicy, RetryPolicy,
 };
 use engine::group::{Delivery, Group, Receive};
 use store::QueueId;
@@ -100,6 +100,7 @@ impl World {
         let spec = ConsumerGroupSpec {
             name: AUDITOR.to_owned(),
             ordered: false,
+            priority: PriorityPolicy::Strict,
             retry: RetryPolicy { max_attempts: 1, backoff: Backoff::Custom(vec![1000]) },
             consume_from: ConsumeFrom::Earliest,
             owner: String::new(),

@@ -21,6 +21,7 @@ mod no_acknowledged_message_is_lost;
 mod no_wake_is_lost;
 mod offsets_of_a_queue_are_dense;
 pub(crate) mod only_whole_copies_count;
+mod the_most_urgent_comes_first;
 pub(crate) mod what_is_agreed_stays;
 
 use engine::group::Decision;
@@ -43,6 +44,7 @@ pub(crate) struct Invariants {
     in_order: a_message_group_is_read_in_order::Lanes,
     times: a_delayed_message_keeps_its_time::Times,
     transactions: a_transaction_is_seen_once_it_is_committed::Transactions,
+    urgent_first: the_most_urgent_comes_first::Levels,
 }
 
 impl Invariants {
@@ -57,6 +59,7 @@ impl Invariants {
             in_order: a_message_group_is_read_in_order::Lanes::new(readers),
             times: a_delayed_message_keeps_its_time::Times::new(flush),
             transactions: a_transaction_is_seen_once_it_is_committed::Transactions::new(flush),
+            urgent_first: the_most_urgent_comes_first::Levels::new(readers),
         }
     }
 
@@ -70,7 +73,8 @@ impl Invariants {
         self.complete.observe(event)?;
         self.in_order.observe(event)?;
         self.times.observe(event)?;
-        self.transactions.observe(event)
+        self.transactions.observe(event)?;
+        self.urgent_first.observe(event)
     }
 
     /// A producer takes a message back; nobody may hear what became of that.
@@ -104,6 +108,21 @@ impl Invariants {
     /// A producer is asked about a message.
     pub(crate) fn asked(&self, message: u64) -> Result<(), String> {
         self.transactions.asked(message)
+    }
+
+    /// A message is sent with this priority.
+    pub(crate) fn sent_with(&mut self, message: u64, priority: u32) {
+        self.urgent_first.sent(message, priority);
+    }
+
+    /// The disk crashed; the broker goes on until it is started again.
+    pub(crate) fn crashed(&mut self) {
+        self.urgent_first.crashed();
+    }
+
+    /// A consumer tries to give a message up.
+    pub(crate) fn may_be_given_up(&mut self, reader: usize, message: u64) {
+        self.urgent_first.given_up(reader, message);
     }
 
     /// A consumer gives a message up, and will hear whether that is stored.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::catalog::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
+use engine::catalog::{
+    Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType,
+};
 use engine::group::{Decision, Group, GroupConfig, TransactionChecks};
 use engine::inbox::Ticket;
 use engine::lease::Receipt;
@@ -191,16 +193,20 @@ fn topics() -> Vec<TopicSpec> {
         owner: String::new(),
     };
     let fifo = TopicSpec { topic_type: TopicType::Fifo, ..topic("ledger", 2) };
-    vec![topic("orders", 1), topic("events", 4), fifo]
+    let priority = TopicSpec { topic_type: TopicType::Priority, ..topic("alerts", 10) };
+    vec![topic("orders", 1), topic("events", 4), fifo, priority]
 }
 
 fn readers() -> Vec<Reader> {
     let in_order =
         |reader: Reader| Reader { spec: ConsumerGroupSpec { ordered: true, ..reader.spec }, ..reader };
+    let by =
+        |priority, reader: Reader| Reader { spec: ConsumerGroupSpec { priority, ..reader.spec }, ..reader };
     let reader = |name: &str, max_attempts, tags, acks| Reader {
         spec: ConsumerGroupSpec {
             name: name.to_owned(),
             ordered: false,
+            priority: PriorityPolicy::Strict,
             retry: RetryPolicy { max_attempts, backoff: Backoff::Custom(vec![1000]) },
             consume_from: ConsumeFrom::Earliest,
             owner: String::new(),
@@ -210,9 +216,9 @@ fn readers() -> Vec<Reader> {
     };
     vec![
         reader("steady", 1000, None, true),
-        reader("choosy", 1000, Some(vec![tag_hash(1)]), true),
+        by(PriorityPolicy::Weighted, reader("choosy", 1000, Some(vec![tag_hash(1)]), true)),
         reader("clumsy", 3, None, false),
-        in_order(reader("orderly", 1000, None, true)),
+        by(PriorityPolicy::Aging { interval_ms: 10_000 }, in_order(reader("orderly", 1000, None, true))),
         in_order(reader("fumbling", 3, None, false)),
     ]
 }

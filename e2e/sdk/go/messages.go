@@ -67,6 +67,10 @@ func message(o options, i int) *rmq.Message {
 	if o.groups > 0 {
 		m.SetMessageGroup(groupOf(o, i))
 	}
+	if o.priorities > 0 {
+		// It refuses negative ones only.
+		_ = m.SetPriority(int32(1 + i%o.priorities))
+	}
 	return m
 }
 

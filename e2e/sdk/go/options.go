@@ -11,7 +11,7 @@ import (
 type options struct {
 	endpoint, topic, group, mode, scenario, run, expression string
 	count, rate, largest, attempts, expect                  int
-	groups, producers, consumers                            int
+	groups, priorities, producers, consumers                int
 	timeout, seconds, drain, work                           time.Duration
 	tls                                                     bool
 }
@@ -30,6 +30,7 @@ func parse() options {
 	flag.IntVar(&o.attempts, "attempts", 2, "deliveries until a message is a dead letter (dlq)")
 	flag.IntVar(&o.largest, "largest", 4<<20, "bytes of the largest body")
 	flag.IntVar(&o.groups, "groups", 0, "message groups; 0: messages have none")
+	flag.IntVar(&o.priorities, "priorities", 0, "priorities from 1 on; 0: messages have none")
 	flag.IntVar(&o.producers, "producers", 1, "producers, each with message groups of its own (fifo)")
 	flag.IntVar(&o.consumers, "consumers", 1, "consumers that share the group")
 	flag.StringVar(&o.expression, "expression", "", "SQL filter (sqlfilter)")

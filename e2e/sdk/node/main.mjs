@@ -258,7 +258,7 @@ function parse() {
     options: {
       endpoint: text('127.0.0.1:8081'), topic: text(''), group: text(''), mode: text('simple'),
       scenario: text('roundtrip'), run: text(''), count: text('8'), rate: text('100'), largest: text(`${4 << 20}`), attempts: text('2'), timeout: text('60'),
-      groups: text('0'), producers: text('1'), consumers: text('1'), expression: text(''), expect: text('0'), work: text('0'),
+      groups: text('0'), priorities: text('0'), producers: text('1'), consumers: text('1'), expression: text(''), expect: text('0'), work: text('0'),
       seconds: text('20'), drain: text('60'), tls: { type: 'boolean', default: false },
     },
   });

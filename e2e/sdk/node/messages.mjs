@@ -23,7 +23,7 @@ export function tagOf(scenario, index) {
 }
 
 export function message(options, index) {
-  const { groups, scenario } = options;
+  const { groups, priorities, scenario } = options;
   const properties = new Map([['index', String(index)], ['run', options.run], ['note', 'Grüße, 世界']]);
   if (scenario === 'sqlfilter') {
     properties.set('price', String(index)).set('weight', `${index}.5`);
@@ -36,6 +36,7 @@ export function message(options, index) {
     keys: [`k${index}`, 'schlüssel'],
     properties,
     messageGroup: groups > 0 ? `g${index % groups}` : undefined, // every groups-th message is of the same group
+    priority: priorities > 0 ? 1 + index % priorities : undefined,
   };
 }
 
@@ -50,6 +51,7 @@ export function view(m, consumer, verdict, atMs) {
     keys: m.keys,
     properties: Object.fromEntries(m.properties),
     group: m.messageGroup || null,
+    priority: m.priority,
     offset: m.offset,
     consumer,
     attempt: m.deliveryAttempt,

@@ -261,6 +261,7 @@ def parse():
     p.add_argument("--attempts", type=int, default=2)
     p.add_argument("--largest", type=int, default=4 << 20)
     p.add_argument("--groups", type=int, default=0)
+    p.add_argument("--priorities", type=int, default=0)
     p.add_argument("--producers", type=int, default=1)
     p.add_argument("--consumers", type=int, default=1)
     p.add_argument("--expression", default="")

@@ -49,6 +49,8 @@ def message(options, index):
             m.add_property("region", ("eu", "us")[index % 3])
     if options.groups:
         m.message_group = f"g{index % options.groups}"  # every groups-th message is of the same group
+    if options.priorities:
+        m.priority = 1 + index % options.priorities
     return m
 
 
@@ -65,6 +67,7 @@ def view(m, consumer, verdict, at_ms):
         "keys": list(m.keys or []),
         "properties": dict(m.properties or {}),
         "group": m.message_group,
+        "priority": m.priority,
         "consumer": consumer,
         "attempt": m.delivery_attempt,
         "bytes": len(m.body),

@@ -63,6 +63,9 @@ pub struct Received {
     pub properties: BTreeMap<String, String>,
     /// Its message group.
     pub group: Option<String>,
+    /// Its priority, if the SDK tells.
+    #[serde(default)]
+    pub priority: Option<usize>,
     /// Where it lies in its queue, if the SDK tells.
     pub offset: Option<u64>,
     /// Which of the program's consumers got it.

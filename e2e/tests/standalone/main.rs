@@ -13,5 +13,6 @@ mod filters;
 mod kill;
 mod kinds;
 mod noise;
+mod priority;
 mod sdks;
 mod start;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use client::Endpoint;
-use client::admin::{ConsumeFrom as WireFrom, ConsumerGroup as Wire, Outcome, RetryPolicy};
+use client::admin::{ConsumeFrom as WireFrom, ConsumerGroup as Wire, Outcome, PriorityPolicy, RetryPolicy};
 use crds::consumer_group::{ConsumeFrom, ConsumerGroup, ConsumerGroupStatus, Lag};
-use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, DefinitionError};
+use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, DefinitionError, PriorityDefinition};
 use serde_json::Value;
 
 use super::kind::{Common, Findings, Kind, Known, Progress};
@@ -47,12 +47,19 @@ impl Kind for ConsumerGroups {
             ConsumeFrom::Earliest => WireFrom::Earliest,
             ConsumeFrom::Latest => WireFrom::Latest,
         };
+        let (priority, aging_interval_ms) = match definition.priority {
+            PriorityDefinition::Strict => (PriorityPolicy::Strict, 0),
+            PriorityDefinition::Weighted => (PriorityPolicy::Weighted, 0),
+            PriorityDefinition::Aging { interval_ms } => (PriorityPolicy::Aging, interval_ms),
+        };
         Ok(Wire {
             retry: Some(retry(&definition)),
             name: definition.name,
             consume_from: consume_from.into(),
             owner: owner.to_owned(),
             ordered: definition.ordered,
+            priority: priority.into(),
+            aging_interval_ms,
         })
     }
 
@@ -96,6 +103,9 @@ impl Kind for ConsumerGroups {
         }
         if held.ordered != wanted.ordered {
             all.push(format!("ordered {} instead of {}", held.ordered, wanted.ordered));
+        }
+        if priority(held) != priority(wanted) {
+            all.push(format!("priority {} instead of {}", priority(held), priority(wanted)));
         }
         if held.consume_from != wanted.consume_from {
             all.push("consumeFrom is another".to_owned());
@@ -160,6 +170,13 @@ fn retry(definition: &ConsumerGroupDefinition) -> RetryPolicy {
             max_ms: *max_ms,
             multiplier: *multiplier as f32,
         },
+    }
+}
+
+fn priority(group: &Wire) -> String {
+    match group.priority() {
+        PriorityPolicy::Aging => format!("Aging by {} ms", group.aging_interval_ms),
+        other @ (PriorityPolicy::Strict | PriorityPolicy::Weighted) => other.as_str_name().to_owned(),
     }
 }
 

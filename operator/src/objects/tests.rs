@@ -105,6 +105,15 @@ fn fewer_queues_are_an_invalid_change_that_says_what_to_do() {
 }
 
 #[test]
+fn the_queues_of_a_priority_topic_are_the_brokers_and_no_drift() {
+    let wire = Wire { r#type: TopicType::Priority.into(), ..held("orders", 10, "default/orders") };
+    for queues in [1, 4, 10, 64] {
+        let objects = [orders(&json!({ "type": "PRIORITY", "queues": { "perGroup": queues } }))];
+        assert_eq!(decision(&present(), std::slice::from_ref(&wire), &objects), Decision::Fits, "{queues}");
+    }
+}
+
+#[test]
 fn of_two_objects_with_one_name_the_older_wins_whatever_the_broker_holds() {
     let old = topic("orders", &json!({}), &json!({}));
     let young =

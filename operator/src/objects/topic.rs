@@ -81,7 +81,7 @@ impl Kind for Topics {
         if held.r#type != wanted.r#type {
             all.push(format!("type {} instead of {}", type_word(held), type_word(wanted)));
         }
-        if held.queues != wanted.queues {
+        if asks_for_queues(wanted) && held.queues != wanted.queues {
             all.push(format!("queues.perGroup {} instead of {}", held.queues, wanted.queues));
         }
         if held.retention_ms != wanted.retention_ms {
@@ -99,7 +99,7 @@ impl Kind for Topics {
                 type_word(held)
             ));
         }
-        (held.queues > wanted.queues).then(|| {
+        (asks_for_queues(wanted) && held.queues > wanted.queues).then(|| {
             format!(
                 "the topic has {} queues per group and cannot have {}: queues never go away, because messages are in \
                  them; set queues.perGroup to {} or more",
@@ -134,6 +134,11 @@ impl Kind for Topics {
     }
 }
 
+/// Whether the number of queues is up to the manifest; the broker gives a topic of type PRIORITY one per level.
+fn asks_for_queues(wanted: &Wire) -> bool {
+    wanted.r#type() != TopicType::Priority
+}
+
 fn type_of(topic_type: crds::topic::TopicType) -> TopicType {
     match topic_type {
         crds::topic::TopicType::Normal => TopicType::Normal,
@@ -141,6 +146,7 @@ fn type_of(topic_type: crds::topic::TopicType) -> TopicType {
         crds::topic::TopicType::Delay => TopicType::Delay,
         crds::topic::TopicType::Transaction => TopicType::Transaction,
         crds::topic::TopicType::Mixed => TopicType::Mixed,
+        crds::topic::TopicType::Priority => TopicType::Priority,
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client::Endpoint;
-use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
+use engine::catalog::{
+    Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType,
+};
 use engine::group::{Group, GroupConfig, TransactionChecks};
 use engine::mailbox::Mailbox;
 use engine::writer::Step;
@@ -115,6 +117,7 @@ async fn define(group: &Arc<Group>, mailbox: &Arc<Mailbox>) {
     let billing = ConsumerGroupSpec {
         name: "billing".into(),
         ordered: false,
+        priority: PriorityPolicy::Strict,
         retry: RetryPolicy { max_attempts: 16, backoff: Backoff::Custom(vec![1000]) },
         consume_from: ConsumeFrom::Earliest,
         owner: String::new(),

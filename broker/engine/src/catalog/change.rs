@@ -5,7 +5,7 @@ use prost::Message;
 use store::QueueId;
 use store::log::{Draft, Kind};
 
-use super::{Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
+use super::{Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType};
 
 /// The version that this program writes; it refuses later ones.
 const VERSION: u32 = 1;
@@ -90,6 +90,11 @@ pub(crate) struct GroupPut {
     pub(crate) is_change: bool,
     #[prost(bool, tag = "11")]
     ordered: bool,
+    /// See `PriorityPolicy::numbers`; records from before there were policies have 0 in both.
+    #[prost(uint32, tag = "12")]
+    priority_policy: u32,
+    #[prost(uint64, tag = "13")]
+    aging_interval_ms: u64,
 }
 
 /// A consumer group reads a topic for the first time.
@@ -129,6 +134,11 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Vec<What>, String> {
             && TopicType::of_number(*topic_type).is_none()
         {
             return Err(format!("topic type {topic_type} is not known"));
+        }
+        if let What::GroupPut(put) = &what
+            && put.priority().is_none()
+        {
+            return Err(format!("priority policy {} is not known", put.priority_policy));
         }
         whats.push(what);
     }
@@ -181,8 +191,25 @@ impl TopicType {
     }
 }
 
+impl PriorityPolicy {
+    /// As records hold it: which one, and the interval of the one that has any.
+    fn numbers(self) -> (u32, u64) {
+        match self {
+            Self::Strict => (0, 0),
+            Self::Weighted => (1, 0),
+            Self::Aging { interval_ms } => (2, interval_ms),
+        }
+    }
+
+    fn of_numbers(policy: u32, interval_ms: u64) -> Option<Self> {
+        let all = [Self::Strict, Self::Weighted, Self::Aging { interval_ms }];
+        all.into_iter().find(|known| known.numbers().0 == policy)
+    }
+}
+
 impl GroupPut {
     pub(crate) fn new(id: u32, spec: &ConsumerGroupSpec) -> Self {
+        let (priority_policy, aging_interval_ms) = spec.priority.numbers();
         let mut this = Self {
             id,
             name: spec.name.clone(),
@@ -190,6 +217,8 @@ impl GroupPut {
             from_latest: spec.consume_from == ConsumeFrom::Latest,
             owner: spec.owner.clone(),
             ordered: spec.ordered,
+            priority_policy,
+            aging_interval_ms,
             ..Self::default()
         };
         match &spec.retry.backoff {
@@ -203,7 +232,12 @@ impl GroupPut {
         this
     }
 
+    fn priority(&self) -> Option<PriorityPolicy> {
+        PriorityPolicy::of_numbers(self.priority_policy, self.aging_interval_ms)
+    }
+
     pub(crate) fn into_spec(self) -> ConsumerGroupSpec {
+        let priority = self.priority().unwrap_or_default();
         let backoff = if self.custom_ms.is_empty() {
             Backoff::Exponential {
                 initial_ms: self.initial_ms,
@@ -215,6 +249,13 @@ impl GroupPut {
         };
         let consume_from = if self.from_latest { ConsumeFrom::Latest } else { ConsumeFrom::Earliest };
         let retry = RetryPolicy { max_attempts: self.max_attempts, backoff };
-        ConsumerGroupSpec { name: self.name, ordered: self.ordered, retry, consume_from, owner: self.owner }
+        ConsumerGroupSpec {
+            name: self.name,
+            ordered: self.ordered,
+            priority,
+            retry,
+            consume_from,
+            owner: self.owner,
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use store::QueueId;
 
 use super::change::{Change, GroupPut, TopicPut, What};
-use super::rules::{check_consumer_group, check_topic};
+use super::rules::{check_consumer_group, check_topic, settled};
 use super::{Adopt, ApplyOutcome, Catalog, ConsumerGroupSpec, TopicSpec};
 
 /// Outcomes in the order of the request, and the changes that bring them about.
@@ -118,6 +118,7 @@ impl Catalog {
         adopt: Adopt,
         waiting: &Arc<()>,
     ) -> Result<(ApplyOutcome, Option<TopicPut>), ApplyOutcome> {
+        let spec = &*settled(spec);
         check_topic(spec).map_err(ApplyOutcome::Invalid)?;
         let Some(old) = self.latest_topic(&spec.name).filter(|latest| !latest.is_delete) else {
             return Ok((ApplyOutcome::Created, Some(self.plan_new_topic(spec, waiting))));
@@ -127,17 +128,17 @@ impl Catalog {
         }
         let is_equal = old.spec == TopicSpec { owner: old.spec.owner.clone(), ..spec.clone() };
         check_owner("topic", &spec.name, [&old.spec.owner, &spec.owner], is_equal, adopt)?;
-        if spec.queues < old.spec.queues {
-            let (asked, has) = (spec.queues, old.spec.queues);
-            return Err(ApplyOutcome::InvalidChange(format!(
-                "topic `{}` has {has} queues, they cannot become {asked}: queues are never removed",
-                spec.name
-            )));
-        }
         if spec.topic_type != old.spec.topic_type {
             let (asked, has) = (spec.topic_type.word(), old.spec.topic_type.word());
             return Err(ApplyOutcome::InvalidChange(format!(
                 "topic `{}` is of type {has}, which cannot become {asked}",
+                spec.name
+            )));
+        }
+        if spec.queues < old.spec.queues {
+            let (asked, has) = (spec.queues, old.spec.queues);
+            return Err(ApplyOutcome::InvalidChange(format!(
+                "topic `{}` has {has} queues, they cannot become {asked}: queues are never removed",
                 spec.name
             )));
         }

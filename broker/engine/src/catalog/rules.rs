@@ -1,9 +1,13 @@
 //! What names and numbers are allowed; each refusal names the value and the limit.
 
-use super::{Backoff, ConsumerGroupSpec, TopicSpec};
+use std::borrow::Cow;
+
+use super::{Backoff, ConsumerGroupSpec, PriorityPolicy, TopicSpec, TopicType};
 
 /// Dead letters of a consumer group go to the topic with this prefix and the group's name.
 pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
+/// Levels of a topic of type PRIORITY, each with a queue of its own.
+pub const PRIORITY_LEVELS: u32 = 10;
 
 /// Messages of transactions that nobody decided end here.
 pub const ABANDONED_TRANSACTIONS_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
@@ -15,6 +19,7 @@ const ATTEMPTS_MAX: u32 = 1000;
 const BACKOFF_STEPS_MAX: usize = 1000;
 /// A message cannot be held longer than this by a client either.
 const BACKOFF_MS_MAX: u64 = 12 * 60 * 60 * 1000;
+const AGING_INTERVAL_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 const RESERVED_TOPICS: [&str; 10] = [
     "TBW102",
     "SCHEDULE_TOPIC_XXXX",
@@ -31,6 +36,15 @@ const RESERVED_TOPIC_PREFIXES: [&str; 2] = ["rmq_sys_", "RMQ_SYS_ROCKSDB_"];
 const RESERVED_GROUPS: [&str; 1] = ["DEFAULT_CONSUMER"];
 const RESERVED_GROUP_PREFIXES: [&str; 1] = ["CID_RMQ_SYS_"];
 
+/// The topic as it can be had: the levels of one of type PRIORITY are not up to anybody.
+pub(super) fn settled(spec: &TopicSpec) -> Cow<'_, TopicSpec> {
+    if spec.topic_type == TopicType::Priority {
+        Cow::Owned(TopicSpec { queues: PRIORITY_LEVELS, ..spec.clone() })
+    } else {
+        Cow::Borrowed(spec)
+    }
+}
+
 /// Whether the name, the queues and the rest may be.
 pub(super) fn check_topic(spec: &TopicSpec) -> Result<(), String> {
     check_name("topic", &spec.name, TOPIC_NAME_BYTES_MAX)?;
@@ -41,10 +55,11 @@ pub(super) fn check_topic(spec: &TopicSpec) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the name and the retry policy may be.
+/// Whether the name and the policies may be.
 pub(super) fn check_consumer_group(spec: &ConsumerGroupSpec) -> Result<(), String> {
     check_name("consumer group", &spec.name, GROUP_NAME_BYTES_MAX)?;
     check_reserved("consumer group", &spec.name, &RESERVED_GROUPS, &RESERVED_GROUP_PREFIXES)?;
+    check_priority(spec.priority)?;
     let attempts = spec.retry.max_attempts;
     if attempts == 0 || attempts > ATTEMPTS_MAX {
         return Err(format!("max attempts is {attempts}, allowed are 1 to {ATTEMPTS_MAX}"));
@@ -69,6 +84,15 @@ pub(super) fn check_consumer_group(spec: &ConsumerGroupSpec) -> Result<(), Strin
             }
             Ok(())
         }
+    }
+}
+
+fn check_priority(policy: PriorityPolicy) -> Result<(), String> {
+    match policy {
+        PriorityPolicy::Aging { interval_ms } if !(1..=AGING_INTERVAL_MS_MAX).contains(&interval_ms) => {
+            Err(format!("aging interval is {interval_ms} ms, allowed are 1 to {AGING_INTERVAL_MS_MAX} ms"))
+        }
+        PriorityPolicy::Strict | PriorityPolicy::Weighted | PriorityPolicy::Aging { .. } => Ok(()),
     }
 }
 

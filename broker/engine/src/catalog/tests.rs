@@ -43,7 +43,10 @@ fn plan(catalog: &mut Catalog, op: &Op, waiting: &Arc<()>) -> Vec<Change> {
         Op::PutGroup { name: n, max_attempts } => {
             let retry = RetryPolicy { max_attempts, backoff: Backoff::Custom(vec![1]) };
             let (consume_from, owner) = (ConsumeFrom::Earliest, String::new());
-            let spec = ConsumerGroupSpec { name: name(n), ordered: n % 2 == 0, retry, consume_from, owner };
+            let all =
+                [PriorityPolicy::Strict, PriorityPolicy::Weighted, PriorityPolicy::Aging { interval_ms: 5 }];
+            let (ordered, priority) = (n % 2 == 0, all[max_attempts as usize % 3]);
+            let spec = ConsumerGroupSpec { name: name(n), ordered, priority, retry, consume_from, owner };
             catalog.plan_consumer_groups(&[spec], Adopt::Always, waiting).changes
         }
         Op::DeleteGroup { name: n } => catalog.plan_consumer_group_deletes(&[name(n)], None, waiting).changes,
@@ -134,4 +137,30 @@ proptest! {
         }
         prop_assert_eq!(&snapshot(&replayed), &end);
     }
+}
+
+#[test]
+fn a_priority_policy_of_a_later_version_is_refused_and_none_is_strict() {
+    let retry = RetryPolicy { max_attempts: 1, backoff: Backoff::Custom(vec![1]) };
+    let record = |priority| {
+        let (consume_from, owner) = (ConsumeFrom::Earliest, String::new());
+        let spec = ConsumerGroupSpec {
+            name: "g".into(),
+            ordered: false,
+            priority,
+            retry: retry.clone(),
+            consume_from,
+            owner,
+        };
+        let put = What::GroupPut(change::GroupPut::new(1, &spec));
+        change::drafts(vec![Change::from(put)]).remove(0).body.to_vec()
+    };
+    let [weighted, strict] = [record(PriorityPolicy::Weighted), record(PriorityPolicy::Strict)];
+    let policy_at = weighted.windows(2).position(|bytes| bytes == [12 << 3, 1]).expect("field 12");
+    let mut later = weighted;
+    later[policy_at + 1] = 9;
+    assert_eq!(decode(&later).unwrap_err(), "priority policy 9 is not known");
+    assert!(!strict.windows(1).any(|bytes| bytes == [12 << 3]), "as records before there were policies");
+    let What::GroupPut(put) = decode(&strict).unwrap().remove(0) else { panic!("another change") };
+    assert_eq!(put.into_spec().priority, PriorityPolicy::Strict);
 }

@@ -19,7 +19,7 @@ use store::log::{ReadError, Record};
 
 use super::types::undecodable;
 use super::{Delivery, Group, Origin, Receive, ReceiveError, Received};
-use crate::catalog::{ConsumeFrom, Start};
+use crate::catalog::{ConsumeFrom, Start, TopicType};
 use crate::lease::Wish;
 use crate::mailbox::Wakes;
 use crate::records::{Cell, Linked, linked};
@@ -139,6 +139,8 @@ impl Group {
         Ask {
             group: request.group.id,
             is_ordered: request.group.spec.ordered,
+            levels: (request.topic.spec.topic_type == TopicType::Priority)
+                .then_some(request.group.spec.priority),
             attempt_id: request.attempt_id,
             is_first,
             wish: Wish { count, due_ms, now_ms },

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use store::index::IndexEntry;
 use store::{Offset, QueueId};
 
+use super::search::Search;
 use super::subscription::Subscription;
+use crate::catalog::PriorityPolicy;
 use crate::lease::{Deliveries, Grant, State, Wish};
 use crate::waiter::Waiter;
 
@@ -25,6 +27,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) group: u32,
     /// Messages are handed out in line.
     pub(crate) is_ordered: bool,
+    /// The queues are the levels of a PRIORITY topic, and the group reads them like this.
+    pub(crate) levels: Option<PriorityPolicy>,
     /// The client's name for this try, if it has one: what an earlier one of the same name still holds, it never got.
     pub(crate) attempt_id: Option<&'a str>,
     /// It is the try's first look: what is held under its name is from an earlier try.
@@ -147,42 +151,19 @@ impl Reading {
         }
     }
 
-    /// Hands out messages, in turn over the queues; one grant per lease.
+    /// Hands out messages, in turn over the queues or by level; one grant per lease.
     pub(crate) fn grant(&mut self, ask: &Ask<'_>, grants: &mut Vec<Granted>) -> Look {
-        let Some(subscription) = self.subscriptions.get_mut(&ask.group) else { return Look::NotSubscribed };
+        let Self { queues, tails, subscriptions, .. } = self;
+        let Some(subscription) = subscriptions.get_mut(&ask.group) else { return Look::NotSubscribed };
         subscription.take_back(ask);
-        let queues = subscription.deliveries.len();
-        let first = subscription.next_turn();
-        let mut wish = ask.wish;
-        let (mut found, mut unseen) = (Vec::new(), Vec::new());
-        for turn in 0..queues {
-            let number = (first + turn) % queues;
-            let (id, queue) = (self.queues[number], number as u32);
-            let tail = self.tails.get(number).copied().unwrap_or_default();
-            let deliveries = &mut subscription.deliveries[number];
-            deliveries.set_ordered(ask.is_ordered);
-            while wish.count > 0 {
-                if ask.is_ordered {
-                    deliveries.grant_in_line(&wish, &mut found);
-                } else {
-                    found.extend(deliveries.grant(&wish, tail));
-                }
-                if found.is_empty() {
-                    break;
-                }
-                for grant in found.drain(..) {
-                    wish.count -= grant.mask.count_ones() as usize;
-                    grants.push(Granted { id, queue, grant });
-                }
-            }
-            if wish.count == 0 {
-                break;
-            }
-            let from = if ask.is_ordered { deliveries.unseen(tail) } else { None };
-            unseen.extend(from.map(|from| Unseen { id, queue, from }));
+        let mut search = Search::new(ask, queues, tails, grants);
+        match ask.levels {
+            None => subscription.take_in_turn(&mut search),
+            Some(policy) => subscription.take_by_level(policy, &ask.wish, tails, &mut search),
         }
+        let unseen = search.into_unseen();
         subscription.remember(ask, grants);
-        if grants.is_empty() && !unseen.is_empty() { Look::Unseen(unseen) } else { Look::Done }
+        if unseen.is_empty() { Look::Done } else { Look::Unseen(unseen) }
     }
 
     /// The entries of a queue from `unseen` on, so that a group that reads in order knows their lines.

@@ -6,9 +6,12 @@ use std::sync::{Arc, Weak};
 use store::Offset;
 
 use super::Queues;
+use super::levels::{Levels, NO_LIMIT, PerLevel};
 use super::reading::{Ask, Granted};
 use super::reentry::Reentry;
-use crate::lease::Deliveries;
+use super::search::Search;
+use crate::catalog::PriorityPolicy;
+use crate::lease::{Deliveries, Wish};
 use crate::waiter::Waiter;
 
 /// Where a consumer group stands in each queue, and who of it waits.
@@ -17,6 +20,8 @@ pub(crate) struct Subscription {
     /// By number of the queue.
     pub(crate) deliveries: Vec<Deliveries>,
     turn: usize,
+    /// Of a PRIORITY topic.
+    levels: Option<Box<Levels>>,
     waiters: VecDeque<Weak<Waiter>>,
     /// Messages that woken waiters would take who have not looked yet.
     owed: u64,
@@ -30,6 +35,7 @@ impl Subscription {
         Self {
             deliveries,
             turn: 0,
+            levels: None,
             waiters: VecDeque::new(),
             owed: 0,
             alarm_ms: None,
@@ -127,8 +133,44 @@ impl Subscription {
         }
     }
 
-    pub(super) fn next_turn(&mut self) -> usize {
-        self.turn = (self.turn + 1) % self.deliveries.len().max(1);
-        self.turn
+    /// Each look begins with another queue.
+    pub(super) fn take_in_turn(&mut self, search: &mut Search<'_>) {
+        let queues = self.deliveries.len();
+        self.turn = (self.turn + 1) % queues.max(1);
+        for turn in 0..queues {
+            let number = (self.turn + turn) % queues;
+            search.take(number, &mut self.deliveries[number], usize::MAX);
+            if search.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// The highest level first, each as much as the policy lets it have.
+    pub(super) fn take_by_level(
+        &mut self,
+        policy: PriorityPolicy,
+        wish: &Wish,
+        tails: &[Offset],
+        search: &mut Search<'_>,
+    ) {
+        let Self { deliveries, levels, .. } = self;
+        let shares = levels.get_or_insert_default().shares(policy, wish, || {
+            let mut has = PerLevel::default();
+            for ((has, deliveries), &tail) in has.iter_mut().zip(deliveries.iter_mut()).zip(tails) {
+                *has = deliveries.available(tail, wish.now_ms) as usize;
+            }
+            has
+        });
+        // The count may be too low, or promise what others hold: then the highest that has something fills up.
+        for limits in [shares, NO_LIMIT] {
+            for (level, deliveries) in deliveries.iter_mut().enumerate().rev() {
+                search.take(level, deliveries, limits.get(level).copied().unwrap_or(usize::MAX));
+                // What nobody has looked at may be next: no lower level goes before it.
+                if search.is_over() || search.is_stuck() {
+                    return;
+                }
+            }
+        }
     }
 }

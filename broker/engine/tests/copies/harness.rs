@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::catalog::{
-    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType,
+    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec,
+    TopicType,
 };
 use engine::group::{Group, GroupConfig, Planting, Receive, ReceiveError, Received, Seed, TransactionChecks};
 use engine::inbox::{StoreError, SubmitError, Ticket};
@@ -51,7 +52,14 @@ pub(crate) fn topic_spec(name: &str, queues: u32) -> TopicSpec {
 
 pub(crate) fn group_spec(name: &str, consume_from: ConsumeFrom) -> ConsumerGroupSpec {
     let retry = RetryPolicy { max_attempts: 3, backoff: Backoff::Custom(vec![1000]) };
-    ConsumerGroupSpec { name: name.to_owned(), ordered: false, retry, consume_from, owner: String::new() }
+    ConsumerGroupSpec {
+        name: name.to_owned(),
+        ordered: false,
+        priority: PriorityPolicy::Strict,
+        retry,
+        consume_from,
+        owner: String::new(),
+    }
 }
 
 pub(crate) fn message(text: &str) -> Draft {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::catalog::{
-    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic,
-    TopicSpec, TopicType,
+    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, PriorityPolicy, RetryPolicy,
+    Topic, TopicSpec, TopicType,
 };
 use engine::group::{Delivery, Group, GroupConfig, Receive, Received, TransactionChecks};
 use engine::inbox::{StoreError, Ticket};
@@ -54,6 +54,7 @@ pub(crate) fn group_spec(name: &str, max_attempts: u32) -> ConsumerGroupSpec {
     ConsumerGroupSpec {
         name: name.to_owned(),
         ordered: false,
+        priority: PriorityPolicy::Strict,
         retry: RetryPolicy { max_attempts, backoff },
         consume_from: ConsumeFrom::Earliest,
         owner: String::new(),

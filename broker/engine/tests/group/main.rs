@@ -9,6 +9,7 @@ mod dead_letters;
 mod delivery;
 mod harness;
 mod order;
+mod priority;
 mod real_disk;
 mod restart;
 mod threads;

@@ -24,7 +24,7 @@ use engine::catalog::Topic;
 use engine::inbox::{self, StoreError, SubmitError, Ticket};
 use store::QueueId;
 use store::log::{Draft, Encoding, Kind, Placed, crc32};
-use wire::stored::{self, Defaults, Scanned};
+use wire::stored::{self, Defaults, Scanned, System};
 use wire::v2::{self, Code, MessageType};
 use wire::{frame, tag, validate};
 
@@ -110,6 +110,7 @@ impl Gateway {
             fits_together(&scanned, message_type)?;
             ids.push(message.slice_ref(scanned.system.message_id.as_bytes()));
             let draft = self.draft(&message, &scanned, message_type, call, now_ms, &mut heads);
+            let draft = Draft { queue: queue_of(topic, message_type, &scanned.system), ..draft };
             kinds.push((draft.kind, draft.due_ms));
             drafts.push(draft);
         }
@@ -201,6 +202,13 @@ fn not_stored(messages: usize, refusal: Refusal) -> v2::SendMessageResponse {
 /// The reply to a request that nobody looked at any further.
 pub(crate) fn none_stored(request: &Bytes, refusal: Refusal) -> v2::SendMessageResponse {
     not_stored(stored::split_messages(request).take(MESSAGES_MAX).count(), refusal)
+}
+
+/// The queue of a message with a priority; others get theirs from the engine.
+fn queue_of(topic: &Topic, message_type: MessageType, system: &System<'_>) -> QueueId {
+    let priority = system.priority.filter(|_| message_type == MessageType::Priority);
+    let priority = priority.and_then(|priority| u32::try_from(priority).ok());
+    priority.map_or(QueueId::NONE, |priority| topic.queue_of_priority(priority))
 }
 
 /// When the message is to be delivered; 0: at once, its time has come.

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::catalog::{Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType};
+use engine::catalog::{
+    Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType,
+};
 use engine::group::{Decision, Group, Receive};
 use engine::inbox::Ticket;
 use engine::lease::Receipt;
@@ -372,6 +374,7 @@ fn readers() -> Vec<ConsumerGroupSpec> {
     let reader = |name: &str| ConsumerGroupSpec {
         name: name.to_owned(),
         ordered: false,
+        priority: PriorityPolicy::Strict,
         retry: RetryPolicy { max_attempts: 1000, backoff: Backoff::Custom(vec![1000]) },
         consume_from: ConsumeFrom::Earliest,
         owner: String::new(),

@@ -60,6 +60,9 @@ final class Messages {
         if (o.groups > 0) {
             builder.setMessageGroup("g" + index % o.groups); // every groups-th message is of the same group
         }
+        if (o.priorities > 0) {
+            builder.setPriority(1 + index % o.priorities);
+        }
         String tag = tag(o.scenario, index);
         return (tag.isEmpty() ? builder : builder.setTag(tag)).build();
     }
@@ -84,6 +87,7 @@ final class Messages {
         view.put("keys", m.getKeys());
         view.put("properties", m.getProperties());
         view.put("group", m.getMessageGroup().orElse(null));
+        view.put("priority", m.getPriority().orElse(null));
         view.put("offset", offset(m));
         view.put("consumer", consumer);
         view.put("attempt", m.getDeliveryAttempt());

@@ -16,6 +16,7 @@ final class Options {
     final int attempts;
     final int expect;
     final int groups;
+    final int priorities;
     final int producers;
     final int consumers;
     final double timeout;
@@ -38,6 +39,7 @@ final class Options {
         expression = given.getOrDefault("expression", "");
         expect = Integer.parseInt(given.getOrDefault("expect", "0"));
         groups = Integer.parseInt(given.getOrDefault("groups", "0"));
+        priorities = Integer.parseInt(given.getOrDefault("priorities", "0"));
         producers = Integer.parseInt(given.getOrDefault("producers", "1"));
         consumers = Integer.parseInt(given.getOrDefault("consumers", "1"));
         timeout = Double.parseDouble(given.getOrDefault("timeout", "60"));

@@ -1,8 +1,8 @@
 //! Between the administration protocol and the engine's definitions.
 
 use engine::catalog::{
-    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, RetryPolicy, Topic,
-    TopicSpec, TopicType,
+    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, PriorityPolicy, RetryPolicy,
+    Topic, TopicSpec, TopicType,
 };
 use wire::admin::{self, Code};
 use wire::validate;
@@ -12,6 +12,7 @@ const ATTEMPTS: u32 = 17;
 const INITIAL_MS: u64 = 5000;
 const MAX_MS: u64 = 2 * 3600 * 1000;
 const MULTIPLIER: f32 = 2.0;
+const AGING_INTERVAL_MS: u64 = 10_000;
 
 pub(super) fn topic_spec(topic: admin::Topic) -> Result<TopicSpec, String> {
     validate::topic_to_send(&topic.name).map_err(|violation| violation.to_string())?;
@@ -21,7 +22,7 @@ pub(super) fn topic_spec(topic: admin::Topic) -> Result<TopicSpec, String> {
         Ok(admin::TopicType::Delay) => TopicType::Delay,
         Ok(admin::TopicType::Transaction) => TopicType::Transaction,
         Ok(admin::TopicType::Mixed) => TopicType::Mixed,
-        Ok(later) => return Err(format!("topics of type {} are not served yet", later.as_str_name())),
+        Ok(admin::TopicType::Priority) => TopicType::Priority,
         Err(_) => return Err(format!("topic type {} is not known, NORMAL is 1", topic.r#type)),
     };
     Ok(TopicSpec {
@@ -40,16 +41,32 @@ pub(super) fn consumer_group_spec(group: admin::ConsumerGroup) -> Result<Consume
         Ok(admin::ConsumeFrom::Latest) => ConsumeFrom::Latest,
         Err(_) => return Err(format!("consume from {} is not known", group.consume_from)),
     };
+    let priority = priority(group.priority, group.aging_interval_ms)?;
     let retry = retry(
         group.retry.unwrap_or_else(|| admin::RetryPolicy { max_attempts: ATTEMPTS, ..Default::default() }),
     )?;
     Ok(ConsumerGroupSpec {
         name: group.name,
         ordered: group.ordered,
+        priority,
         retry,
         consume_from,
         owner: group.owner,
     })
+}
+
+fn priority(policy: i32, aging_interval_ms: u64) -> Result<PriorityPolicy, String> {
+    let policy = admin::PriorityPolicy::try_from(policy)
+        .map_err(|_| format!("priority policy {policy} is not known, STRICT is 0"))?;
+    match (policy, aging_interval_ms) {
+        (admin::PriorityPolicy::Strict, 0) => Ok(PriorityPolicy::Strict),
+        (admin::PriorityPolicy::Weighted, 0) => Ok(PriorityPolicy::Weighted),
+        (admin::PriorityPolicy::Aging, 0) => Ok(PriorityPolicy::Aging { interval_ms: AGING_INTERVAL_MS }),
+        (admin::PriorityPolicy::Aging, interval_ms) => Ok(PriorityPolicy::Aging { interval_ms }),
+        (admin::PriorityPolicy::Strict | admin::PriorityPolicy::Weighted, _) => {
+            Err(format!("priority policy {} has no aging interval, only AGING has one", policy.as_str_name()))
+        }
+    }
 }
 
 /// Numbers that are left out of an exponential backoff have defaults.
@@ -90,7 +107,7 @@ pub(super) fn topic(topic: &Topic) -> admin::Topic {
 }
 
 pub(super) fn consumer_group(group: &ConsumerGroup) -> admin::ConsumerGroup {
-    let ConsumerGroupSpec { name, ordered, retry, consume_from, owner } = group.spec.clone();
+    let ConsumerGroupSpec { name, ordered, priority, retry, consume_from, owner } = group.spec.clone();
     let consume_from = match consume_from {
         ConsumeFrom::Earliest => admin::ConsumeFrom::Earliest,
         ConsumeFrom::Latest => admin::ConsumeFrom::Latest,
@@ -104,7 +121,20 @@ pub(super) fn consumer_group(group: &ConsumerGroup) -> admin::ConsumerGroup {
         }
         Backoff::Custom(times) => policy.custom_ms = times,
     }
-    admin::ConsumerGroup { name, retry: Some(policy), consume_from: consume_from.into(), owner, ordered }
+    let (priority, aging_interval_ms) = match priority {
+        PriorityPolicy::Strict => (admin::PriorityPolicy::Strict, 0),
+        PriorityPolicy::Weighted => (admin::PriorityPolicy::Weighted, 0),
+        PriorityPolicy::Aging { interval_ms } => (admin::PriorityPolicy::Aging, interval_ms),
+    };
+    admin::ConsumerGroup {
+        name,
+        retry: Some(policy),
+        consume_from: consume_from.into(),
+        owner,
+        ordered,
+        priority: priority.into(),
+        aging_interval_ms,
+    }
 }
 
 pub(super) fn outcome(outcome: ApplyOutcome) -> (Code, String) {

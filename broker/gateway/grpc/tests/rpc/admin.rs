@@ -78,6 +78,8 @@ async fn definitions_come_back_as_applied_and_go_when_deleted() {
         consume_from: 1,
         owner: "me".into(),
         ordered: true,
+        priority: admin::PriorityPolicy::Aging.into(),
+        aging_interval_ms: 500,
     };
     let request = admin::ApplyConsumerGroupsRequest { groups: vec![group.clone()], adopt: 0 };
     let applied = done(&broker, service.apply_consumer_groups(Request::new(request))).await;

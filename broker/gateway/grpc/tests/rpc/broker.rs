@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use engine::catalog::{
-    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, RetryPolicy, TopicSpec, TopicType,
+    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec,
+    TopicType,
 };
 use engine::group::{Group, GroupConfig, TransactionChecks};
 use engine::mailbox::Mailbox;
@@ -148,6 +149,7 @@ impl Broker {
         let spec = ConsumerGroupSpec {
             name: name.into(),
             ordered,
+            priority: PriorityPolicy::Strict,
             retry: RetryPolicy { max_attempts, backoff },
             consume_from: ConsumeFrom::Earliest,
             owner: String::new(),

@@ -18,6 +18,7 @@ mod limits;
 mod member;
 mod network;
 mod noise;
+mod priority;
 mod promote;
 mod receive;
 mod relay;

@@ -30,11 +30,12 @@ const TYPES: [MessageType; 6] = [
     MessageType::Lite,
 ];
 
-const TAKES: [(&str, &[MessageType]); 5] = [
+const TAKES: [(&str, &[MessageType]); 6] = [
     ("orders", &[MessageType::Normal]),
     ("fifo", &[MessageType::Fifo]),
     ("delay", &[MessageType::Delay]),
     ("transaction", &[MessageType::Transaction]),
+    ("priority", &[MessageType::Priority]),
     ("mixed", &[MessageType::Normal, MessageType::Fifo, MessageType::Delay, MessageType::Transaction]),
 ];
 
@@ -45,6 +46,7 @@ async fn a_topic_takes_messages_of_its_type_only() {
     broker.topic_of("delay", TopicType::Delay, 4).await;
     broker.topic_of("transaction", TopicType::Transaction, 4).await;
     broker.topic_of("mixed", TopicType::Mixed, 4).await;
+    broker.topic_of("priority", TopicType::Priority, 4).await;
     for (topic, takes) in TAKES {
         for found in TYPES {
             let sent = v2::Message { topic: resource(topic), ..of_type(found) };
