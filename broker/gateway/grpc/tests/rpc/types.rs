@@ -83,6 +83,7 @@ async fn the_route_tells_the_types_that_a_topic_takes() {
     broker.topic_of("delay", TopicType::Delay, 4).await;
     broker.topic_of("transaction", TopicType::Transaction, 4).await;
     broker.topic_of("mixed", TopicType::Mixed, 4).await;
+    broker.topic_of("priority", TopicType::Priority, 4).await;
     for (topic, takes) in TAKES {
         let request = v2::QueryRouteRequest { topic: resource(topic), endpoints: None };
         let route: v2::QueryRouteResponse = broker.unary(Method::QueryRoute, request).await;
