@@ -30,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   millpond bench send bench --create --callers 32 --size 1024
   millpond bench send bench --callers 256 --rate 20000 --duration 30s -o json
+  millpond bench send paid --create --transaction
   millpond bench receive bench --create --prefill 200000 --callers 32 --ack batch
   millpond bench e2e bench --create --rate 1000
   millpond bench send bench --endpoint peer:8081 --pid $(pidof java)      also the server's CPU time
@@ -96,14 +97,19 @@ impl Load {
     }
 
     /// Makes what `--create` asks for.
-    async fn prepare(&self, connect: &Connect, consumer_group: Option<&str>) -> Result<(), Failure> {
+    async fn prepare(
+        &self,
+        connect: &Connect,
+        topic_type: TopicType,
+        consumer_group: Option<&str>,
+    ) -> Result<(), Failure> {
         if !self.create {
             return Ok(());
         }
         let admin = connect.admin()?;
         let topic = Topic {
             name: self.topic.clone(),
-            r#type: TopicType::Normal.into(),
+            r#type: topic_type.into(),
             queues: self.queues,
             ..Topic::default()
         };

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use client::admin::TopicType;
 use client::{ConsumerConfig, Message, Producer, ProducerConfig, RECEIVE_MAX, SimpleConsumer};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -61,7 +62,7 @@ struct Run {
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
     let load = &args.load;
-    load.prepare(connect, Some(&args.group)).await?;
+    load.prepare(connect, TopicType::Normal, Some(&args.group)).await?;
     let topics = vec![load.topic.clone()];
     let config = ProducerConfig { topics, attempts_max: 1, ..ProducerConfig::new(load.client(connect)?) };
     let producer = Arc::new(Producer::start(config).await?);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::ValueEnum;
+use client::admin::TopicType;
 use client::{ConsumerConfig, Delivered, Message, Producer, ProducerConfig, RECEIVE_MAX, SimpleConsumer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -65,7 +66,7 @@ struct Caller {
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
     let load = &args.load;
-    load.prepare(connect, Some(&args.group)).await?;
+    load.prepare(connect, TopicType::Normal, Some(&args.group)).await?;
     let config = ConsumerConfig {
         wait: Duration::from_secs(5),
         ..ConsumerConfig::new(load.client(connect)?, args.group.clone(), load.topic.clone())

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use client::{Message, Producer, ProducerConfig};
+use client::admin::TopicType;
+use client::{Message, Producer, ProducerConfig, SendError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -24,6 +25,9 @@ pub(crate) struct Args {
     /// Messages of one request
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
+    /// Send each message in a transaction, and commit it
+    #[arg(long, conflicts_with = "batch")]
+    transaction: bool,
     /// Messages a second, by the clock [default: as many as the callers manage]
     #[arg(long)]
     rate: Option<f64>,
@@ -34,6 +38,7 @@ struct Caller {
     topic: String,
     body: Bytes,
     batch: u32,
+    in_transaction: bool,
     window: Window,
     pace: Option<Arc<Pace>>,
     done: Arc<AtomicU64>,
@@ -41,7 +46,8 @@ struct Caller {
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
     let load = &args.load;
-    load.prepare(connect, None).await?;
+    let topic_type = if args.transaction { TopicType::Transaction } else { TopicType::Normal };
+    load.prepare(connect, topic_type, None).await?;
     let topics = vec![load.topic.clone()];
     let config = ProducerConfig { topics, attempts_max: 1, ..ProducerConfig::new(load.client(connect)?) };
     let producer = Arc::new(Producer::start(config).await?);
@@ -55,6 +61,7 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
             topic: load.topic.clone(),
             body: Bytes::from(vec![b'm'; load.size as usize]),
             batch: args.batch,
+            in_transaction: args.transaction,
             window,
             pace: pace.clone(),
             done: done.clone(),
@@ -70,7 +77,8 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
     for one in callers.join_all().await {
         tally.add(one);
     }
-    let report = Report::new("send", load, args.batch, window.seconds(), &tally, cpu);
+    let name = if args.transaction { "send and commit" } else { "send" };
+    let report = Report::new(name, load, args.batch, window.seconds(), &tally, cpu);
     Report { rate_per_s: args.rate, ..report }.print(format)
 }
 
@@ -78,9 +86,7 @@ impl Caller {
     async fn run(self) -> Tally {
         let mut tally = Tally::new();
         while let Some(due) = self.next().await {
-            let messages =
-                (0..self.batch).map(|_| Message::new(self.topic.clone(), self.body.clone())).collect();
-            let results = self.producer.send_all(messages).await;
+            let results = self.request().await;
             let now = Instant::now();
             self.done.fetch_add(u64::from(self.batch), Ordering::Relaxed);
             if !self.window.holds(now) || due < self.window.begin {
@@ -92,7 +98,7 @@ impl Caller {
                     for result in results {
                         match result {
                             Ok(_) => tally.messages += 1,
-                            Err(refused) => tally.fail(&refused),
+                            Err(error) => tally.fail(&error),
                         }
                     }
                 }
@@ -100,6 +106,17 @@ impl Caller {
             }
         }
         tally
+    }
+
+    /// Sends, and tells what became of each message.
+    async fn request(&self) -> Result<Vec<Result<(), Failure>>, SendError> {
+        let message = || Message::new(self.topic.clone(), self.body.clone());
+        if self.in_transaction {
+            let decided = self.producer.begin(message()).await?.commit().await;
+            return Ok(vec![decided.map_err(Failure::from)]);
+        }
+        let results = self.producer.send_all((0..self.batch).map(|_| message()).collect()).await?;
+        Ok(results.into_iter().map(|result| result.map(drop).map_err(Failure::from)).collect())
     }
 
     /// When the next request counts from; none after the end.
