@@ -97,7 +97,7 @@ impl Caller {
                     tally.record(now - due);
                     for result in results {
                         match result {
-                            Ok(_) => tally.messages += 1,
+                            Ok(()) => tally.messages += 1,
                             Err(error) => tally.fail(&error),
                         }
                     }
