@@ -34,7 +34,19 @@ impl Broker {
 
     /// As `start`, with more flags.
     pub fn start_with(manifests: &str, extra: &[String]) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary folder"), manifests, extra)
+    }
+
+    /// As `start`, with a configuration file; flags win over its addresses and folders.
+    pub fn start_configured(manifests: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("broker.yaml");
+        fs::write(&file, config).expect("a configuration file");
+        let extra = ["--config".to_owned(), file.display().to_string()];
+        Self::start_in(folder, manifests, &extra)
+    }
+
+    fn start_in(folder: TempDir, manifests: &str, extra: &[String]) -> Self {
         fs::create_dir(folder.path().join("apply")).expect("a folder for manifests");
         fs::write(folder.path().join("apply/e2e.yaml"), manifests).expect("manifests are written");
         let ports = Ports { clients: free_port(), admin: free_port(), http: free_port() };
@@ -78,6 +90,13 @@ impl Broker {
     pub fn http(&self, path: &str) -> Option<String> {
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.http));
         http::get(server, path, Duration::from_secs(5))
+    }
+
+    /// A figure of its metrics that has no labels.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        let metrics = self.http("/metrics")?;
+        let values = metrics.lines().filter_map(|line| line.split_once(' '));
+        values.into_iter().find(|(figure, _)| *figure == name)?.1.parse().ok()
     }
 
     /// A connection to its client port.

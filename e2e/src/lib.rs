@@ -17,6 +17,7 @@
 pub mod bench;
 pub mod broker;
 pub mod cluster;
+pub mod delays;
 pub mod history;
 pub mod http;
 pub mod kinds;
@@ -27,5 +28,6 @@ pub mod order;
 pub mod place;
 pub mod sdk;
 pub mod traffic;
+pub mod transactions;
 pub mod verify;
 pub mod wait;

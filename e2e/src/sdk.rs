@@ -155,6 +155,13 @@ impl Call {
         })
     }
 
+    /// As `play`, and the test goes on meanwhile.
+    pub fn start(&self, scenario: &str, options: &[&str]) -> Result<Stream> {
+        let mut command = self.command(scenario);
+        command.args(options);
+        Stream::start(command)
+    }
+
     /// Sends `rate` messages a second and receives them, until it is stopped or `seconds` have passed.
     pub fn stream(&self, rate: u32, seconds: u64) -> Result<Stream> {
         self.stream_with(rate, seconds, &[])

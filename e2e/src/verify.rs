@@ -52,6 +52,15 @@ pub fn body(call: &Call, scenario: Scenario, index: usize) -> Vec<u8> {
     }
 }
 
+/// The SHA-256 as the programs write it.
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().fold(String::with_capacity(2 * digest.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // cannot fail
+        text
+    })
+}
+
 fn tag(scenario: Scenario, index: usize) -> Option<String> {
     match (scenario, index % 4) {
         (Scenario::Tagfilter, 0) => Some("a".to_owned()),
@@ -73,7 +82,7 @@ fn content(call: &Call, scenario: Scenario, delivery: &Received, id: Option<&str
     };
     let body = body(call, scenario, delivery.index);
     hold("length", &delivery.bytes, &body.len());
-    hold("SHA-256", &delivery.sha256, &hexadecimal(&Sha256::digest(&body)));
+    hold("SHA-256", &delivery.sha256, &sha256(&body));
     hold("tag", &delivery.tag, &tag(scenario, delivery.index));
     let keys: BTreeSet<&str> = delivery.keys.iter().map(String::as_str).collect();
     hold("keys", &keys, &BTreeSet::from([format!("k{}", delivery.index).as_str(), "schlüssel"]));
@@ -113,11 +122,4 @@ fn course(call: &Call, scenario: Scenario, index: usize, seen: &[&Received]) -> 
 
 fn expect(attempts: &[u32], wanted: &[u32]) -> Option<String> {
     (attempts != wanted).then(|| format!("delivery attempts were {attempts:?}, not {wanted:?}"))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // cannot fail
-        text
-    })
 }

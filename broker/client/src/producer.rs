@@ -161,7 +161,7 @@ impl Producer {
     }
 
     /// Takes back a message that waits for its time; returns its id. After `Ok` it is never delivered; refused with
-    /// `MESSAGE_NOT_FOUND` it was delivered or recalled before.
+    /// `NOT_FOUND` it was delivered or recalled before.
     pub async fn recall(&self, topic: &str, recall_handle: &str) -> Result<String, AskError> {
         let route = self.session.route(topic).await?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

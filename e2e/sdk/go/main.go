@@ -35,6 +35,9 @@ type session struct {
 	copies    int // deliveries of a message that was delivered before (stream)
 	errors    []string
 	failures  int
+	recalled  []int    // delayed messages that were taken back
+	refusals  []string // why what was taken back cannot be so again
+	transactions
 }
 
 func (s *session) problem(what string, err error) {
@@ -115,7 +118,11 @@ func (s *session) config(group string) *rmq.Config {
 }
 
 func (s *session) producer() (rmq.Producer, error) {
-	p, err := rmq.NewProducer(s.config(""), rmq.WithTopics(s.topic))
+	options := []rmq.ProducerOption{rmq.WithTopics(s.topic)}
+	if s.decides() {
+		options = append(options, rmq.WithTransactionChecker(&rmq.TransactionChecker{Check: s.check}))
+	}
+	p, err := rmq.NewProducer(s.config(""), options...)
 	if err != nil {
 		return nil, err
 	}
@@ -225,17 +232,31 @@ func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer, consumer in
 }
 
 func (s *session) send(p rmq.Producer, i int) bool {
+	return s.sendBy(i, func(ctx context.Context, m *rmq.Message) ([]*rmq.SendReceipt, error) {
+		receipts, err := p.Send(ctx, m)
+		if err == nil && isRecalled(s.options, i) {
+			s.recall(p, i, receipts[0].RecallHandle)
+		}
+		return receipts, err
+	})
+}
+
+// sendBy sends message i in a way of its own.
+func (s *session) sendBy(i int, how func(context.Context, *rmq.Message) ([]*rmq.SendReceipt, error)) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	beganMs := s.nowMs()
-	receipts, err := p.Send(ctx, message(s.options, i))
+	m := message(s.options, i)
+	receipts, err := how(ctx, m)
 	if err != nil {
 		s.problem(fmt.Sprintf("send %d", i), err)
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent = append(s.sent, sent{receipts[0].MessageID, i, beganMs, s.nowMs()})
+	receipt := receipts[0]
+	dueMs := milliseconds(m.GetDeliveryTimestamp())
+	s.sent = append(s.sent, sent{receipt.MessageID, i, receipt.TransactionId, dueMs, beganMs, s.nowMs()})
 	return true
 }
 
@@ -243,6 +264,7 @@ func main() {
 	o := parse()
 	rmq.EnableSsl = o.tls
 	s := &session{options: o, began: time.Now(), acked: map[int]bool{}, seen: map[int]int{}, took: map[int]bool{}}
+	s.transactions = transactions{settled: map[int]bool{}, asked: map[int]int{}}
 	report := map[string]any{"sdk": "go", "version": "5.1.4", "scenario": o.scenario, "mode": o.mode, "tls": o.tls, "run": o.run}
 	var ok bool
 	if o.scenario == "stream" {
@@ -253,6 +275,8 @@ func main() {
 	s.mu.Lock()
 	if o.scenario != "stream" || o.groups > 0 {
 		report["sent"], report["received"], report["confirmed"] = s.sent, s.received, s.confirmed
+		report["recalled"], report["refusals"] = s.recalled, s.refusals
+		report["decided"], report["checks"] = s.decided, s.checks
 	}
 	report["beganMs"] = s.began.UnixMilli()
 	report["errors"], report["failures"] = s.errors, s.failures

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"time"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
 )
@@ -64,6 +65,9 @@ func message(o options, i int) *rmq.Message {
 			m.AddProperty("region", []string{"eu", "us"}[i%3])
 		}
 	}
+	if o.scenario == "delay" {
+		m.SetDelayTimestamp(due(o, i))
+	}
 	if o.groups > 0 {
 		m.SetMessageGroup(groupOf(o, i))
 	}
@@ -80,10 +84,12 @@ func groupOf(o options, i int) string {
 }
 
 type sent struct {
-	ID      string `json:"id"`
-	Index   int    `json:"index"`
-	AtMs    int64  `json:"atMs"`
-	AckedMs int64  `json:"ackedMs"`
+	ID          string `json:"id"`
+	Index       int    `json:"index"`
+	Transaction string `json:"transaction"`
+	DueMs       *int64 `json:"dueMs"`
+	AtMs        int64  `json:"atMs"`
+	AckedMs     int64  `json:"ackedMs"`
 }
 
 // confirmed is an acknowledgement that the broker answered.
@@ -108,6 +114,8 @@ type received struct {
 	SHA256     string            `json:"sha256"`
 	Verdict    string            `json:"verdict"`
 	AtMs       int64             `json:"atMs"`
+	DueMs      *int64            `json:"dueMs"`
+	CameMs     int64             `json:"cameMs"`
 }
 
 func view(m *rmq.MessageView, verdict string, atMs int64) received {
@@ -118,5 +126,6 @@ func view(m *rmq.MessageView, verdict string, atMs int64) received {
 	sum := sha256.Sum256(m.GetBody())
 	return received{ID: m.GetMessageId(), Topic: m.GetTopic(), Index: index, Tag: m.GetTag(), Keys: m.GetKeys(),
 		Properties: m.GetProperties(), Group: m.GetMessageGroup(), Offset: m.GetOffset(), Attempt: m.GetDeliveryAttempt(), Bytes: len(m.GetBody()),
-		SHA256: hex.EncodeToString(sum[:]), Verdict: verdict, AtMs: atMs}
+		SHA256: hex.EncodeToString(sum[:]), Verdict: verdict, AtMs: atMs,
+		DueMs: milliseconds(m.GetDeliveryTimestamp()), CameMs: time.Now().UnixMilli()}
 }

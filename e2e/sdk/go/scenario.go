@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,6 +21,12 @@ func (s *session) expected() int {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.sent)
+	case "transaction", "transaction-held", "transaction-heir":
+		return committed(s.count)
+	case "delay":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.count - len(s.recalled)
 	default:
 		return s.count
 	}
@@ -78,10 +85,16 @@ func (s *session) sendAll(p rmq.Producer) bool {
 	if s.scenario == "fifo" || s.scenario == "fifo-retry" {
 		return s.sendInTurn(p)
 	}
+	if s.decides() {
+		return s.sendTransactions(p)
+	}
 	for i := range s.count {
 		if !s.send(p, i) {
 			return false
 		}
+	}
+	if s.scenario == "delay" {
+		s.progress()
 	}
 	return true
 }
@@ -135,7 +148,13 @@ func (s *session) settle() bool {
 	if !s.await("acknowledged", s.ackedCount, s.expected()) {
 		return false
 	}
-	if s.scenario == "tagfilter" {
+	if s.decides() && !s.await("decided", s.settledCount, s.count) {
+		return false
+	}
+	if s.scenario == "delay" {
+		time.Sleep(s.untilLastDue())
+	}
+	if s.scenario == "tagfilter" || s.scenario == "delay" || s.decides() {
 		time.Sleep(time.Second)
 	}
 	return true
@@ -188,9 +207,20 @@ func (s *session) flow(p rmq.Producer) time.Duration {
 		}
 		if time.Since(spoke) > time.Second {
 			spoke = time.Now()
-			fmt.Fprintf(os.Stderr, "progress acknowledged=%d received=%d failures=%d\n", len(s.sent), s.ackedCount(), s.failures)
+			s.progress()
 		}
 	}
+}
+
+func (s *session) progress() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(os.Stderr, "progress acknowledged=%d received=%d failures=%d\n", len(s.sent), len(s.acked), s.failures)
+}
+
+// decides says whether the scenario is one with transactions.
+func (s *session) decides() bool {
+	return strings.HasPrefix(s.scenario, "transaction")
 }
 
 // missing lists what was acknowledged and has not been received.

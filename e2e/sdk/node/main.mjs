@@ -3,9 +3,10 @@
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { indexOf, message, tagOf, view } from './messages.mjs';
+import { indexOf, isRecalled, message, tagOf, view } from './messages.mjs';
 import { Ordered } from './ordered.mjs';
 import { stream } from './stream.mjs';
+import { Transactions, commits } from './transactions.mjs';
 
 const require = createRequire(import.meta.url);
 const { ConsumeResult, FilterExpression, Producer, PushConsumer, SimpleConsumer } = require('rocketmq-client-nodejs');
@@ -23,7 +24,10 @@ class Session {
   confirmed = []; // acknowledgements that the broker answered
   acked = new Set();
   took = new Set(); // consumers that have had a message
+  refusals = []; // why what was taken back cannot be so again
+  recalled = []; // delayed messages that were taken back
   ordered = new Ordered(this);
+  transactions = new Transactions(this);
   copies = 0;
   failures = 0;
   stopped = false;
@@ -91,7 +95,8 @@ class Session {
   }
 
   async producer() {
-    const p = new Producer({ ...this.config(), topics: [this.options.topic] });
+    const checker = this.decides() ? this.transactions : undefined;
+    const p = new Producer({ ...this.config(), topics: [this.options.topic], checker });
     await p.startup();
     return p;
   }
@@ -170,11 +175,38 @@ class Session {
     }
   }
 
-  async send(p, index) {
-    const atMs = this.nowMs();
+  /** Whether the scenario is one with transactions. */
+  decides() {
+    return this.options.scenario.startsWith('transaction');
+  }
+
+  progress() {
+    const counts = `acknowledged=${this.sent.length} received=${this.acked.size} failures=${this.failures}`;
+    process.stderr.write(`progress ${counts}\n`);
+  }
+
+  /** Takes a message back; a second time it is too late. */
+  async recall(p, index, handle) {
     try {
-      const receipt = await p.send(message(this.options, index));
-      this.sent.push({ id: receipt.messageId, index, atMs, ackedMs: this.nowMs() });
+      await p.recallMessage(this.options.topic, handle);
+      this.recalled.push(index);
+    } catch (error) {
+      this.problem(`recall ${index}`, error);
+      return;
+    }
+    const again = await p.recallMessage(this.options.topic, handle).catch((error) => error.message);
+    if (typeof again === 'string') this.refusals.push(again);
+    else this.problem(`recall ${index}`, new Error('done twice'));
+  }
+
+  async send(p, index, transaction) {
+    const atMs = this.nowMs();
+    const m = message(this.options, index);
+    try {
+      const { messageId: id, transactionId, recallHandle } = await p.send(m, transaction);
+      const dueMs = m.deliveryTimestamp?.getTime();
+      this.sent.push({ id, index, transaction: transactionId, dueMs, atMs, ackedMs: this.nowMs() });
+      if (isRecalled(this.options, index)) await this.recall(p, index, recallHandle);
       return true;
     } catch (error) {
       this.problem(`send ${index}`, error);
@@ -186,8 +218,10 @@ class Session {
     const { count, expect, scenario } = this.options;
     if (scenario === 'sqlfilter') return expect;
     if (scenario.startsWith('fifo')) return this.sent.length;
-    if (scenario !== 'tagfilter') return count;
+    if (scenario === 'delay') return count - this.recalled.length;
     const all = Array.from({ length: count }, (_, i) => i);
+    if (this.decides()) return all.filter(commits).length;
+    if (scenario !== 'tagfilter') return count;
     return all.filter((i) => ['a', 'b'].includes(tagOf('tagfilter', i))).length;
   }
 
@@ -219,7 +253,10 @@ class Session {
   /** Until everything is acknowledged, and then a little for what must not come. */
   async settle() {
     if (!await this.wait('acknowledged', () => this.acked.size, this.expected())) return false;
-    if (this.options.scenario === 'tagfilter') await sleep(1000);
+    const { scenario, count } = this.options;
+    if (this.decides() && !await this.wait('decided', () => this.transactions.settled.size, count)) return false;
+    if (scenario === 'delay') await sleep(Math.max(...this.sent.map((m) => m.dueMs)) - Date.now());
+    if (['tagfilter', 'delay'].includes(scenario) || this.decides()) await sleep(1000);
     return true;
   }
 
@@ -233,7 +270,9 @@ class Session {
       const p = await this.producer();
       stops.push(() => p.shutdown());
       if (scenario.startsWith('fifo')) ok = await this.ordered.sendInTurn(p);
+      else if (this.decides()) ok = await this.transactions.sendAll(p);
       else for (let i = 0; ok && i < count; i++) ok = await this.send(p, i);
+      if (scenario === 'delay') this.progress();
     }
     if (ok && scenario === 'stuck') {
       ok = await this.wait('acknowledged, the stuck one apart', () => this.acked.size, count - 1);
@@ -282,6 +321,9 @@ try {
 } catch (error) {
   s.problem('start', error);
 }
-if (s.reports()) Object.assign(report, { sent: s.sent, received: s.received, confirmed: s.confirmed });
+if (s.reports()) {
+  const { sent, received, confirmed, recalled, refusals, transactions: { decided, checks } } = s;
+  Object.assign(report, { sent, received, confirmed, recalled, refusals, decided, checks });
+}
 Object.assign(report, { errors: s.errors, failures: s.failures, ok, beganMs: s.beganMs, elapsedMs: s.nowMs() });
 process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(ok ? 0 : 1));

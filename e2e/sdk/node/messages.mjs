@@ -35,10 +35,19 @@ export function message(options, index) {
     tag: tagOf(options.scenario, index),
     keys: [`k${index}`, 'schlüssel'],
     properties,
+    deliveryTimestamp: scenario === 'delay' ? due(options, index) : undefined,
     messageGroup: groups > 0 ? `g${index % groups}` : undefined, // every groups-th message is of the same group
     priority: priorities > 0 ? 1 + index % priorities : undefined,
   };
 }
+
+/** The first message is due in the past, the others from 2 s on until all of `--seconds` later. */
+function due({ count, seconds }, index) {
+  const ahead = index === 0 ? -10_000 : 2000 + Math.floor((index * 37) % count * 1000 * seconds / count);
+  return new Date(Date.now() + ahead);
+}
+
+export const isRecalled = ({ scenario }, index) => scenario === 'delay' && index % 5 === 3;
 
 export const indexOf = (m) => Number(m.properties.get('index') ?? -1);
 
@@ -59,5 +68,7 @@ export function view(m, consumer, verdict, atMs) {
     sha256: createHash('sha256').update(m.body).digest('hex'),
     verdict,
     atMs,
+    dueMs: m.deliveryTimestamp?.getTime() ?? null,
+    cameMs: Date.now(),
   };
 }

@@ -34,8 +34,7 @@ async function flow(session, producer, ended) {
     }
     if (performance.now() - spoke > 1000) {
       spoke = performance.now();
-      const counts = `acknowledged=${session.sent.length} received=${session.acked.size} failures=${session.failures}`;
-      process.stderr.write(`progress ${counts}\n`);
+      session.progress();
     }
     await sleep(1000 / rate);
   }

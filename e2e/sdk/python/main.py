@@ -11,7 +11,7 @@ import threading
 import time
 from importlib.metadata import version
 
-from messages import index_of, message, tag, view
+from messages import index_of, is_recalled, message, tag, view
 from ordered import Ordered
 from rocketmq import (
     ClientConfiguration,
@@ -25,6 +25,7 @@ from rocketmq import (
 )
 from rocketmq.grpc_protocol import FilterType
 from streaming import stream
+from transactions import Transactions, commits
 
 ACK, FAIL, HIDE = "ack", "fail", "hide"
 
@@ -51,11 +52,14 @@ class Session:
         self.options = options
         self.began, self.began_ms = time.monotonic(), time.time_ns() // 1_000_000
         self.ordered = Ordered(self)
+        self.transactions = Transactions(self)
         self.lock = threading.Lock()
         self.stopped = threading.Event()
         self.sent, self.received, self.errors = [], [], []
         self.confirmed = []  # acknowledgements that the broker answered
+        self.refusals = []  # why what was taken back cannot be so again
         self.acked = set()
+        self.recalled = set()  # delayed messages that were taken back
         self.took = set()  # consumers that have had a message
         self.copies = self.failures = 0
 
@@ -115,7 +119,8 @@ class Session:
         return ClientConfiguration(self.options.endpoint, Credentials(), request_timeout=5)
 
     def producer(self):
-        p = Producer(self.config(), (self.options.topic,), tls_enable=self.options.tls)
+        checker = self.transactions if self.decides() else None
+        p = Producer(self.config(), (self.options.topic,), checker, tls_enable=self.options.tls)
         p.startup()
         return p
 
@@ -168,16 +173,44 @@ class Session:
             failed.add(m.message_group)
             self.ordered.give_back(c, m)
 
-    def send(self, p, index):
-        at_ms = self.now_ms()
+    def decides(self):
+        """Whether the scenario is one with transactions."""
+        return self.options.scenario.startswith("transaction")
+
+    def progress(self):
+        counts = f"acknowledged={len(self.sent)} received={len(self.acked)} failures={self.failures}"
+        print("progress", counts, file=sys.stderr, flush=True)
+
+    def recall(self, p, index, handle):
+        """Takes a message back; a second time it is too late."""
         try:
-            receipt = p.send(message(self.options, index))
+            p.recall_message(self.options.topic, handle)
+        except Exception as e:
+            self.problem(f"recall {index}", e)
+            return
+        with self.lock:
+            self.recalled.add(index)
+        try:
+            p.recall_message(self.options.topic, handle)
+            self.problem(f"recall {index}", AssertionError("done twice"))
+        except Exception as e:
+            self.refusals.append(str(e))
+
+    def send(self, p, index, transaction=None):
+        at_ms = self.now_ms()
+        m = message(self.options, index)
+        try:
+            receipt = p.send(m, transaction)
         except Exception as e:
             self.problem(f"send {index}", e)
             return False
         with self.lock:
             entry = {"id": receipt.message_id, "index": index, "atMs": at_ms, "ackedMs": self.now_ms()}
+            entry["transaction"] = receipt.transaction_id
+            entry["dueMs"] = m.delivery_timestamp and m.delivery_timestamp * 1000
             self.sent.append(entry)
+        if is_recalled(self.options, index):
+            self.recall(p, index, receipt.recall_handle)
         return True
 
     def expected(self):
@@ -185,6 +218,10 @@ class Session:
             return self.options.expect
         if self.options.scenario.startswith("fifo"):
             return len(self.sent)
+        if self.decides():
+            return sum(commits(i) for i in range(self.options.count))
+        if self.options.scenario == "delay":
+            return self.options.count - len(self.recalled)
         if self.options.scenario != "tagfilter":
             return self.options.count
         return sum(tag("tagfilter", i) in ("a", "b") for i in range(self.options.count))
@@ -217,7 +254,12 @@ class Session:
         """Until everything is acknowledged, and then a little for what must not come."""
         if not self.wait("acknowledged", lambda: len(self.acked), self.expected()):
             return False
-        if self.options.scenario == "tagfilter":
+        settled = self.transactions.settled
+        if self.decides() and not self.wait("decided", lambda: len(settled), self.options.count):
+            return False
+        if self.options.scenario == "delay":
+            time.sleep(max(0, max(m["dueMs"] for m in self.sent) / 1000 - time.time()))
+        if self.options.scenario in ("tagfilter", "delay") or self.decides():
             time.sleep(1)
         return True
 
@@ -232,8 +274,12 @@ class Session:
             stops.append(p.shutdown)
             if o.scenario.startswith("fifo"):
                 ok = self.ordered.send_in_turn(p)
+            elif self.decides():
+                ok = self.transactions.send_all(p)
             else:
                 ok = all(self.send(p, i) for i in range(o.count))
+            if o.scenario == "delay":
+                self.progress()
         if ok and o.scenario == "stuck":
             ok = self.wait("acknowledged, the stuck one apart", lambda: len(self.acked), o.count - 1)
             stops.append(self.consumer_of_dead_letters())
@@ -300,6 +346,8 @@ def main():
     with s.lock:  # the listeners go on, while this is written
         if s.reports():
             report |= {"sent": s.sent[:], "received": s.received[:], "confirmed": s.confirmed[:]}
+            report |= {"decided": s.transactions.decided[:], "checks": s.transactions.checks[:]}
+            report |= {"recalled": list(s.recalled), "refusals": s.refusals}
     report |= {"errors": s.errors, "failures": s.failures, "ok": ok}
     report["elapsedMs"] = s.now_ms()
     print(json.dumps(report), flush=True)

@@ -1,6 +1,8 @@
 """What is sent and how it is reported; the same rules in every language (see ../README.md)."""
 
 import hashlib
+import math
+import time
 
 from rocketmq import Message
 
@@ -47,11 +49,23 @@ def message(options, index):
         m.add_property("weight", f"{index}.5")
         if index % 3 < 2:
             m.add_property("region", ("eu", "us")[index % 3])
+    if options.scenario == "delay":
+        m.delivery_timestamp = due(options, index)
     if options.groups:
         m.message_group = f"g{index % options.groups}"  # every groups-th message is of the same group
     if options.priorities:
         m.priority = 1 + index % options.priorities
     return m
+
+
+def due(options, index):
+    """The first message is due in the past, the others from 2 s on until all of `--seconds` later; in whole seconds."""
+    ahead = -10 if index == 0 else 2 + index * 37 % options.count * options.seconds / options.count
+    return math.ceil(time.time() + ahead)
+
+
+def is_recalled(options, index):
+    return options.scenario == "delay" and index % 5 == 3
 
 
 def index_of(m):
@@ -74,4 +88,7 @@ def view(m, consumer, verdict, at_ms):
         "sha256": hashlib.sha256(m.body).hexdigest(),
         "verdict": verdict,
         "atMs": at_ms,
+        "dueMs": m.delivery_timestamp or None,  # in seconds when it is set, in milliseconds when it is read
+        "cameMs": time.time_ns() // 1_000_000,
+        "type": m.message_type,
     }

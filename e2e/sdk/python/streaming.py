@@ -1,7 +1,6 @@
 """The `stream` scenario: send and receive through any number of broker restarts; nothing acknowledged may be lost."""
 
 import signal
-import sys
 import threading
 import time
 
@@ -40,8 +39,7 @@ def flow(session, producer, ended):
         index += 1
         if time.monotonic() - spoke > 1:
             spoke = time.monotonic()
-            counts = f"acknowledged={len(session.sent)} received={len(session.acked)} failures={session.failures}"
-            print("progress", counts, file=sys.stderr, flush=True)
+            session.progress()
         ended.wait(1 / o.rate)
     return longest
 

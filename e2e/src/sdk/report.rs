@@ -13,6 +13,12 @@ pub struct Sent {
     pub id: String,
     /// Number of the message in this run.
     pub index: usize,
+    /// Transaction id of the receipt.
+    #[serde(default)]
+    pub transaction: Option<String>,
+    /// When it shall be delivered, in milliseconds since 1970.
+    #[serde(default)]
+    pub due_ms: Option<u64>,
     /// When the send began, in milliseconds since the program did.
     #[serde(default)]
     pub at_ms: u64,
@@ -43,6 +49,12 @@ pub enum Verdict {
     Fail,
     /// Changed how long it stays invisible.
     Hide,
+    /// The checker of a transaction committed it.
+    Commit,
+    /// The checker of a transaction rolled it back.
+    Rollback,
+    /// The checker of a transaction does not know.
+    Unknown,
 }
 
 /// One delivery.
@@ -81,6 +93,15 @@ pub struct Received {
     pub verdict: Verdict,
     /// Milliseconds since the program began.
     pub at_ms: u64,
+    /// When it came, in milliseconds since 1970.
+    #[serde(default)]
+    pub came_ms: u64,
+    /// The delivery time that the SDK shows, in milliseconds since 1970.
+    #[serde(default)]
+    pub due_ms: Option<u64>,
+    /// The number of its message type, if the SDK tells.
+    #[serde(default, rename = "type")]
+    pub message_type: Option<u32>,
 }
 
 /// What one call of a program saw.
@@ -114,6 +135,18 @@ pub struct Report {
     /// What was acknowledged, as far as the program knows.
     #[serde(default, deserialize_with = "nothing_is_empty")]
     pub confirmed: Vec<Confirmed>,
+    /// Delayed messages that were taken back.
+    #[serde(default, deserialize_with = "nothing_is_empty")]
+    pub recalled: Vec<usize>,
+    /// Why the SDK says that they cannot be taken back again.
+    #[serde(default, deserialize_with = "nothing_is_empty")]
+    pub refusals: Vec<String>,
+    /// Messages that their sender committed or rolled back, and the broker answered.
+    #[serde(default, deserialize_with = "nothing_is_empty")]
+    pub decided: Vec<usize>,
+    /// The questions about transactions; the verdict is the answer.
+    #[serde(default, deserialize_with = "nothing_is_empty")]
+    pub checks: Vec<Received>,
     /// `stream`: sends that the broker acknowledged.
     #[serde(default)]
     pub acknowledged: u64,

@@ -1,4 +1,4 @@
-//! A program that sends and receives until it is told to stop, while the test disturbs the broker.
+//! A program that sends and receives, perhaps until it is told to stop, while the test disturbs the broker.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
@@ -17,6 +17,7 @@ use crate::wait;
 pub struct Stream {
     child: Child,
     output: ChildStdout,
+    acknowledged: Arc<AtomicU64>,
     received: Arc<AtomicU64>,
     /// What the program said last.
     said: Arc<Mutex<VecDeque<String>>>,
@@ -32,15 +33,16 @@ impl Stream {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("e2e/sdk/run.sh")?;
         let output = child.stdout.take().context("stdout")?;
         let progress = child.stderr.take().context("stderr")?;
-        let received = Arc::new(AtomicU64::new(0));
+        let (acknowledged, received) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let said = Arc::<Mutex<VecDeque<String>>>::default();
-        let (seen, heard) = (Arc::clone(&received), Arc::clone(&said));
+        let (sent, seen, heard) = (Arc::clone(&acknowledged), Arc::clone(&received), Arc::clone(&said));
         std::thread::spawn(move || {
             for line in BufReader::new(progress).lines().map_while(Result::ok) {
-                let count =
-                    line.split_once("received=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
-                if let Some(count) = count {
-                    seen.store(count, Ordering::Relaxed);
+                for (name, count) in [("acknowledged=", &sent), ("received=", &seen)] {
+                    let text = line.split_once(name).and_then(|(_, rest)| rest.split(' ').next());
+                    if let Some(told) = text.and_then(|text| text.parse().ok()) {
+                        count.store(told, Ordering::Relaxed);
+                    }
                 }
                 let mut heard = heard.lock().expect("nobody panics with it");
                 heard.push_back(line);
@@ -49,7 +51,7 @@ impl Stream {
                 }
             }
         });
-        Ok(Self { child, output, received, said })
+        Ok(Self { child, output, acknowledged, received, said })
     }
 
     /// Messages received so far, as of the last progress line.
@@ -73,12 +75,33 @@ impl Stream {
         wait::until(&format!("{total} messages"), limit, || (self.received() >= total).then_some(()));
     }
 
+    /// Waits until the sends of `total` messages have been acknowledged.
+    ///
+    /// # Panics
+    /// When they are not within `limit`.
+    pub fn sends(&self, total: u64, limit: Duration) {
+        let acknowledged = || self.acknowledged.load(Ordering::Relaxed);
+        wait::until(&format!("{total} sends"), limit, || (acknowledged() >= total).then_some(()));
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the program is killed");
+        self.child.wait().expect("the program is gone");
+    }
+
     /// Asks the program to stop sending, lets it drain and returns its report.
     pub fn finish(mut self) -> Result<Report> {
+        self.stop()?;
+        self.join()
+    }
+
+    /// SIGTERM.
+    pub fn stop(&self) -> Result<()> {
         let stopped =
             Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().context("kill")?;
         anyhow::ensure!(stopped.success(), "the program had ended before it was stopped");
-        self.join()
+        Ok(())
     }
 
     /// Waits for the end that the program was given.

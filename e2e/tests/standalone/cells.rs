@@ -12,6 +12,11 @@ pub(crate) fn all() -> Vec<Cell> {
     Sdk::ALL.into_iter().flat_map(|sdk| Mode::ALL.map(|mode| (sdk, mode))).collect()
 }
 
+/// Each SDK once, the kinds of consumer in turn.
+pub(crate) fn one_each() -> Vec<Cell> {
+    Sdk::ALL.into_iter().zip(Mode::ALL.into_iter().cycle()).collect()
+}
+
 /// The name of a cell's topic and group.
 pub(crate) fn name((sdk, mode): Cell) -> String {
     format!("{}-{}", sdk.word(), mode.word())

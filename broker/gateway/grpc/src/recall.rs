@@ -10,7 +10,7 @@
 //! |---|---|
 //! | the topic takes no delayed messages | `MESSAGE_PROPERTY_CONFLICT_WITH_TYPE` |
 //! | the handle is none of ours, or of another topic | `BAD_REQUEST` |
-//! | the message was delivered, or recalled before | `MESSAGE_NOT_FOUND` |
+//! | the message was delivered, or recalled before | `NOT_FOUND`: Python's SDK takes `MESSAGE_NOT_FOUND` for success |
 
 use engine::group::RecallError;
 use engine::inbox::SubmitError;
@@ -58,7 +58,7 @@ impl Gateway {
 
 fn refused(error: &RecallError) -> Failure {
     match error {
-        RecallError::NotPending => Refusal::new(Code::MessageNotFound, error.to_string()).into(),
+        RecallError::NotPending => Refusal::new(Code::NotFound, error.to_string()).into(),
         RecallError::Submit(SubmitError::NotLeading) => Failure::NotLeading(error.to_string()),
         RecallError::Submit(error) => crate::send::not_taken(*error),
         RecallError::Timeline(_) | RecallError::Read(_) => {

@@ -29,6 +29,10 @@ public final class Matrix {
                 return options.expect;
             case "fifo", "fifo-retry":
                 return session.sentCount();
+            case "transaction", "transaction-held", "transaction-heir":
+                return Transactions.committed(options.count);
+            case "delay":
+                return options.count - session.recalled.size();
             default:
                 return options.count;
         }
@@ -59,7 +63,14 @@ public final class Matrix {
         if (!session.await("acknowledged", session.acked::size, expected())) {
             return false;
         }
-        if (options.scenario.equals("tagfilter")) {
+        if (options.scenario.startsWith("transaction")
+            && !session.await("decided", session.transactions.settled::size, options.count)) {
+            return false;
+        }
+        if (options.scenario.equals("delay")) {
+            Session.pause(session.untilLastDueMs());
+        }
+        if (List.of("tagfilter", "delay").contains(options.scenario) || options.scenario.startsWith("transaction")) {
             Session.pause(1000);
         }
         return true;
@@ -70,9 +81,15 @@ public final class Matrix {
         if (options.scenario.startsWith("fifo")) {
             return session.ordered.sendInTurn(p);
         }
+        if (options.scenario.startsWith("transaction")) {
+            return session.transactions.sendAll(p);
+        }
         boolean ok = true;
         for (int i = 0; ok && i < options.count; i++) {
             ok = session.send(p, i);
+        }
+        if (options.scenario.equals("delay")) {
+            session.progress();
         }
         return ok;
     }
@@ -141,8 +158,7 @@ public final class Matrix {
             }
             if (session.elapsedMs() - spoke > 1000) {
                 spoke = session.elapsedMs();
-                System.err.printf("progress acknowledged=%d received=%d failures=%d%n",
-                    session.sent.size(), session.acked.size(), session.failures);
+                session.progress();
             }
             Session.pause(1000 / options.rate);
         }
@@ -186,6 +202,10 @@ public final class Matrix {
                 report.put("sent", List.copyOf(matrix.session.sent));
                 report.put("received", List.copyOf(matrix.session.received));
                 report.put("confirmed", List.copyOf(matrix.session.confirmed));
+                report.put("recalled", List.copyOf(matrix.session.recalled));
+                report.put("refusals", List.copyOf(matrix.session.refusals));
+                report.put("decided", List.copyOf(matrix.session.transactions.decided));
+                report.put("checks", List.copyOf(matrix.session.transactions.checks));
             }
         }
         report.put("errors", matrix.session.errors);

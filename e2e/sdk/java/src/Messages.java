@@ -57,6 +57,9 @@ final class Messages {
                 builder.addProperty("region", index % 3 == 0 ? "eu" : "us");
             }
         }
+        if (o.scenario.equals("delay")) {
+            builder.setDeliveryTimestamp(dueMs(o, index));
+        }
         if (o.groups > 0) {
             builder.setMessageGroup("g" + index % o.groups); // every groups-th message is of the same group
         }
@@ -65,6 +68,16 @@ final class Messages {
         }
         String tag = tag(o.scenario, index);
         return (tag.isEmpty() ? builder : builder.setTag(tag)).build();
+    }
+
+    /** The first message is due in the past, the others from 2 s on until all of `--seconds` later. */
+    private static long dueMs(Options o, int index) {
+        long now = System.currentTimeMillis();
+        return index == 0 ? now - 10_000 : now + 2000 + (long) (index * 37 % o.count * 1000 * o.seconds / o.count);
+    }
+
+    static boolean isRecalled(Options o, int index) {
+        return o.scenario.equals("delay") && index % 5 == 3;
     }
 
     static int index(MessageView m) {
@@ -95,6 +108,8 @@ final class Messages {
         view.put("sha256", sha256(body));
         view.put("verdict", verdict);
         view.put("atMs", atMs);
+        view.put("dueMs", m.getDeliveryTimestamp().orElse(null));
+        view.put("cameMs", System.currentTimeMillis());
         return view;
     }
 

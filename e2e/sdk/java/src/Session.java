@@ -14,8 +14,12 @@ import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
 import org.apache.rocketmq.client.apis.consumer.FilterExpressionType;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
+import org.apache.rocketmq.client.apis.message.Message;
 import org.apache.rocketmq.client.apis.message.MessageView;
 import org.apache.rocketmq.client.apis.producer.Producer;
+import org.apache.rocketmq.client.apis.producer.ProducerBuilder;
+import org.apache.rocketmq.client.apis.producer.SendReceipt;
+import org.apache.rocketmq.client.java.impl.producer.SendReceiptImpl;
 
 /** What one run has seen so far, and the decisions about each delivery. */
 final class Session {
@@ -26,16 +30,26 @@ final class Session {
         void run() throws Exception;
     }
 
+    /** How a message is sent. */
+    interface Sending {
+        SendReceipt run(Message message) throws Exception;
+    }
+
     final Options options;
     final List<Map<String, Object>> sent = new ArrayList<>();
     final List<Map<String, Object>> received = new ArrayList<>();
     final List<String> errors = new ArrayList<>();
     /** Acknowledgements that the broker answered. */
     final List<Map<String, Object>> confirmed = new ArrayList<>();
+    /** Delayed messages that were taken back. */
+    final Set<Integer> recalled = ConcurrentHashMap.newKeySet();
+    /** Why what was taken back cannot be so again. */
+    final List<String> refusals = new ArrayList<>();
     final Set<Integer> acked = ConcurrentHashMap.newKeySet();
     /** Consumers that have had a message. */
     final Set<Integer> took = ConcurrentHashMap.newKeySet();
     final Ordered ordered = new Ordered(this);
+    final Transactions transactions = new Transactions(this);
     final long beganMs = System.currentTimeMillis();
     int copies;
     int failures;
@@ -131,7 +145,9 @@ final class Session {
     }
 
     Producer producer() throws ClientException {
-        return provider.newProducerBuilder().setClientConfiguration(config()).setTopics(options.topic).build();
+        ProducerBuilder builder = provider.newProducerBuilder().setClientConfiguration(config()).setTopics(options.topic);
+        boolean decides = options.scenario.startsWith("transaction");
+        return (decides ? builder.setTransactionChecker(transactions::check) : builder).build();
     }
 
     private FilterExpression expression() {
@@ -217,12 +233,42 @@ final class Session {
     }
 
     boolean send(Producer p, int index) {
+        return send(index, message -> {
+            SendReceipt receipt = p.send(message);
+            if (Messages.isRecalled(options, index)) {
+                recall(p, index, receipt.getRecallHandle());
+            }
+            return receipt;
+        });
+    }
+
+    /** Takes a message back; a second time it is too late. */
+    private void recall(Producer p, int index, String handle) {
+        try {
+            p.recallMessage(options.topic, handle);
+            recalled.add(index);
+        } catch (Throwable e) {
+            problem("recall " + index, e);
+            return;
+        }
+        try {
+            p.recallMessage(options.topic, handle);
+            problem("recall " + index, new IllegalStateException("done twice"));
+        } catch (Throwable e) {
+            refusals.add(e.toString());
+        }
+    }
+
+    boolean send(int index, Sending how) {
         try {
             long atMs = elapsedMs();
-            String id = p.send(Messages.message(options, index)).getMessageId().toString();
+            Message message = Messages.message(options, index);
+            SendReceipt receipt = how.run(message);
             Map<String, Object> entry = new LinkedHashMap<>();
-            entry.put("id", id);
+            entry.put("id", receipt.getMessageId().toString());
             entry.put("index", index);
+            entry.put("transaction", ((SendReceiptImpl) receipt).getTransactionId());
+            entry.put("dueMs", message.getDeliveryTimestamp().orElse(null));
             entry.put("atMs", atMs);
             entry.put("ackedMs", elapsedMs());
             synchronized (this) {
@@ -246,6 +292,16 @@ final class Session {
             pause(20);
         }
         return true;
+    }
+
+    void progress() {
+        System.err.printf("progress acknowledged=%d received=%d failures=%d%n", sent.size(), acked.size(), failures);
+    }
+
+    /** When the last of the delayed messages is due, in milliseconds from now. */
+    synchronized long untilLastDueMs() {
+        long last = sent.stream().mapToLong(entry -> (Long) entry.get("dueMs")).max().orElse(0);
+        return Math.max(0, last - System.currentTimeMillis());
     }
 
     static void pause(long ms) {

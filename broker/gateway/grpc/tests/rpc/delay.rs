@@ -99,10 +99,10 @@ async fn a_recalled_message_never_comes_and_a_late_recall_says_so() {
     let recalled = broker.drive(recall(&broker, "later", handles[0])).await;
     assert_eq!((code_of(recalled.status.as_ref()), recalled.message_id.as_str()), (Code::Ok, "gone"));
     let again = recall(&broker, "later", handles[0]).await;
-    assert_eq!(code_of(again.status.as_ref()), Code::MessageNotFound);
+    assert_eq!(code_of(again.status.as_ref()), Code::NotFound);
     assert_eq!(ids(&receive(&broker).await), ["stays"]);
     let late = recall(&broker, "later", handles[1]).await;
-    assert_eq!(code_of(late.status.as_ref()), Code::MessageNotFound);
+    assert_eq!(code_of(late.status.as_ref()), Code::NotFound);
 }
 
 #[tokio::test(start_paused = true)]
