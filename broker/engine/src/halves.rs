@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Promise: the first decision stands, and the same one again changes nothing: whoever decides has the half to himself
-//! until the record of that is folded or refused. Only a leader asks; how often it asked is not kept, so the next leader
-//! begins anew and an outage uses nothing up.
+//! until the record of that is folded or refused. Only a leader asks, and counts when somebody heard it; the count is not
+//! kept, so the next leader begins anew and an outage, of brokers or of producers, uses nothing up.
 //! Limits: an open half keeps the log from being trimmed below it; 150 B of memory each. Of those that were decided the
 //! 16,384 youngest are known.
 
@@ -53,7 +53,7 @@ pub(crate) struct Half {
     pub(crate) check_ms: u64,
     /// When it is next to be asked about.
     next_check_ms: u64,
-    /// How often it was, by this process.
+    /// How often somebody was asked, by this process.
     checks: u32,
     /// Whoever has this decides it now.
     decider: Weak<()>,
@@ -79,6 +79,8 @@ pub(crate) struct Due {
     pub(crate) half: Half,
     /// Which time this is, from 1.
     pub(crate) check: u32,
+    /// This process did not look at it before.
+    pub(crate) is_new: bool,
 }
 
 /// The halves of a broker group.
@@ -167,14 +169,23 @@ impl Halves {
             let next_check_ms = now_ms.saturating_add(every_ms.max(1));
             table.checks.insert((next_check_ms, position));
             let Some(half) = table.open.get_mut(&position) else { continue };
-            half.next_check_ms = next_check_ms;
+            let is_new = std::mem::replace(&mut half.next_check_ms, next_check_ms) == half.check_ms;
             // One that is being decided needs no check.
             if half.decider.strong_count() == 0 {
-                half.checks += 1;
-                dues.push(Due { id: half.id(position), half: half.clone(), check: half.checks });
+                let (id, check) = (half.id(position), half.checks + 1);
+                dues.push(Due { id, half: half.clone(), check, is_new });
             }
         }
         dues
+    }
+
+    /// Somebody was asked about it.
+    pub(crate) fn note_asked(&self, id: TransactionId) {
+        if let Some(half) =
+            self.0.lock().open.get_mut(&id.position).filter(|half| half.check_ms == id.check_ms)
+        {
+            half.checks += 1;
+        }
     }
 }
 

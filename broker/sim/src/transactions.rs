@@ -96,6 +96,9 @@ impl World {
             if self.now_ms < check.id.check_ms {
                 return Err(format!("question about {message} at {}, too early", self.now_ms));
             }
+            if self.random.one_in(2) {
+                self.broker.group.asked(&check);
+            }
             if self.random.one_in(3) {
                 // Nobody may have heard that it is stored.
                 self.halves.entry(message).and_modify(|half| half.position = Some(check.id.position));

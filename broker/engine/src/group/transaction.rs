@@ -23,7 +23,7 @@ const OPEN_MAX: u64 = 1_000_000;
 pub struct TransactionChecks {
     /// Time between two checks.
     pub every_ms: u64,
-    /// After so many the message is given up.
+    /// After so many that somebody heard the message is given up.
     pub max: u32,
 }
 
@@ -123,7 +123,13 @@ impl Group {
         self.state.halves.len() as u64
     }
 
-    /// Those that a sender is to be asked about now; gives up those that were asked about often enough. Reads the disk.
+    /// Somebody was asked.
+    pub fn asked(&self, check: &Check) {
+        self.state.halves.note_asked(check.id);
+    }
+
+    /// Those that a sender is to be asked about now, see `asked`; gives up those that were asked about often enough, and
+    /// those that would keep the log for too long. Reads the disk.
     pub fn due_checks(&self, now_ms: u64) -> Checks {
         let mut checks = Checks::default();
         if !self.is_leading() {
@@ -133,7 +139,10 @@ impl Group {
         let mut given_up = Vec::new();
         for due in self.state.halves.take_due(now_ms, every_ms, CHECKED_MAX) {
             let home = self.topic_of(due.half.queue);
-            let Some(topic) = home.filter(|_| due.check <= max) else {
+            let is_old = self.is_trimmed_soon(due.id.position, Some(due.half.stored_ms), now_ms);
+            // After a long outage of this broker at least one question comes first.
+            let is_over = due.check > max || is_old && !due.is_new;
+            let Some(topic) = home.filter(|_| !is_over) else {
                 given_up.push(due);
                 continue;
             };

@@ -148,6 +148,7 @@ fn senders_are_asked_in_time_and_a_message_that_nobody_decides_is_put_aside() {
         let checks = broker.group.due_checks(broker.now_ms).due;
         assert_eq!(checks.first().map(|check| check.check), check, "after {after_ms} ms");
         for check in checks {
+            broker.group.asked(&check);
             assert_eq!((check.id, check.topic.spec.name.as_str()), (id, "orders"));
             assert_eq!(&check.record.body()[..], b"lost");
         }
@@ -173,6 +174,25 @@ fn an_outage_uses_up_no_check() {
     assert_eq!(checks.iter().map(|check| (check.id, check.check)).collect::<Vec<_>>(), [(id, 1)]);
     decide(&mut broker, id, Decision::Commit).unwrap();
     assert_eq!(take(&mut broker), ["M"]);
+}
+
+#[test]
+fn while_there_is_nobody_to_ask_nothing_is_given_up_before_retention_wants_it() {
+    let mut broker = broker(config());
+    let sent_ms = broker.now_ms;
+    let id = half(&mut broker, "M");
+    // The harness keeps messages for 1,000,000 ms; a pointer is good for half of that.
+    for after_ms in (FIRST_MS..500_000).step_by(5000) {
+        broker.now_ms = sent_ms + after_ms;
+        let checks = broker.group.due_checks(broker.now_ms).due;
+        assert_eq!(checks.iter().map(|check| (check.id, check.check)).collect::<Vec<_>>(), [(id, 1)]);
+    }
+    broker.now_ms = sent_ms + 510_000;
+    assert!(broker.group.due_checks(broker.now_ms).due.is_empty());
+    broker.step();
+    assert_eq!(broker.group.open_transactions(), 0);
+    broker.apply_group(&group_spec("inspectors", 3));
+    assert_eq!(texts(&broker.receive_from(ABANDONED_TRANSACTIONS_TOPIC, "inspectors", 8)), ["M"]);
 }
 
 #[test]

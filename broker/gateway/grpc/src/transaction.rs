@@ -96,7 +96,9 @@ impl Gateway {
         for check in &checks.due {
             let topic = check.topic.spec.name.as_str();
             let online = producers.entry(topic).or_insert_with(|| self.sessions.producers_of(topic));
-            if !self.ask_one(check, online) {
+            if self.ask_one(check, online) {
+                self.group.asked(check);
+            } else {
                 debug!(topic, check = check.check, "no producer can be asked about a transaction");
             }
         }

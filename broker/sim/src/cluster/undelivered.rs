@@ -102,6 +102,7 @@ impl Cluster {
     /// The leader's round: it asks producers, one of whom may answer.
     pub(crate) fn check_transactions(&mut self, at: usize, group: &Arc<Group>) {
         for check in group.due_checks(self.now_ms).due {
+            group.asked(&check);
             let body = check.record.body();
             let Some(number) = body.first_chunk() else { continue };
             if self.random.one_in(3) {
