@@ -119,6 +119,20 @@ fn a_restart_forgets_none_and_repeats_none() {
 }
 
 #[test]
+fn a_message_for_the_day_after_next_month_comes_although_nobody_was_there_until_then() {
+    let mut broker = broker(config());
+    let day_ms = 24 * 3600 * 1000;
+    let due_ms = broker.now_ms + 50 * day_ms;
+    send(&mut broker, due_ms, "M");
+    broker.group.flush_timers(broker.now_ms).unwrap();
+    broker.group.checkpoint().unwrap();
+    broker.now_ms = due_ms + 20 * day_ms;
+    let mut broker = broker.restart();
+    broker.group.work_timers(broker.now_ms).unwrap();
+    assert_eq!(take(&mut broker), ["M"]);
+}
+
+#[test]
 fn a_recalled_message_never_comes() {
     let mut broker = broker(config());
     let due_ms = broker.now_ms + 1000;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use engine::catalog::ConsumerGroupSpec;
 use engine::waiter::Waiter;
+use store::log::Draft;
 
-use crate::harness::{Broker, INVISIBLE_MS, texts};
+use crate::harness::{Broker, INVISIBLE_MS, group_spec, message, texts};
 
 #[derive(Default)]
 struct Bell {
@@ -138,4 +140,29 @@ fn what_arrives_between_the_look_and_the_wait_is_not_missed() {
     broker.send(&["a"]);
     let poll = Poll1 { waiter, bell: Arc::default() };
     assert!(poll.is_woken(), "woken before anybody awaited it");
+}
+
+#[test]
+fn what_is_blocked_wakes_a_waiter_once_and_not_again_until_it_is_free() {
+    let mut broker = Broker::new(1);
+    broker.apply_group(&ConsumerGroupSpec { ordered: true, ..group_spec("billing", 3) });
+    let send = |broker: &mut Broker, text: &str| {
+        broker.send_drafts(vec![Draft { lane: 7, ..message(text, 0) }]).unwrap();
+    };
+    send(&mut broker, "stuck");
+    let stuck = broker.receive(1);
+    let poll = Poll1::new(&broker, 1);
+    send(&mut broker, "behind");
+    assert!(poll.is_woken(), "it has to look whose message that is");
+    assert!(broker.receive_with(1, None, Some(&poll.waiter)).deliveries.is_empty());
+    let rings = poll.rings();
+    for _ in 0..5 {
+        broker.now_ms += 100;
+        broker.step();
+        assert!(!poll.is_woken());
+    }
+    assert_eq!(poll.rings(), rings, "nothing has changed for it");
+    broker.ack_all(&stuck);
+    assert!(poll.is_woken());
+    assert_eq!(texts(&broker.receive_with(1, None, Some(&poll.waiter))), ["behind"]);
 }
