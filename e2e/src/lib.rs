@@ -25,6 +25,8 @@ pub mod matrix;
 pub mod members;
 pub mod network;
 pub mod order;
+#[cfg(test)]
+mod peer_bugs;
 pub mod place;
 pub mod sdk;
 pub mod traffic;
