@@ -33,6 +33,7 @@ Examples:
   millpond bench send paid --create --transaction
   millpond bench receive bench --create --prefill 200000 --callers 32 --ack batch
   millpond bench e2e bench --create --rate 1000
+  millpond bench e2e later --create --rate 10000 --delay 5s
   millpond bench send bench --endpoint peer:8081 --pid $(pidof java)      also the server's CPU time
 
 A server without this admin API: make topic and group yourself and leave out --create.";

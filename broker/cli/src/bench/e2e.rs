@@ -1,7 +1,8 @@
 //! `millpond bench e2e`: how long a message takes from its sender to a consumer, at a given rate.
 //!
 //! A body begins with the run's number, the message's number and when it was sent, so that sender and consumer agree on one
-//! clock, messages of earlier runs do not count, and losses and duplicates are seen.
+//! clock, messages of earlier runs do not count, and losses and duplicates are seen. With --delay a latency counts from the time
+//! of delivery that the message asked for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use super::report::{Report, watch};
 use crate::connect::Connect;
 use crate::failure::Failure;
 use crate::output::Format;
+use crate::values::duration;
 
 const INVISIBLE: Duration = Duration::from_mins(1);
 const STAMP_BYTES: usize = 24;
@@ -38,6 +40,9 @@ pub(crate) struct Args {
     /// Messages a second, by the clock
     #[arg(long, default_value_t = 1000.0)]
     rate: f64,
+    /// Send each message for so much later; the topic must be of type DELAY
+    #[arg(long, value_parser = duration)]
+    delay: Option<Duration>,
     /// Receives under way at once
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     consumers: u32,
@@ -49,6 +54,7 @@ struct Run {
     begin: Instant,
     window: Window,
     size: usize,
+    delay: Option<Duration>,
     topic: String,
     pace: Pace,
     next: AtomicU64,
@@ -62,7 +68,8 @@ struct Run {
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
     let load = &args.load;
-    load.prepare(connect, TopicType::Normal, Some(&args.group)).await?;
+    let topic_type = if args.delay.is_some() { TopicType::Delay } else { TopicType::Normal };
+    load.prepare(connect, topic_type, Some(&args.group)).await?;
     let topics = vec![load.topic.clone()];
     let config = ProducerConfig { topics, attempts_max: 1, ..ProducerConfig::new(load.client(connect)?) };
     let producer = Arc::new(Producer::start(config).await?);
@@ -71,7 +78,7 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
         ..ConsumerConfig::new(load.client(connect)?, args.group.clone(), load.topic.clone())
     };
     let consumer = Arc::new(SimpleConsumer::start(config).await?);
-    let run = Arc::new(Run::new(load));
+    let run = Arc::new(Run::new(load, args.delay));
     let mut consumers = JoinSet::new();
     for _ in 0..args.consumers {
         consumers.spawn(run.clone().consume(consumer.clone()));
@@ -107,13 +114,14 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
 }
 
 impl Run {
-    fn new(load: &Load) -> Self {
+    fn new(load: &Load, delay: Option<Duration>) -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
         Self {
             id: RandomState::new().build_hasher().finish(),
             begin: Instant::now(),
             window: Window::after(load.warmup, load.duration),
             size: (load.size as usize).max(STAMP_BYTES),
+            delay,
             topic: load.topic.clone(),
             pace: Pace::new(),
             next: AtomicU64::new(0),
@@ -128,7 +136,7 @@ impl Run {
         let mut tally = Tally::new();
         while let Some(due) = self.pace.next().await {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let result = producer.send(Message::new(self.topic.clone(), self.body(number, due))).await;
+            let result = producer.send(self.message(number, due)).await;
             let now = Instant::now();
             match result {
                 Ok(_) => mark(&mut self.confirmed.lock(), number, |seen| *seen = true),
@@ -163,6 +171,14 @@ impl Run {
         tally
     }
 
+    fn message(&self, number: u64, due: Instant) -> Message {
+        let message = Message::new(self.topic.clone(), self.body(number, due));
+        match self.delay {
+            Some(delay) => message.delay((due + delay).saturating_duration_since(Instant::now())),
+            None => message,
+        }
+    }
+
     fn body(&self, number: u64, due: Instant) -> Bytes {
         let mut body = BytesMut::with_capacity(self.size);
         body.put_u64(self.id);
@@ -186,7 +202,7 @@ impl Run {
             self.arrived.fetch_add(1, Ordering::Relaxed);
             if self.window.holds(due) {
                 tally.messages += 1;
-                tally.record(now - due);
+                tally.record(now.saturating_duration_since(due + self.delay.unwrap_or_default()));
             }
         }
     }
@@ -194,7 +210,7 @@ impl Run {
     /// Waits for what is under way, then ends the consumers.
     async fn drain(&self) {
         let confirmed = self.confirmed.lock().iter().filter(|seen| **seen).count() as u64;
-        let end = Instant::now() + DRAIN_MAX;
+        let end = Instant::now() + self.delay.unwrap_or_default() + DRAIN_MAX;
         while self.arrived.load(Ordering::Relaxed) < confirmed && Instant::now() < end {
             sleep(Duration::from_millis(20)).await;
         }
