@@ -6,6 +6,7 @@
 
 mod bench;
 mod connect;
+mod dead_letters;
 mod failure;
 mod groups;
 mod output;
@@ -38,6 +39,7 @@ Examples:
   millpond receive orders --group billing        take one message and acknowledge it
   millpond tail orders                           watch what arrives, without taking it from anybody
   millpond groups describe billing               how far a consumer group is
+  millpond dead-letters list billing             what it gave up on
   millpond status                                is my data safe?
   millpond promote 1                             let member 1 of the group lead
   millpond bench send bench --callers 32         measure
@@ -68,6 +70,8 @@ enum Command {
     Topics(topics::Command),
     #[command(subcommand)]
     Groups(groups::Command),
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
     Status(status::Args),
     Promote(promote::Args),
     #[command(subcommand)]
@@ -100,6 +104,7 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         | Command::Tail(_)
         | Command::Topics(_)
         | Command::Groups(_)
+        | Command::DeadLetters(_)
         | Command::Status(_)
         | Command::Promote(_) => 1,
     };
@@ -116,6 +121,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Tail(args) => tail::run(args, connect, format).await?,
         Command::Topics(command) => topics::run(command, connect, format).await?,
         Command::Groups(command) => groups::run(command, connect, format).await?,
+        Command::DeadLetters(command) => dead_letters::run(command, connect, format).await?,
         Command::Status(args) => return status::run(args, connect, format).await,
         Command::Promote(args) => promote::run(args, connect, format).await?,
         Command::Bench(command) => bench::run(command, connect, format).await?,

@@ -31,15 +31,24 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
+    let from = if args.from_start { ConsumeFrom::Earliest } else { ConsumeFrom::Latest };
+    with_own_group(connect, from, async |group| watch(&args, group, connect, format).await).await
+}
+
+/// Does something as a consumer group that nobody else is in, until it ends or Ctrl-C.
+pub(crate) async fn with_own_group(
+    connect: &Connect,
+    from: ConsumeFrom,
+    act: impl AsyncFnOnce(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let admin = connect.admin()?;
     let name = format!("millpond-tail-{:x}-{}", std::process::id(), unique());
-    let from = if args.from_start { ConsumeFrom::Earliest } else { ConsumeFrom::Latest };
     let own = group(name.clone(), policy(16, &[]), from);
     for outcome in admin.apply_consumer_groups(vec![own], Adopt::IfCompatible).await? {
         outcome.result.map_err(|refusal| Failure::Refused(format!("consumer group `{name}`: {refusal}")))?;
     }
     let ended = tokio::select! {
-        ended = watch(&args, &name, connect, format) => ended,
+        ended = act(&name) => ended,
         signal = tokio::signal::ctrl_c() => signal.map_err(Failure::from),
     };
     admin.delete_consumer_groups(vec![name], None).await?;
