@@ -1,7 +1,7 @@
 //! Real time, the only place that reads it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -22,7 +22,7 @@ pub struct Clock {
 struct Slow {
     from_ms: u64,
     /// Of the time since the begin, which nobody sets back.
-    since_ms: u64,
+    since: Duration,
     /// What it said last; if somebody else said more, this is over.
     latest_ms: u64,
 }
@@ -42,11 +42,11 @@ impl Clock {
         let now = SystemTime::now();
         let machine_ms =
             now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        self.at(machine_ms, || self.begin.elapsed().as_millis() as u64)
+        self.at(machine_ms, || self.begin.elapsed())
     }
 
-    /// The time when the machine's clock says `machine_ms`; `since_begin_ms` has passed.
-    fn at(&self, machine_ms: u64, since_begin_ms: impl FnOnce() -> u64) -> u64 {
+    /// The time when the machine's clock says `machine_ms`, and so much has passed since the begin.
+    fn at(&self, machine_ms: u64, since_begin: impl FnOnce() -> Duration) -> u64 {
         // Nearly always somebody else was here in the same millisecond: then nobody writes to the shared line.
         let latest_ms = self.latest_ms.load(Ordering::Relaxed);
         if machine_ms > latest_ms {
@@ -55,12 +55,13 @@ impl Clock {
         if latest_ms - machine_ms < STEP_MS {
             return latest_ms;
         }
-        let since_begin_ms = since_begin_ms();
+        let since_begin = since_begin();
         let mut slow = self.slow.lock();
         let latest_ms = self.latest_ms.load(Ordering::Relaxed);
-        let begun = Slow { from_ms: latest_ms, since_ms: since_begin_ms, latest_ms };
+        let begun = Slow { from_ms: latest_ms, since: since_begin, latest_ms };
         let going = slow.filter(|going| going.latest_ms == latest_ms).unwrap_or(begun);
-        let now_ms = going.from_ms + since_begin_ms.saturating_sub(going.since_ms) / 2;
+        let passed = since_begin.saturating_sub(going.since);
+        let now_ms = going.from_ms + passed.as_millis() as u64 / 2;
         let now_ms = self.latest_ms.fetch_max(now_ms, Ordering::Relaxed).max(now_ms);
         *slow = Some(Slow { latest_ms: now_ms, ..going });
         now_ms
@@ -76,13 +77,14 @@ mod tests {
         let clock = Clock::default();
         let hour_ms = 3_600_000;
         let start_ms = 1_700_000_000_000;
-        let mut before_ms = clock.at(start_ms, || 0);
+        let mut before_ms = clock.at(start_ms, || Duration::ZERO);
         assert_eq!(before_ms, start_ms);
         for _ in 0..2 {
             // Set back by an hour, twice.
             let (set_back_ms, from_ms) = (before_ms, before_ms);
             for passed_ms in (0..3 * hour_ms).step_by(60_000) {
-                let now_ms = clock.at(set_back_ms - hour_ms + passed_ms, || set_back_ms + passed_ms);
+                let now_ms = clock
+                    .at(set_back_ms - hour_ms + passed_ms, || Duration::from_millis(set_back_ms + passed_ms));
                 assert!(now_ms >= before_ms, "it went back");
                 let caught_up_ms = set_back_ms - hour_ms + passed_ms;
                 // Where both meet, it stands still until it is asked again.
@@ -96,7 +98,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_a_little_behind_is_waited_for() {
         let clock = Clock::default();
-        assert_eq!(clock.at(5000, || 0), 5000);
+        assert_eq!(clock.at(5000, || Duration::ZERO), 5000);
         assert_eq!(clock.at(4001, || panic!("nobody asks")), 5000);
         assert_eq!(clock.at(5001, || panic!("nobody asks")), 5001);
     }
