@@ -9,12 +9,12 @@
 //! Promise: the first decision stands, and the same one again changes nothing: whoever decides has the half to himself
 //! until the record of that is folded or refused. Only a leader asks, and counts when somebody heard it; the count is not
 //! kept, so the next leader begins anew and an outage, of brokers or of producers, uses nothing up.
-//! Limits: an open half keeps the log from being trimmed below it; 150 B of memory each. Of those that were decided the
-//! 16,384 youngest are known.
+//! Limits: an open half keeps the log from being trimmed below it; 150 B of memory each. The last 131,072
+//! decisions are known.
 
 mod section;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ use store::log::Entry;
 use store::{Position, QueueId};
 
 /// Decided halves that are remembered.
-const DECIDED_MAX: usize = 16 << 10;
+const DECIDED_MAX: usize = 128 << 10;
 
 /// What names a transaction: where its half lies, and when its sender is asked first, which only its record tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +94,8 @@ struct Table {
     checks: BTreeSet<(u64, Position)>,
     /// With the time of their first check.
     decided: BTreeMap<Position, (u64, Decision)>,
+    /// Those in the order of their decisions.
+    decided_order: VecDeque<Position>,
 }
 
 impl Half {
@@ -127,7 +129,7 @@ impl Halves {
             checks: 0,
             decider: Weak::new(),
         };
-        self.0.lock().open(entry.position, half);
+        self.0.lock().insert(entry.position, half);
     }
 
     /// Applies a decision; one that came before stands.
@@ -135,10 +137,7 @@ impl Halves {
         let mut table = self.0.lock();
         let Some(half) = table.open.remove(&position) else { return };
         table.checks.remove(&(half.next_check_ms, position));
-        table.decided.insert(position, (half.check_ms, decision));
-        if table.decided.len() > DECIDED_MAX {
-            table.decided.pop_first();
-        }
+        table.remember(position, half.check_ms, decision);
     }
 
     /// Asks for a half, to decide it; it is the caller's until nobody has `decider` any more.
@@ -190,12 +189,62 @@ impl Halves {
 }
 
 impl Table {
-    fn open(&mut self, position: Position, half: Half) {
-        let check = (half.next_check_ms, position);
+    fn insert(&mut self, position: Position, half: Half) {
         // A replay repeats some.
-        if let std::collections::btree_map::Entry::Vacant(vacant) = self.open.entry(position) {
-            vacant.insert(half);
-            self.checks.insert(check);
+        if !self.open.contains_key(&position) {
+            self.checks.insert((half.next_check_ms, position));
+            self.open.insert(position, half);
         }
+    }
+
+    fn remember(&mut self, position: Position, check_ms: u64, decision: Decision) {
+        // A replay repeats some.
+        if self.decided.insert(position, (check_ms, decision)).is_none() {
+            self.decided_order.push_back(position);
+        }
+        if self.decided_order.len() > DECIDED_MAX
+            && let Some(oldest) = self.decided_order.pop_front()
+        {
+            self.decided.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn half() -> Half {
+        Half {
+            bytes: 0,
+            queue: QueueId(1),
+            tag_hash: 0,
+            lane: 0,
+            stored_ms: 0,
+            check_ms: 5,
+            next_check_ms: 5,
+            checks: 0,
+            decider: Weak::new(),
+        }
+    }
+
+    #[test]
+    fn a_late_decision_about_an_old_message_is_known_as_long_as_any_other() {
+        let halves = Halves::default();
+        let known = |halves: &Halves, position| {
+            let id = TransactionId { check_ms: 5, position: Position(position) };
+            matches!(halves.claim(id, &Arc::new(())), Claim::Decided(Decision::Commit))
+        };
+        let count = DECIDED_MAX as u64;
+        (0..=2 * count).for_each(|position| halves.0.lock().insert(Position(position), half()));
+        (1..=count).for_each(|position| halves.fold_decision(Position(position), Decision::Commit));
+        halves.fold_decision(Position(0), Decision::Commit);
+        let halves = Halves::restore(&halves.section()).unwrap();
+        assert!(known(&halves, 0) && !known(&halves, 1) && known(&halves, 2));
+        (count + 1..2 * count)
+            .for_each(|position| halves.fold_decision(Position(position), Decision::Commit));
+        assert!(known(&halves, 0));
+        halves.fold_decision(Position(2 * count), Decision::Commit);
+        assert!(!known(&halves, 0));
     }
 }

@@ -61,10 +61,9 @@ impl Halves {
             stored_ms: half.stored_ms,
             check_ms: half.check_ms,
         });
-        let decided = table.decided.iter().map(|(position, &(check_ms, decision))| DecidedHalf {
-            position: position.0,
-            check_ms,
-            is_committed: decision == Decision::Commit,
+        let decided = table.decided_order.iter().filter_map(|position| {
+            let (check_ms, decision) = *table.decided.get(position)?;
+            Some(DecidedHalf { position: position.0, check_ms, is_committed: decision == Decision::Commit })
         });
         let section = Section { version: VERSION, open: open.collect(), decided: decided.collect() };
         drop(table);
@@ -90,13 +89,12 @@ impl Halves {
                 checks: 0,
                 decider: Weak::new(),
             };
-            table.open(Position(open.position), half);
+            table.insert(Position(open.position), half);
         }
-        let decided = section.decided.into_iter().map(|half| {
+        for half in section.decided {
             let decision = if half.is_committed { Decision::Commit } else { Decision::RollBack };
-            (Position(half.position), (half.check_ms, decision))
-        });
-        table.decided = decided.collect();
+            table.remember(Position(half.position), half.check_ms, decision);
+        }
         Ok(Self(table.into()))
     }
 }
