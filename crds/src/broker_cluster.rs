@@ -213,8 +213,8 @@ pub struct Retention {
     pub max_size: Option<Quantity>,
 }
 
-/// Questions to producers about transactions that they neither commit nor roll back. Such a message, and all that came
-/// after it, stays on the disk until then, whatever the retention.
+/// Questions to producers about transactions that they neither commit nor roll back. Only those count that a producer was
+/// there to hear; a message that is half as old as the retention is put aside whatever their number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Transactions {

@@ -114,11 +114,10 @@ impl Transaction {
             source: source.into(),
             trace_context: String::new(),
         };
-        for attempt in 1.. {
-            let error = match self.ask(&request).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let Err(error) = self.ask(&request).await else { return Ok(()) };
             let may_help = match &error {
                 AskError::Call(_) | AskError::NoQueue(_) => true,
                 AskError::Refused(refused) => refused.is_retryable(),
@@ -128,7 +127,6 @@ impl Transaction {
             }
             sleep(AGAIN_AFTER).await;
         }
-        Ok(())
     }
 
     async fn ask(&self, request: &v2::EndTransactionRequest) -> Result<(), AskError> {

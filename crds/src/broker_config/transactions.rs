@@ -17,7 +17,7 @@ pub const CHECK_MS_MIN: u64 = 1000;
 /// The most questions.
 pub const MAX_CHECKS_MAX: u32 = 1000;
 
-/// Questions about undecided transactions. An undecided message keeps what came after it on the disk.
+/// Questions about undecided transactions. Only those count that a producer was there to hear.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct TransactionConfig {

@@ -104,6 +104,14 @@ impl Broker {
         this
     }
 
+    /// As `with`, where the topic takes messages of this type, in 2 queues.
+    pub(crate) fn of_type(config: GroupConfig, topic_type: TopicType) -> Self {
+        let mut this = Self::open(SimDisk::new(1), config);
+        this.apply_topic(&TopicSpec { topic_type, ..topic_spec("orders", 2) });
+        this.apply_group(&group_spec("billing", 3));
+        this
+    }
+
     pub(crate) fn open(disk: SimDisk, config: GroupConfig) -> Self {
         let now_ms = 1_000;
         let (group, mut writer) = Group::open(Arc::new(disk.clone()), config.clone(), now_ms).unwrap();
@@ -201,6 +209,17 @@ impl Broker {
             mailbox: &self.mailbox,
         };
         self.group.receive(&request, self.now_ms, None).unwrap()
+    }
+
+    /// Receives and acks what is there; what it says, sorted.
+    pub(crate) fn take(&mut self) -> Vec<String> {
+        self.step();
+        let received = self.receive(32);
+        self.ack_all(&received);
+        self.step();
+        let mut texts = texts(&received);
+        texts.sort();
+        texts
     }
 
     pub(crate) fn ack_all(&self, received: &Received) {

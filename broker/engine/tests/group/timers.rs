@@ -1,37 +1,23 @@
 //! Messages that wait for their time.
 
-use engine::catalog::{TopicSpec, TopicType};
+use engine::catalog::TopicType;
 use engine::group::{GroupConfig, RecallError};
 use store::Position;
 use store::disk::Disk;
 use store::log::{Draft, Kind, Placed, Retention};
 
-use crate::harness::{Broker, INVISIBLE_MS, config, message, texts, topic_spec};
+use crate::harness::{Broker, INVISIBLE_MS, config, message, texts};
 
 fn at(due_ms: u64, text: &str) -> Draft {
     Draft { kind: Kind::Timed, due_ms, ..message(text, 7) }
 }
 
-/// A broker whose topic `orders` takes delayed messages.
 fn broker(config: GroupConfig) -> Broker {
-    let mut broker = Broker::open(store::disk::sim::SimDisk::new(1), config);
-    broker.apply_topic(&TopicSpec { topic_type: TopicType::Delay, ..topic_spec("orders", 2) });
-    broker.apply_group(&crate::harness::group_spec("billing", 3));
-    broker
+    Broker::of_type(config, TopicType::Delay)
 }
 
 fn send(broker: &mut Broker, due_ms: u64, text: &str) -> Placed {
     broker.send_drafts(vec![at(due_ms, text)]).unwrap()[0]
-}
-
-fn take(broker: &mut Broker) -> Vec<String> {
-    broker.step();
-    let received = broker.receive(32);
-    broker.ack_all(&received);
-    broker.step();
-    let mut texts = texts(&received);
-    texts.sort();
-    texts
 }
 
 #[test]
@@ -46,7 +32,7 @@ fn a_message_comes_at_its_time_and_not_a_millisecond_before() {
         [(999, vec![]), (1000, vec!["a"]), (1999, vec![]), (2000, vec!["B", "b"]), (9000, vec!["c"])]
     {
         broker.now_ms = start_ms + now_ms;
-        assert_eq!(take(&mut broker), comes, "after {now_ms} ms");
+        assert_eq!(broker.take(), comes, "after {now_ms} ms");
     }
     assert_eq!(broker.group.pending_timers(), 0);
 }
@@ -82,7 +68,7 @@ fn many_that_are_due_at_once_all_come() {
     broker.now_ms = due_ms;
     let mut got = Vec::new();
     while got.len() < 3000 {
-        let some = take(&mut broker);
+        let some = broker.take();
         assert!(!some.is_empty(), "{} came", got.len());
         got.extend(some);
     }
@@ -100,21 +86,21 @@ fn a_restart_forgets_none_and_repeats_none() {
             send(&mut broker, start_ms + n * 1000, &n.to_string());
         }
         broker.now_ms = start_ms + 2500;
-        assert_eq!(take(&mut broker), ["1", "2"]);
+        assert_eq!(broker.take(), ["1", "2"]);
         if checkpoints {
             broker.group.checkpoint().unwrap();
         }
         broker.now_ms = start_ms + 3500;
-        assert_eq!(take(&mut broker), ["3"]);
+        assert_eq!(broker.take(), ["3"]);
         let mut broker = broker.restart();
         assert_eq!(broker.group.pending_timers(), 3);
-        assert_eq!(take(&mut broker), Vec::<String>::new());
+        assert_eq!(broker.take(), Vec::<String>::new());
         // Away while two of them were due.
         broker.now_ms = start_ms + 5500;
         let mut broker = broker.restart();
-        assert_eq!(take(&mut broker), ["4", "5"]);
+        assert_eq!(broker.take(), ["4", "5"]);
         broker.now_ms = start_ms + 6000;
-        assert_eq!(take(&mut broker), ["6"]);
+        assert_eq!(broker.take(), ["6"]);
     }
 }
 
@@ -129,7 +115,7 @@ fn a_message_for_the_day_after_next_month_comes_although_nobody_was_there_until_
     broker.now_ms = due_ms + 20 * day_ms;
     let mut broker = broker.restart();
     broker.group.work_timers(broker.now_ms).unwrap();
-    assert_eq!(take(&mut broker), ["M"]);
+    assert_eq!(broker.take(), ["M"]);
 }
 
 #[test]
@@ -149,7 +135,7 @@ fn a_recalled_message_never_comes() {
     }
     let mut broker = broker.restart();
     broker.now_ms = due_ms;
-    assert_eq!(take(&mut broker), ["stays"]);
+    assert_eq!(broker.take(), ["stays"]);
     let late = broker.group.recall(due_ms, stays.position, &broker.mailbox);
     assert!(matches!(late, Err(RecallError::NotPending)), "what was delivered cannot be recalled");
 }
@@ -163,7 +149,7 @@ fn what_is_on_its_way_to_its_queue_cannot_be_recalled() {
     // The recall waits in the inbox when its time comes: it wins.
     broker.now_ms = due_ms;
     broker.settle(Some(recall));
-    assert_eq!(take(&mut broker), Vec::<String>::new());
+    assert_eq!(broker.take(), Vec::<String>::new());
     assert_eq!(broker.group.pending_timers(), 0);
 }
 
@@ -181,7 +167,7 @@ fn on_a_full_disk_a_message_waits_until_there_is_room() {
     assert!(broker.receive(1).deliveries.is_empty(), "there was no room for its pointer");
     broker.disk.set_capacity_bytes(None);
     broker.now_ms += 1000;
-    assert_eq!(take(&mut broker), ["M"]);
+    assert_eq!(broker.take(), ["M"]);
 }
 
 #[test]
@@ -267,7 +253,7 @@ fn wherever_the_power_is_cut_a_message_that_was_answered_comes_once() {
         broker.step();
         let mut all = texts(&broker.receive(32));
         broker.now_ms += INVISIBLE_MS / 2;
-        all.extend(take(&mut broker));
+        all.extend(broker.take());
         assert_eq!(all, ["M"], "cut at call {call}");
     }
     assert!(cuts > 3, "only {cuts} calls");
@@ -293,7 +279,7 @@ fn timers_on_the_disk_come_in_time_too() {
     for hour in 0..10 {
         broker.now_ms = start_ms + hour * hour_ms + 1;
         broker.group.work_timers(broker.now_ms).unwrap();
-        let came = take(&mut broker);
+        let came = broker.take();
         assert_eq!(came.len(), 5, "hour {hour}");
         got.extend(came);
     }

@@ -10,12 +10,8 @@ use crate::harness::{Broker, INVISIBLE_MS, config, group_spec, message, texts, t
 /// Time from a half to its first check.
 const FIRST_MS: u64 = 6000;
 
-/// A broker whose topic `orders` takes transactions.
 fn broker(config: GroupConfig) -> Broker {
-    let mut broker = Broker::open(store::disk::sim::SimDisk::new(1), config);
-    broker.apply_topic(&TopicSpec { topic_type: TopicType::Transaction, ..topic_spec("orders", 2) });
-    broker.apply_group(&group_spec("billing", 3));
-    broker
+    Broker::of_type(config, TopicType::Transaction)
 }
 
 fn half(broker: &mut Broker, text: &str) -> TransactionId {
@@ -32,24 +28,15 @@ fn decide(broker: &mut Broker, id: TransactionId, decision: Decision) -> Result<
     Ok(())
 }
 
-fn take(broker: &mut Broker) -> Vec<String> {
-    let received = broker.receive(32);
-    broker.ack_all(&received);
-    broker.step();
-    let mut texts = texts(&received);
-    texts.sort();
-    texts
-}
-
 #[test]
 fn a_message_is_seen_once_it_is_committed() {
     let mut broker = broker(config());
     let (stays, goes) = (half(&mut broker, "stays"), half(&mut broker, "goes"));
-    assert_eq!(take(&mut broker), Vec::<String>::new());
+    assert_eq!(broker.take(), Vec::<String>::new());
     assert_eq!(broker.group.open_transactions(), 2);
     broker.now_ms += 500;
     decide(&mut broker, goes, Decision::RollBack).unwrap();
-    assert_eq!(take(&mut broker), Vec::<String>::new());
+    assert_eq!(broker.take(), Vec::<String>::new());
     decide(&mut broker, stays, Decision::Commit).unwrap();
     let received = broker.receive(32);
     assert_eq!(texts(&received), ["stays"]);
@@ -81,9 +68,9 @@ fn the_first_decision_stands_also_after_a_restart() {
             broker = broker.restart();
             assert_eq!(broker.group.open_transactions(), 1);
         }
-        assert_eq!(take(&mut broker), ["yes"]);
+        assert_eq!(broker.take(), ["yes"]);
         decide(&mut broker, open, Decision::Commit).unwrap();
-        assert_eq!(take(&mut broker.restart()), ["open"]);
+        assert_eq!(broker.restart().take(), ["open"]);
     }
 }
 
@@ -98,7 +85,7 @@ fn nobody_decides_while_another_decision_is_on_its_way() {
         assert!(matches!(second, Err(DecideError::Deciding)), "{second:?}");
     }
     broker.settle(Some(first));
-    assert_eq!(take(&mut broker), ["M"]);
+    assert_eq!(broker.take(), ["M"]);
 }
 
 #[test]
@@ -116,7 +103,7 @@ fn what_was_never_there_cannot_be_decided() {
     let answer = broker.group.decide(&other, id, Decision::Commit, broker.now_ms, &broker.mailbox);
     assert!(matches!(answer, Err(DecideError::NotOpen)), "of another topic");
     decide(&mut broker, id, Decision::Commit).unwrap();
-    assert_eq!(take(&mut broker), ["M"]);
+    assert_eq!(broker.take(), ["M"]);
 }
 
 #[test]
@@ -129,7 +116,7 @@ fn a_decision_that_found_no_room_can_be_made_again() {
     assert_eq!(ticket.unwrap().try_outcome().unwrap(), Err(StoreError::DiskFull));
     broker.disk.set_capacity_bytes(None);
     decide(&mut broker, id, Decision::RollBack).unwrap();
-    assert_eq!(take(&mut broker), Vec::<String>::new());
+    assert_eq!(broker.take(), Vec::<String>::new());
 }
 
 #[test]
@@ -139,7 +126,7 @@ fn senders_are_asked_in_time_and_a_message_that_nobody_decides_is_put_aside() {
     let id = half(&mut broker, "lost");
     let decided = half(&mut broker, "decided");
     decide(&mut broker, decided, Decision::Commit).unwrap();
-    assert_eq!(take(&mut broker), ["decided"]);
+    assert_eq!(broker.take(), ["decided"]);
     // The harness says: every second, three times.
     for (after_ms, check) in
         [(5999, None), (6000, Some(1)), (6500, None), (7000, Some(2)), (8000, Some(3)), (9000, None)]
@@ -155,7 +142,7 @@ fn senders_are_asked_in_time_and_a_message_that_nobody_decides_is_put_aside() {
         broker.step();
     }
     assert_eq!(broker.group.open_transactions(), 0);
-    assert_eq!(take(&mut broker), Vec::<String>::new());
+    assert_eq!(broker.take(), Vec::<String>::new());
     broker.apply_group(&group_spec("inspectors", 3));
     let aside = broker.receive_from(ABANDONED_TRANSACTIONS_TOPIC, "inspectors", 8);
     assert_eq!(texts(&aside), ["lost"]);
@@ -173,7 +160,7 @@ fn an_outage_uses_up_no_check() {
     let checks = broker.group.due_checks(broker.now_ms).due;
     assert_eq!(checks.iter().map(|check| (check.id, check.check)).collect::<Vec<_>>(), [(id, 1)]);
     decide(&mut broker, id, Decision::Commit).unwrap();
-    assert_eq!(take(&mut broker), ["M"]);
+    assert_eq!(broker.take(), ["M"]);
 }
 
 #[test]
@@ -260,7 +247,7 @@ fn wherever_the_power_is_cut_a_decision_holds_or_can_be_made() {
         decide(&mut broker, id, Decision::Commit).unwrap();
         let mut all = texts(&broker.receive(32));
         broker.now_ms += INVISIBLE_MS / 2;
-        all.extend(take(&mut broker));
+        all.extend(broker.take());
         assert_eq!(all, ["M"], "cut at call {call}");
     }
     assert!(cuts > 3, "only {cuts} calls");
