@@ -92,7 +92,14 @@ pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> 
 impl Letters<'_> {
     /// All that are kept.
     async fn kept(&self) -> Result<BTreeSet<Place>, Failure> {
-        let topic = self.connect.admin()?.topic(&self.topic).await?;
+        let topic = match self.connect.admin()?.topic(&self.topic).await {
+            Err(error) if error.is_not_found() => {
+                let text =
+                    format!("no dead letters: there is no topic `{}`, nothing was given up", self.topic);
+                return Err(Failure::NotFound(text));
+            }
+            topic => topic?,
+        };
         let of_queue = |queue: &client::admin::QueueStatus| {
             let number = queue.queue.cast_signed();
             (queue.head..queue.tail).map(move |offset| (number, offset.cast_signed()))
