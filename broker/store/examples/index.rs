@@ -58,8 +58,15 @@ fn measure(queues: u64, entries: u64) {
         let offset = Offset(tails[queue as usize]);
         tails[queue as usize] += 1;
         let position = Position(number * 1152);
-        let entry =
-            IndexEntry { offset, position, bytes: 1152, tag_hash: 7, lane: 0, stored_ms: number / 50 };
+        let entry = IndexEntry {
+            offset,
+            count: 1,
+            position,
+            bytes: 1152,
+            tag_hash: 7,
+            lane: 0,
+            stored_ms: number / 50,
+        };
         index.append(QueueId(queue as u32), entry);
         if number % 4096 == 0 && index.wants_flush() {
             appending += from.elapsed();

@@ -6,11 +6,13 @@
 //!   read(queue, from): memtable if young enough, else down the runs' previous and skip pointers
 //! ```
 //!
+//! An entry is a record; one that holds several messages takes as many offsets, and is found by each of them.
+//!
 //! Promise: offsets of a queue are dense; what `read` returns verified against its checksum; nothing below the
 //! last `trim` is returned. It is a fold of the log: deleted, it comes back by replay.
-//! Cost: 48 B per queue, 28-49 B per entry in memory, 20 B per entry and 64 B per queue and run on disk.
-//! Limits: queue ids are interned densely, below 2^24; positions grow within a queue and are multiples of 8; one thread at a time flushes, trims or
-//! takes a snapshot (others wait). Not here: the bytes of a message (`log`).
+//! Cost: 48 B per queue, 28-49 B per entry in memory, 20 B per entry and 68 B per queue and run on disk.
+//! Limits: queue ids are interned densely, below 2^24; positions grow within a queue and are multiples of 8; so are lengths
+//! of records, which are below 128 MiB; `MESSAGES_MAX`; one thread at a time flushes, trims or takes a snapshot (others wait). Not here: the bytes of a message (`log`).
 
 mod flush;
 #[cfg(feature = "fuzz")]
@@ -41,28 +43,39 @@ use self::shard::{Head, Place, SHARDS, Shard, TimePlace};
 
 /// Queue ids are below this.
 pub const QUEUES_MAX: u32 = 1 << 24;
+/// Messages of one entry.
+pub const MESSAGES_MAX: u16 = 256;
 /// Entries in memory that make a flush worth while.
 const FLUSH_ENTRIES: usize = 512 << 10;
-/// Entries copied per lock.
-const LOCKED_ENTRIES: usize = 512;
+/// Messages whose entries are copied per lock.
+const LOCKED_MESSAGES: u64 = 512;
 /// Trims that may overtake one read; more is a broken pointer.
 const TRIMS_MAX: u32 = 8;
 
-/// Where one message of a queue lies.
+/// Where a record of a queue lies, with one message or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
-    /// Its number in the queue.
+    /// Number of its first message in the queue.
     pub offset: Offset,
+    /// Messages in it, at least one.
+    pub count: u16,
     /// Where its record begins in the log.
     pub position: Position,
     /// Length of the record.
     pub bytes: u32,
-    /// Java hash of its tag, for filters.
+    /// As the record says: Java hash of the tag, for filters.
     pub tag_hash: u32,
-    /// Hash of its message group; 0: of none.
+    /// Hash of the message group; 0: of none.
     pub lane: u32,
     /// When it was stored; never falls within a queue.
     pub stored_ms: u64,
+}
+
+impl IndexEntry {
+    /// The number of the message after its last one.
+    pub fn end(&self) -> Offset {
+        Offset(self.offset.0 + u64::from(self.count))
+    }
 }
 
 /// Why entries cannot be had.
@@ -135,7 +148,8 @@ impl Index {
         Self::restored(disk, section)
     }
 
-    /// Copies up to `max` entries from `from` on into `out`; nothing if `from` is at the tail or beyond.
+    /// Copies the entries that hold the `max` messages from `from` on into `out`, the first and the last one may hold others
+    /// too; nothing if `from` is at the tail or beyond.
     pub fn read(
         &self,
         queue: QueueId,
@@ -144,7 +158,7 @@ impl Index {
         out: &mut Vec<IndexEntry>,
     ) -> Result<(), IndexError> {
         let before = out.len();
-        match self.read_on(queue.0, from.0, max, out) {
+        match self.read_on(queue.0, from.0, from.0.saturating_add(max as u64), out) {
             // What was found is worth having; the next read begins at the trouble and tells it.
             Err(_) if out.len() > before => Ok(()),
             outcome => outcome,
@@ -180,8 +194,9 @@ impl Index {
                 None => oldest,
             },
         };
-        let (oldest, _) = self.range(queue);
-        Ok(Offset(offset).max(oldest))
+        // A damaged block may say that it lies anywhere.
+        let (oldest, tail) = self.range(queue);
+        Ok(Offset(offset).clamp(oldest, tail))
     }
 
     /// Whether enough entries gathered in memory for `flush`.
@@ -189,15 +204,14 @@ impl Index {
         self.gathered.load(Ordering::Relaxed) >= FLUSH_ENTRIES
     }
 
-    /// Adds the next message of a queue; one that is known already is ignored, so replay is harmless.
+    /// Adds the next record of a queue; one that is known already is ignored, so replay is harmless.
     ///
     /// # Panics
-    /// If the offset leaves a gap.
+    /// If the offset leaves a gap, or the entry is beyond the limits.
     pub fn append(&self, queue: QueueId, entry: IndexEntry) {
         assert!((1..QUEUES_MAX).contains(&queue.0), "queue {queue} is out of range");
-        let IndexEntry { offset, position, bytes, tag_hash, lane, stored_ms } = entry;
-        let cell = Cell { position: position.0, stored_ms, bytes, tag_hash, lane };
-        let is_new = self.shard_of(queue.0).lock().append(queue.0, offset.0, cell, self.may_begin_late);
+        let Some(cell) = Cell::of(&entry) else { panic!("queue {queue}: {entry:?} is out of range") };
+        let is_new = self.shard_of(queue.0).lock().append(queue.0, entry.offset.0, cell, self.may_begin_late);
         self.gathered.fetch_add(usize::from(is_new), Ordering::Relaxed);
     }
 
@@ -227,20 +241,13 @@ impl Index {
         self.trim_in_turn(&mut self.background.lock(), head)
     }
 
-    fn read_on(
-        &self,
-        queue: u32,
-        from: u64,
-        max: usize,
-        out: &mut Vec<IndexEntry>,
-    ) -> Result<(), IndexError> {
-        let end = out.len() + max;
+    fn read_on(&self, queue: u32, from: u64, end: u64, out: &mut Vec<IndexEntry>) -> Result<(), IndexError> {
         let mut next = from;
         let mut trimmed_meanwhile = 0;
-        while out.len() < end {
-            let room = (end - out.len()).min(LOCKED_ENTRIES);
+        while next < end {
+            let until = end.min(next.saturating_add(LOCKED_MESSAGES));
             let before = out.len();
-            let place = self.shard_of(queue).lock().find(queue, next, room, out);
+            let place = self.shard_of(queue).lock().find(queue, next, until, out);
             match place {
                 Place::Beyond => return Ok(()),
                 Place::Trimmed { oldest } => return Err(IndexError::Trimmed { oldest: Offset(oldest) }),
@@ -248,8 +255,9 @@ impl Index {
                 Place::Runs { newest } => {
                     if let Some((run, block)) = self.runs.find(queue, next, newest)? {
                         run.entries(&block, next, |offset, cell| {
-                            out.push(cell.entry(offset));
-                            out.len() < end
+                            let entry = cell.entry(offset);
+                            out.push(entry);
+                            entry.end().0 < end
                         })?;
                         // A section that leaves a hole between its runs and its tail: there is no way on.
                         if out.len() == before {
@@ -263,7 +271,13 @@ impl Index {
                     }
                 }
             }
-            next += (out.len() - before) as u64;
+            let (Some(first), Some(last)) = (out.get(before), out.last()) else { continue };
+            // Only where a section is damaged does an entry begin within the one before: that one is read by itself.
+            if next > from && first.offset.0 != next {
+                out.truncate(before);
+                return Ok(());
+            }
+            next = last.end().0;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@
 //! Limits: one writer; a batch of at most [`BATCH_BYTES_MAX`] and of what a segment holds.
 //! Not here: which record lies at which offset of a queue (`index`), what a record means (`engine`).
 
+mod browse;
 mod cache;
 mod codec;
 mod compose;
@@ -30,6 +31,7 @@ mod follow;
 pub mod fuzz;
 mod identity;
 mod marker;
+mod packed;
 mod prepare;
 mod reader;
 mod recover;
@@ -51,15 +53,18 @@ use crate::units::{Epoch, Offset, Position, QueueId};
 
 use self::codec::{RecordHeader, record_bytes};
 use self::compose::Composer;
+use self::packed::Part;
 use self::segment::Segment;
 use self::shared::Shared;
 use self::tails::Tails;
 use self::writer::Chain;
 
+pub use browse::{Browsed, SegmentPlace};
 pub use epochs::{EpochStart, EpochsError};
 pub use error::{
     AppendError, OpenError, Poisoned, PrepareError, RawError, ReadError, RetainError, TruncateError,
 };
+pub use packed::{MIXED_TAGS, PACKED_BYTES};
 pub use ship::{RawSpan, SegmentSpan, SpanHead};
 
 /// The most bytes one batch may have, its header included.
@@ -91,6 +96,10 @@ pub enum Kind {
     Half = 10,
     /// Halves that are decided otherwise than by a link to them.
     Decided = 11,
+    /// Places that consumer groups were moved to.
+    Floors = 12,
+    /// To whom messages were handed; nothing depends on it.
+    Handed = 13,
 }
 
 /// How the `head` of a record is encoded.
@@ -101,6 +110,8 @@ pub enum Encoding {
     None = 0,
     /// The fields of `apache.rocketmq.v2.Message` without the body, as protobuf.
     RocketmqV2 = 1,
+    /// No head: the body holds several messages, each with a head as `RocketmqV2`; see [`Record::message`].
+    RocketmqV2Batch = 2,
 }
 
 /// A record to be written.
@@ -275,11 +286,13 @@ pub struct Preparer {
     shared: Arc<Shared>,
 }
 
-/// A stored record whose checksums were verified.
+/// A stored record whose checksums were verified, or one message of it.
 #[derive(Clone, Debug)]
 pub struct Record {
     header: RecordHeader,
     bytes: Bytes,
+    /// The message that this is about; none: the whole record.
+    part: Option<Part>,
 }
 
 impl Default for LogConfig {

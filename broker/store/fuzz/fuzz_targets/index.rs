@@ -47,8 +47,9 @@ fn read_all(index: &Index) {
         for from in [oldest, Offset(oldest.0.midpoint(tail.0))] {
             entries.clear();
             let _ = index.read(queue, from, 400, &mut entries);
-            let offsets = entries.iter().map(|entry| entry.offset.0);
-            assert!(offsets.eq((from.0..).take(entries.len())), "offsets of queue {queue} are not dense");
+            let is_dense = entries.windows(2).all(|pair| pair[0].end() == pair[1].offset);
+            let holds_first = entries.first().is_none_or(|first| first.offset <= from && from < first.end());
+            assert!(is_dense && holds_first, "offsets of queue {queue} are not dense");
         }
         if let Ok(offset) = index.at_time(queue, 40) {
             assert!((oldest..=tail).contains(&offset));
@@ -61,11 +62,19 @@ fn base() -> (SimDisk, Vec<u8>) {
     let disk = SimDisk::new(1);
     let index = Index::open(Arc::new(disk.clone()), None).expect("an empty disk opens");
     for number in 0..1200_u64 {
+        // Of queue 3 each record has three messages.
         let (queue, offset) =
             if number % 2 == 0 { (1, number / 2) } else { (2 + number % 8 / 2, number / 8) };
-        let position = Position(number * 8);
-        let entry =
-            IndexEntry { offset: Offset(offset), position, bytes: 8, tag_hash: 1, lane: 0, stored_ms: number / 10 };
+        let count = if queue == 3 { 3 } else { 1 };
+        let entry = IndexEntry {
+            offset: Offset(offset * u64::from(count)),
+            count,
+            position: Position(number * 8),
+            bytes: 8,
+            tag_hash: 1,
+            lane: 0,
+            stored_ms: number / 10,
+        };
         index.append(QueueId(queue as u32), entry);
         if number % 350 == 349 {
             index.flush().expect("the disk is well");
@@ -82,9 +91,9 @@ fn damage(disk: &SimDisk, change: &[u8]) {
     let place = usize::from(u16::from_le_bytes([change[1], change[2]])) % bytes.len();
     bytes[place] ^= change[3];
     if change[0] & 0x80 != 0 {
-        // Blocks begin at multiples of 8: the one that holds the place is up to 56 bytes before it.
-        let before = usize::from(change[0] >> 4 & 7) * 8;
-        fuzz::reseal_block(&mut bytes, number, (place / 8 * 8).saturating_sub(before));
+        // Blocks begin at multiples of 4: the one that holds the place is up to 60 bytes before it.
+        let before = usize::from(change[0] >> 3 & 15) * 4;
+        fuzz::reseal_block(&mut bytes, number, (place / 4 * 4).saturating_sub(before));
     }
     file.write_at(&[IoSlice::new(&bytes)], 0).expect("the disk is well");
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   | opening 64 B | block | block | ... | footer 64 B |
-//!   block = header 56 B | group | group | ...            one or more per queue
-//!   group = crc 4 B, zero 4 B | up to 256 entries of 20 B
+//!   block = header 60 B | group | group | ...            one or more per queue
+//!   group = crc 4 B, messages of the block before it 4 B | up to 256 entries of 20 B
 //! ```
 //!
 //! Each block points to the queue's block before it, and to the last one before it whose depth is a multiple of 16.

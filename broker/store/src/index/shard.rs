@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::memtable::{Cell, Slot};
 use super::run::{Links, Pointer};
+use crate::Position;
 use crate::index::IndexEntry;
-use crate::{Offset, Position};
 
 pub(crate) const SHARDS: u32 = 64;
 
@@ -93,23 +93,11 @@ impl Shard {
 
     /// First offset that is in memory; the tail if none is.
     pub(crate) fn memory_begins(&self, head: &Head) -> u64 {
-        head.tail - (self.frozen_count(head) + self.active_count(head)) as u64
+        head.tail - self.frozen_messages(head) - self.active_messages(head)
     }
 
-    /// The entry at an offset that is in memory.
-    pub(crate) fn cells_from(&self, head: &Head, offset: u64) -> &[Cell] {
-        let index = (offset - self.memory_begins(head)) as usize;
-        let frozen = self.frozen_count(head);
-        let (slot, index) = if index < frozen {
-            (self.frozen_slot(head), index)
-        } else {
-            (self.active_slot(head), index - frozen)
-        };
-        slot.map_or(&[], |slot| slot.cells_from(index))
-    }
-
-    /// Finds `from`, and copies up to `max` entries if they are in memory.
-    pub(crate) fn find(&self, queue: u32, from: u64, max: usize, out: &mut Vec<IndexEntry>) -> Place {
+    /// Finds `from`, and copies the entries up to `end` if they are in memory.
+    pub(crate) fn find(&self, queue: u32, from: u64, end: u64, out: &mut Vec<IndexEntry>) -> Place {
         let head = self.head(queue);
         if from < head.oldest {
             return Place::Trimmed { oldest: head.oldest };
@@ -117,18 +105,13 @@ impl Shard {
         if from >= head.tail {
             return Place::Beyond;
         }
-        if from < self.memory_begins(&head) {
+        let mut begins = self.memory_begins(&head);
+        if from < begins {
             return Place::Runs { newest: head.newest };
         }
-        let (mut next, mut room) = (from, max);
-        while room > 0 && next < head.tail {
-            let cells = self.cells_from(&head, next);
-            let count = cells.len().min(room);
-            for (offset, cell) in (next..).zip(&cells[..count]) {
-                out.push(cell.entry(offset));
-            }
-            next += count as u64;
-            room -= count;
+        for slot in [self.frozen_slot(&head), self.active_slot(&head)].into_iter().flatten() {
+            copy(slot, begins, from, end, out);
+            begins += slot.messages();
         }
         Place::Copied
     }
@@ -140,8 +123,8 @@ impl Shard {
         let mut next = begins;
         for slot in [self.frozen_slot(&head), self.active_slot(&head)].into_iter().flatten() {
             let before = slot.partition_point(|cell| cell.stored_ms < ms);
-            next += before as u64;
-            if before < slot.count() {
+            next += before;
+            if before < slot.messages() {
                 break;
             }
         }
@@ -152,7 +135,7 @@ impl Shard {
         }
     }
 
-    /// Adds an entry; false if it is known already.
+    /// Adds an entry whose first message has this offset; false if it is known already.
     pub(crate) fn append(&mut self, queue: u32, offset: u64, cell: Cell, may_begin_late: bool) -> bool {
         let place = local(queue);
         if place >= self.heads.len() {
@@ -167,7 +150,7 @@ impl Shard {
             head.tail = offset;
         }
         assert!(offset == head.tail, "queue {queue}: offset {offset} after {}", head.tail);
-        head.tail += 1;
+        head.tail += cell.messages();
         self.active_entries += 1;
         let parity = self.parity;
         let begins = if self.active.is_empty() { cell.position } else { self.begins[parity] };
@@ -211,9 +194,9 @@ impl Shard {
         let start = |slot: &Slot| {
             let head = self.head(slot.queue);
             let begins = self.memory_begins(&head);
-            let offset = begins.max(head.oldest);
+            let (index, first) = slot.find(head.oldest.saturating_sub(begins));
             let links = Links { newest: head.newest, skip: head.skip, depth: head.depth };
-            Start { offset, index: (offset - begins) as usize, links }
+            Start { offset: begins + first, index, links }
         };
         slots.iter().map(start).collect()
     }
@@ -269,8 +252,8 @@ impl Shard {
                     continue;
                 }
                 let head = self.head(slot.queue);
-                let earlier = if parity == self.parity { self.frozen_count(&head) } else { 0 };
-                raised.push((slot.queue, self.memory_begins(&head) + (earlier + below) as u64));
+                let earlier = if parity == self.parity { self.frozen_messages(&head) } else { 0 };
+                raised.push((slot.queue, self.memory_begins(&head) + earlier + below));
             }
         }
         for (queue, oldest) in raised {
@@ -286,12 +269,12 @@ impl Shard {
         (head.slots[self.parity ^ 1] as usize).checked_sub(1).map(|place| &self.frozen[place])
     }
 
-    fn active_count(&self, head: &Head) -> usize {
-        self.active_slot(head).map_or(0, Slot::count)
+    fn active_messages(&self, head: &Head) -> u64 {
+        self.active_slot(head).map_or(0, Slot::messages)
     }
 
-    fn frozen_count(&self, head: &Head) -> usize {
-        self.frozen_slot(head).map_or(0, Slot::count)
+    fn frozen_messages(&self, head: &Head) -> u64 {
+        self.frozen_slot(head).map_or(0, Slot::messages)
     }
 }
 
@@ -299,16 +282,22 @@ fn local(queue: u32) -> usize {
     (queue / SHARDS) as usize
 }
 
-impl Cell {
-    /// The entry at an offset.
-    pub(crate) fn entry(&self, offset: u64) -> IndexEntry {
-        IndexEntry {
-            offset: Offset(offset),
-            position: Position(self.position),
-            bytes: self.bytes,
-            tag_hash: self.tag_hash,
-            lane: self.lane,
-            stored_ms: self.stored_ms,
+/// Copies the entries of a slot, whose first message has the offset `begins`, that hold offsets of `from..end`.
+fn copy(slot: &Slot, begins: u64, from: u64, end: u64, out: &mut Vec<IndexEntry>) {
+    let (mut index, first) = slot.find(from.saturating_sub(begins));
+    let mut next = begins + first;
+    while next < end {
+        let cells = slot.cells_from(index);
+        if cells.is_empty() {
+            return;
         }
+        for cell in cells {
+            if next >= end {
+                return;
+            }
+            out.push(cell.entry(next));
+            next += cell.messages();
+        }
+        index += cells.len();
     }
 }

@@ -2,24 +2,25 @@
 //!
 //! ```text
 //!   version, next run number, count of runs, { number, first and end position, entries }
-//!   { 1, queue, oldest, begin of memory, newest, skip, depth, count in memory, { position, bytes, tag, lane, ms } }, 0
+//!   { 1, queue, oldest, begin of memory, newest, skip, depth, messages in memory, { position, size, tag, lane, ms } }, 0
 //! ```
 //!
-//! Numbers are LEB128, positions and times relative to the entry before. Its checksum is the checkpoint's business.
+//! Numbers are LEB128; a size is the length in units of 8 bytes and above 24 bits the messages less one; positions and times relative to the entry before. Its checksum is the checkpoint's business.
 
+use crate::QueueId;
 use crate::leb128::{Parser, Writer};
-use crate::{Offset, Position, QueueId};
 
+use super::memtable::{Cell, Size};
 use super::run::{Footer, Links, Pointer};
 use super::shard::{Head, Place, SHARDS, Shard};
 use super::{Background, Index, IndexEntry, QUEUES_MAX};
 
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 /// Offsets and positions are below this by far.
 const NUMBER_MAX: u64 = u64::MAX >> 2;
 /// Run files that there can ever be; at one a second they last for a lifetime.
 pub(crate) const RUNS_MAX: u32 = u32::MAX / 2;
-/// Queues, or entries of a queue, copied per lock.
+/// Queues, or messages of a queue, copied per lock.
 const LOCKED: usize = 512;
 
 /// A run as a checkpoint lists it.
@@ -70,23 +71,23 @@ impl Index {
         let begins = begins.max(head.oldest);
         out.number(1).number(u64::from(queue)).number(head.oldest).number(begins);
         out.pointer(head.newest).pointer(head.skip).number(u64::from(head.depth));
-        let count = (head.tail - begins) as usize;
-        out.number(count as u64);
+        out.number(head.tail - begins);
         let (mut position, mut stored_ms) = (0, 0);
-        let mut copied = 0;
+        let mut next = begins;
         let mut entries = Vec::new();
-        while copied < count {
+        while next < head.tail {
             entries.clear();
             let shard = self.shards[(queue % SHARDS) as usize].lock();
-            let place = shard.find(queue, begins + copied as u64, LOCKED.min(count - copied), &mut entries);
+            let place = shard.find(queue, next, head.tail.min(next + LOCKED as u64), &mut entries);
             drop(shard);
             assert!(matches!(place, Place::Copied), "queue {queue} changed during its turn");
-            copied += entries.len();
             for entry in &entries {
-                out.number(entry.position.0.wrapping_sub(position)).number(u64::from(entry.bytes));
+                let size = Size::new(entry.bytes, entry.count).expect("it was kept in a cell");
+                out.number(entry.position.0.wrapping_sub(position)).number(u64::from(size.0));
                 out.number(u64::from(entry.tag_hash)).number(u64::from(entry.lane));
                 out.number(entry.stored_ms.wrapping_sub(stored_ms));
                 (position, stored_ms) = (entry.position.0, entry.stored_ms);
+                next = entry.end().0;
             }
         }
     }
@@ -135,27 +136,31 @@ pub(crate) fn restore(
         let (oldest, begins) = (parser.number()?, parser.number()?);
         let (newest, skip) = (parser.pointer()?, parser.pointer()?);
         let head = Head::flushed(begins, oldest, Links { newest, skip, depth: parser.u32()? });
-        let count = parser.number()?;
-        // An entry takes at least five bytes, so the count cannot be more than the bytes there are.
+        let messages = parser.number()?;
         let is_sane = (1..QUEUES_MAX).contains(&queue)
             && oldest <= begins
             && begins <= NUMBER_MAX
-            && count <= section.len() as u64
+            && messages <= NUMBER_MAX
             && head.depth <= u32::MAX / 2;
         if !is_sane {
             return Err(parser.at);
         }
         restore_head(queue, head);
         let (mut position, mut stored_ms) = (0_u64, 0_u64);
-        for offset in begins..begins + count {
+        let mut offset = begins;
+        while offset < begins + messages {
             let step = parser.number()?;
             let next = position.checked_add(step);
             let rises = |next: &u64| *next <= NUMBER_MAX && (step > 0 || offset == begins);
             position = next.filter(rises).ok_or(parser.at)?;
-            let (bytes, tag_hash, lane) = (parser.u32()?, parser.u32()?, parser.u32()?);
+            let (size, tag_hash, lane) = (Size(parser.u32()?), parser.u32()?, parser.u32()?);
             stored_ms = stored_ms.wrapping_add(parser.number()?);
-            let (offset, position) = (Offset(offset), Position(position));
-            append(QueueId(queue), IndexEntry { offset, position, bytes, tag_hash, lane, stored_ms });
+            let entry = Cell { position, stored_ms, size, tag_hash, lane }.entry(offset);
+            offset = entry.end().0;
+            if offset > begins + messages {
+                return Err(parser.at);
+            }
+            append(QueueId(queue), entry);
         }
     }
     if parser.at == section.len() { Ok(Section { next_number, runs }) } else { Err(parser.at) }
@@ -195,7 +200,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_restored_or_refused(bytes in prop::collection::vec(0..6_u8, 0..200)) {
-            let section: Vec<u8> = [2].into_iter().chain(bytes).collect();
+            let section: Vec<u8> = [3].into_iter().chain(bytes).collect();
             if let Err(at) = restore(&section, |_, _| (), |_, _| ()) {
                 prop_assert!(at <= section.len());
             }

@@ -47,7 +47,7 @@ impl Index {
             }
             run.scan(|block| {
                 let below = if is_below {
-                    u64::from(block.count)
+                    u64::from(block.messages)
                 } else if block.base_position >= head.0 {
                     return Ok(());
                 } else {

@@ -301,6 +301,8 @@ impl Kind {
             9 => Self::Settled,
             10 => Self::Half,
             11 => Self::Decided,
+            12 => Self::Floors,
+            13 => Self::Handed,
             other => return Err(DecodeError::Unsupported(format!("record of kind {other}"))),
         })
     }
@@ -311,6 +313,7 @@ impl Encoding {
         Ok(match byte {
             0 => Self::None,
             1 => Self::RocketmqV2,
+            2 => Self::RocketmqV2Batch,
             other => return Err(DecodeError::Unsupported(format!("head of encoding {other}"))),
         })
     }

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::codec::{HEADER_BYTES, RecordHeader};
+use super::codec::RecordHeader;
 use super::epochs::EpochStart;
 use super::error::{Poisoned, ReadError};
 use super::segment::Segment;
-use super::{Entry, LogReader, Record};
+use super::{LogReader, Record};
 use crate::units::Position;
 
 /// Records with a gap of up to this between them are read together: a page more costs less than a call.
@@ -144,35 +144,12 @@ impl LogReader {
     fn verify(&self, segment: &Segment, position: Position, bytes: Bytes) -> Result<Record, ReadError> {
         match RecordHeader::decode(&bytes, position, self.shared.seal) {
             Ok(header) if header.bytes() == bytes.len() as u64 && header.verifies(&bytes) => {
-                Ok(Record { header, bytes })
+                Ok(Record { header, bytes, part: None })
             }
             // Retention may have given the file to a new segment while it was read.
             _ if position < self.head() => Err(ReadError::Trimmed { head: self.head() }),
             _ => Err(ReadError::Corrupt { file: segment.path(), position }),
         }
-    }
-}
-
-impl Record {
-    /// What a fold sees of it; `body` as there.
-    pub fn entry(&self) -> Entry<'_> {
-        self.header.entry_in(&self.bytes)
-    }
-
-    /// The fields beside the body.
-    pub fn head(&self) -> Bytes {
-        self.bytes.slice(HEADER_BYTES as usize..self.header.body_at())
-    }
-
-    /// The body, or the payload of a control record.
-    pub fn body(&self) -> Bytes {
-        let at = self.header.body_at();
-        self.bytes.slice(at..at + self.header.body_bytes as usize)
-    }
-
-    /// Checksum of the body.
-    pub fn body_crc(&self) -> u32 {
-        self.header.body_crc
     }
 }
 

@@ -112,6 +112,16 @@ impl Scanner {
         to: Position,
         below: Position,
     ) -> Result<bool, OpenError> {
+        Ok(self.find(from, to, |header| header.durable > below)?.is_some())
+    }
+
+    /// The first intact batch header from `from` on and before `to` that is wanted.
+    pub(crate) fn find(
+        &mut self,
+        from: Position,
+        to: Position,
+        is_wanted: impl Fn(&BatchHeader) -> bool,
+    ) -> Result<Option<BatchHeader>, OpenError> {
         let to = Position(to.0.min(self.segment.end().0));
         let mut at = from;
         while at < to {
@@ -121,13 +131,13 @@ impl Scanner {
             if chunk.len() < HEADER_BYTES as usize {
                 break;
             }
-            let proof = headers(chunk, at, seal).any(|(header, _)| header.durable > below);
-            if proof {
-                return Ok(true);
+            let found = headers(chunk, at, seal).map(|(header, _)| header).find(&is_wanted);
+            if found.is_some() {
+                return Ok(found);
             }
             at.0 += chunk.len() as u64 - HEADER_BYTES + ALIGN_BYTES;
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The link to the batch that ends at `end`, or so close before the segment's end that none can follow.

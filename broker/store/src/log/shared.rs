@@ -94,6 +94,19 @@ impl Shared {
         Arc::clone(segments.last().expect("a log has at least one segment"))
     }
 
+    /// The first segment.
+    pub(crate) fn oldest(&self) -> Arc<Segment> {
+        let segments = self.segments.read();
+        Arc::clone(segments.first().expect("a log has at least one segment"))
+    }
+
+    /// The last segment that was begun before `ms`.
+    pub(crate) fn begun_before(&self, ms: u64) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        let is_begun = |segment: &&Arc<Segment>| segment.first_ms().is_some_and(|first_ms| first_ms < ms);
+        segments.iter().rev().find(is_begun).cloned()
+    }
+
     /// The two oldest segments; `None` while there is only one.
     pub(crate) fn oldest_two(&self) -> Option<(Arc<Segment>, Arc<Segment>)> {
         let segments = self.segments.read();

@@ -1,6 +1,7 @@
 //! The promises of the log, kept or broken on a simulated disk.
 
 mod basics;
+mod browse;
 mod copies;
 mod crash;
 mod faults;

@@ -1,11 +1,11 @@
 //! Bytes of a run file: opening, block headers, groups of entries, footer; and back.
 
 use crate::checksum;
-use crate::index::memtable::Cell;
+use crate::index::memtable::{Cell, Size};
 
 pub(crate) const OPENING_BYTES: u64 = 64;
 pub(crate) const FOOTER_BYTES: u64 = 64;
-pub(crate) const BLOCK_BYTES: u64 = 56;
+pub(crate) const BLOCK_BYTES: u64 = 60;
 pub(crate) const ENTRY_BYTES: u64 = 20;
 pub(crate) const GROUP_ENTRIES: u64 = 256;
 pub(crate) const GROUP_HEADER_BYTES: u64 = 8;
@@ -18,7 +18,7 @@ pub(crate) const SKIP_BLOCKS: u32 = 16;
 const POSITION_UNIT_BYTES: u64 = 8;
 /// Places in a run file are multiples of this.
 const PLACE_UNIT_BYTES: u64 = 4;
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const OPENING_MAGIC: [u8; 8] = *b"MPRUN\r\n\x1a";
 const FOOTER_MAGIC: [u8; 8] = *b"MPRUNEND";
 
@@ -48,12 +48,23 @@ impl Pointer {
     }
 }
 
+/// Some entries of a block, verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// Messages of the block's entries before them.
+    pub(crate) before: u64,
+    pub(crate) cells: Vec<Cell>,
+}
+
 /// Header of a block, verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) place: Pointer,
     pub(crate) queue: u32,
+    /// Entries.
     pub(crate) count: u32,
+    /// Messages of all entries.
+    pub(crate) messages: u32,
     pub(crate) base_offset: u64,
     pub(crate) base_position: u64,
     pub(crate) base_ms: u64,
@@ -65,7 +76,7 @@ pub(crate) struct Block {
 impl Block {
     /// First offset after the block.
     pub(crate) fn end(&self) -> u64 {
-        self.base_offset + u64::from(self.count)
+        self.base_offset + u64::from(self.messages)
     }
 
     /// Bytes of header and entries.
@@ -84,7 +95,7 @@ impl Block {
     pub(crate) fn encode(&self) -> [u8; BLOCK_BYTES as usize] {
         let mut out = Fields::<{ BLOCK_BYTES as usize }>::default();
         out.u32(self.queue).u32(self.count).u64(self.base_offset).u64(self.base_position).u64(self.base_ms);
-        out.pointer(self.previous).pointer(self.skip).u32(self.depth);
+        out.pointer(self.previous).pointer(self.skip).u32(self.depth).u32(self.messages);
         out.sealed(self.place.file, self.place.at())
     }
 
@@ -101,9 +112,11 @@ impl Block {
             previous: fields.pointer(),
             skip: fields.pointer(),
             depth: fields.u32(),
+            messages: fields.u32(),
         };
         let sane = block.count > 0
-            && block.base_offset.checked_add(u64::from(block.count)).is_some()
+            && block.messages >= block.count
+            && block.base_offset.checked_add(u64::from(block.messages)).is_some()
             && block.previous != place
             && block.skip != place;
         sane.then_some(block)
@@ -121,35 +134,39 @@ impl Block {
         let (Some(position), Some(stored_ms)) = (position, stored_ms) else {
             panic!("block {self:?} cannot hold {cell:?}");
         };
-        for field in [position, cell.bytes, cell.tag_hash, cell.lane, stored_ms] {
+        for field in [position, cell.size.0, cell.tag_hash, cell.lane, stored_ms] {
             out.extend_from_slice(&field.to_le_bytes());
         }
     }
 
-    /// The entries of a group's bytes; `None` if they do not verify at this place.
-    pub(crate) fn decode_group(&self, at: u64, bytes: &[u8]) -> Option<Vec<Cell>> {
-        let (header, entries) = bytes.split_at_checked(GROUP_HEADER_BYTES as usize)?;
-        let crc = u64::from(checksum::seeded(u64::from(self.place.file), at, entries));
-        if header != crc.to_le_bytes() {
+    /// What a group's bytes say; `None` if they do not verify at this place.
+    pub(crate) fn decode_group(&self, at: u64, bytes: &[u8]) -> Option<Group> {
+        let (crc, covered) = bytes.split_first_chunk()?;
+        if u32::from_le_bytes(*crc) != checksum::seeded(u64::from(self.place.file), at, covered) {
             return None;
         }
+        let (before, entries) = covered.split_first_chunk()?;
         let (entries, []) = entries.as_chunks::<{ ENTRY_BYTES as usize }>() else {
             return None;
         };
-        Some(entries.iter().map(|entry| self.decode_entry(entry)).collect())
+        let cells = entries.iter().map(|entry| self.decode_entry(entry)).collect();
+        Some(Group { before: u32::from_le_bytes(*before).into(), cells })
     }
 
     fn decode_entry(&self, entry: &[u8; ENTRY_BYTES as usize]) -> Cell {
         let mut fields = Parser { bytes: entry };
         let position = self.base_position.wrapping_add(u64::from(fields.u32()) * POSITION_UNIT_BYTES);
-        let (bytes, tag_hash, lane) = (fields.u32(), fields.u32(), fields.u32());
+        let (size, tag_hash, lane) = (Size(fields.u32()), fields.u32(), fields.u32());
         let stored_ms = self.base_ms.wrapping_add(u64::from(fields.u32()));
-        Cell { position, stored_ms, bytes, tag_hash, lane }
+        Cell { position, stored_ms, size, tag_hash, lane }
     }
 }
 
-pub(crate) fn group_header(file: u32, at: u64, entries: &[u8]) -> [u8; GROUP_HEADER_BYTES as usize] {
-    u64::from(checksum::seeded(u64::from(file), at, entries)).to_le_bytes()
+/// Completes a group whose first bytes are left free: checksum, and the messages of the block before it.
+pub(crate) fn seal_group(file: u32, at: u64, before: u32, group: &mut [u8]) {
+    group[4..GROUP_HEADER_BYTES as usize].copy_from_slice(&before.to_le_bytes());
+    let crc = checksum::seeded(u64::from(file), at, &group[4..]);
+    group[..4].copy_from_slice(&crc.to_le_bytes());
 }
 
 fn relative(base: u64, value: u64, unit: u64) -> Option<u32> {
@@ -276,15 +293,16 @@ impl<'a> Parser<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Block, Cell, Footer, Pointer, group_header};
+    use super::{Block, Cell, Footer, GROUP_HEADER_BYTES, Group, Pointer, Size, seal_group};
 
     fn block() -> impl Strategy<Value = Block> {
-        let numbers = (1..u32::MAX, 1..u32::MAX, 0..u64::MAX >> 1, 0..u64::MAX >> 8, 0..u64::MAX >> 1);
+        let numbers = (1..u32::MAX, 1..u32::MAX >> 8, 0..u64::MAX >> 1, 0..u64::MAX >> 8, 0..u64::MAX >> 1);
         (numbers, any::<[u32; 3]>()).prop_map(|((queue, count, base_offset, position, base_ms), other)| {
             Block {
                 place: Pointer { file: 9, unit: 11 },
                 queue,
                 count,
+                messages: count + other[2] % 1000,
                 base_offset,
                 base_position: position * 8,
                 base_ms,
@@ -297,7 +315,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_comes_back_and_any_flipped_bit_is_seen(block in block(), at in 0..56_usize, bit in 0..8) {
+        fn a_block_comes_back_and_any_flipped_bit_is_seen(block in block(), at in 0..60_usize, bit in 0..8) {
             let mut bytes = block.encode();
             prop_assert_eq!(Block::decode(block.place, &bytes), Some(block));
             prop_assert_eq!(Block::decode(Pointer { file: 9, unit: 12 }, &bytes), None);
@@ -307,21 +325,22 @@ mod tests {
 
         #[test]
         fn entries_come_back(block in block(), cells in prop::collection::vec(any::<[u32; 5]>(), 1..300)) {
-            let cells: Vec<_> = cells.into_iter().map(|[position, bytes, tag_hash, lane, ms]| Cell {
+            let cells: Vec<_> = cells.into_iter().map(|[position, size, tag_hash, lane, ms]| Cell {
                 position: block.base_position + u64::from(position) * 8,
-                bytes,
+                size: Size(size),
                 tag_hash,
                 lane,
                 stored_ms: block.base_ms + u64::from(ms),
             }).collect();
-            let mut entries = Vec::new();
+            let mut bytes = vec![0; GROUP_HEADER_BYTES as usize];
             for cell in &cells {
-                block.encode_entry(cell, &mut entries);
+                block.encode_entry(cell, &mut bytes);
             }
-            let mut bytes = group_header(9, 80, &entries).to_vec();
-            bytes.extend(entries);
-            prop_assert_eq!(block.decode_group(80, &bytes), Some(cells));
+            seal_group(9, 80, 77, &mut bytes);
+            prop_assert_eq!(block.decode_group(80, &bytes), Some(Group { before: 77, cells }));
             prop_assert_eq!(block.decode_group(88, &bytes), None);
+            bytes[4] ^= 1;
+            prop_assert_eq!(block.decode_group(80, &bytes), None);
         }
 
         #[test]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, File};
 use crate::index::IndexError;
-use crate::index::memtable::Cell;
+use crate::index::memtable::{Cell, find, messages_of};
 
-use super::codec::{self, BLOCK_BYTES, Block, FOOTER_BYTES, Footer, GROUP_ENTRIES, OPENING_BYTES, Pointer};
+use super::codec::{
+    self, BLOCK_BYTES, Block, FOOTER_BYTES, Footer, GROUP_ENTRIES, Group, OPENING_BYTES, Pointer,
+};
 use super::{corrupt, path_of, refused};
 
 /// A complete run file.
@@ -70,54 +72,98 @@ impl Run {
         Ok(())
     }
 
-    /// Calls `seen` with the entries of a block from `offset` on, until it returns false or the block ends.
+    /// Calls `seen` with the entries of a block from the one that holds `offset` on, and the offset of the first message of
+    /// each, until it returns false or the block ends.
     pub(crate) fn entries(
         &self,
         block: &Block,
         offset: u64,
         mut seen: impl FnMut(u64, &Cell) -> bool,
     ) -> Result<(), IndexError> {
-        let mut index = offset - block.base_offset;
-        while index < u64::from(block.count) {
-            let group = index / GROUP_ENTRIES;
-            let cells = self.group(block, group)?;
-            for cell in &cells[(index % GROUP_ENTRIES) as usize..] {
-                if !seen(block.base_offset + index, cell) {
+        // A damaged section may lead to a block that ends before it.
+        if offset >= block.end() {
+            return Ok(());
+        }
+        let wanted = offset - block.base_offset;
+        let (mut number, mut group) = self.group_of(block, wanted)?;
+        let (mut index, first) = find(&group.cells, wanted.saturating_sub(group.before));
+        let mut next = block.base_offset + group.before + first;
+        loop {
+            for cell in &group.cells[index..] {
+                if next >= block.end() || !seen(next, cell) {
                     return Ok(());
                 }
-                index += 1;
+                next += cell.messages();
             }
+            number += 1;
+            if number >= groups(block) {
+                return Ok(());
+            }
+            group = self.group(block, number)?;
+            index = 0;
         }
-        Ok(())
     }
 
-    /// How many entries of a block, from its first on, are as `is_before` says.
+    /// How many messages of a block lie in entries that are, from its first on, as `is_before` says.
     pub(crate) fn partition_point(
         &self,
         block: &Block,
         is_before: impl Fn(&Cell) -> bool,
     ) -> Result<u64, IndexError> {
-        let (mut low, mut high) = (0, u64::from(block.count).div_ceil(GROUP_ENTRIES));
+        let (mut low, mut high, mut messages) = (0, groups(block), 0);
         while low < high {
             let middle = low.midpoint(high);
-            let cells = self.group(block, middle)?;
-            let before = cells.partition_point(&is_before);
-            match before {
-                0 => high = middle,
-                before if before == cells.len() => low = middle + 1,
-                before => return Ok(middle * GROUP_ENTRIES + before as u64),
+            let Group { before, cells } = self.group(block, middle)?;
+            let count = cells.partition_point(&is_before);
+            if count == 0 {
+                high = middle;
+                continue;
             }
+            messages = before + messages_of(&cells[..count]);
+            if count < cells.len() {
+                break;
+            }
+            low = middle + 1;
         }
-        Ok((low * GROUP_ENTRIES).min(u64::from(block.count)))
+        Ok(messages.min(u64::from(block.messages)))
     }
 
-    fn group(&self, block: &Block, group: u64) -> Result<Vec<Cell>, IndexError> {
+    /// The group of a block with the entry that holds the message of this number.
+    fn group_of(&self, block: &Block, wanted: u64) -> Result<(u64, Group), IndexError> {
+        let (mut low, mut high) = (0, groups(block));
+        // If all entries hold equally many, this is the one.
+        let mut middle = (wanted * high / u64::from(block.messages)).min(high - 1);
+        if block.messages == block.count {
+            middle = wanted / GROUP_ENTRIES;
+        }
+        loop {
+            let group = self.group(block, middle)?;
+            if wanted < group.before {
+                high = middle;
+            } else if low + 1 == high || wanted < group.before + messages_of(&group.cells) {
+                return Ok((middle, group));
+            } else {
+                low = middle + 1;
+            }
+            if low >= high {
+                return Err(corrupt(self.number, block.place.at()));
+            }
+            middle = low.midpoint(high);
+        }
+    }
+
+    fn group(&self, block: &Block, group: u64) -> Result<Group, IndexError> {
         let (at, count) = block.group(group);
         let mut bytes = vec![0; (codec::GROUP_HEADER_BYTES + count * codec::ENTRY_BYTES) as usize];
         let read = self.file.read_at(&mut bytes, at).map_err(refused(self.number))?;
-        let cells = if read == bytes.len() { block.decode_group(at, &bytes) } else { None };
-        cells.ok_or_else(|| corrupt(self.number, at))
+        let group = if read == bytes.len() { block.decode_group(at, &bytes) } else { None };
+        group.ok_or_else(|| corrupt(self.number, at))
     }
+}
+
+/// Groups of a block.
+fn groups(block: &Block) -> u64 {
+    u64::from(block.count).div_ceil(GROUP_ENTRIES)
 }
 
 fn read<const LEN: usize>(file: &dyn File, at: u64) -> io::Result<Option<[u8; LEN]>> {

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use crate::disk::{Disk, File};
-use crate::index::memtable::Cell;
+use crate::index::memtable::{Cell, messages_of};
 
 use super::codec::{
     self, BLOCK_ENTRIES_MAX, Block, Footer, GROUP_ENTRIES, GROUP_HEADER_BYTES, Pointer, SKIP_BLOCKS,
@@ -59,6 +59,7 @@ impl RunWriter {
                 place: Pointer::new(self.number, self.at()),
                 queue,
                 count: 0,
+                messages: 0,
                 base_offset,
                 base_position: first.position,
                 base_ms: first.stored_ms,
@@ -69,13 +70,14 @@ impl RunWriter {
             let most = &rest[..rest.len().min(BLOCK_ENTRIES_MAX)];
             let count = most.iter().take_while(|cell| block.can_hold(cell)).count();
             block.count = count as u32;
+            block.messages = messages_of(&rest[..count]) as u32;
             self.put_block(&block, &rest[..count])?;
             links.newest = block.place;
             links.depth = depth;
             if depth.is_multiple_of(SKIP_BLOCKS) {
                 links.skip = block.place;
             }
-            base_offset += count as u64;
+            base_offset = block.end();
             rest = &rest[count..];
         }
         Ok(())
@@ -99,17 +101,17 @@ impl RunWriter {
 
     fn put_block(&mut self, block: &Block, cells: &[Cell]) -> io::Result<()> {
         self.buffer.extend_from_slice(&block.encode());
+        let mut before = 0;
         for group in cells.chunks(GROUP_ENTRIES as usize) {
-            let group_at = self.at();
-            let from = self.buffer.len() + GROUP_HEADER_BYTES as usize;
-            self.buffer.resize(from, 0);
+            let (group_at, from) = (self.at(), self.buffer.len());
+            self.buffer.resize(from + GROUP_HEADER_BYTES as usize, 0);
             for cell in group {
                 block.encode_entry(cell, &mut self.buffer);
                 self.footer.first_position = self.footer.first_position.min(cell.position);
                 self.footer.end_position = self.footer.end_position.max(cell.position + 1);
             }
-            let header = codec::group_header(self.number, group_at, &self.buffer[from..]);
-            self.buffer[from - header.len()..from].copy_from_slice(&header);
+            codec::seal_group(self.number, group_at, before, &mut self.buffer[from..]);
+            before += messages_of(group) as u32;
             if self.buffer.len() >= BUFFER_BYTES {
                 self.write_out()?;
             }

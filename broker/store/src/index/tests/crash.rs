@@ -34,11 +34,12 @@ impl Story {
     fn tell(&mut self, index: &Index) -> Result<(), Box<dyn std::error::Error>> {
         for round in 0..6 {
             for number in 0..50 {
-                self.model.append(Some(index), QueueId(1 + number % (3 + round)), 64 + number);
+                let count = 1 + number as u16 % 3;
+                self.model.append(Some(index), QueueId(1 + number % (3 + round)), 64 + number, count);
             }
             index.flush()?;
             for _ in 0..10 {
-                self.model.append(Some(index), QueueId(1), 64);
+                self.model.append(Some(index), QueueId(1), 64, 64);
             }
             let covered = self.model.end();
             let sections = vec![(SECTION, index.snapshot())];
@@ -91,7 +92,7 @@ fn a_run_that_vanished_is_told_unless_the_log_was_trimmed_too() {
     let mut story = Story::new(1);
     let index = story.open();
     for number in 0..50 {
-        story.model.append(Some(&index), QueueId(1 + number % 3), 64);
+        story.model.append(Some(&index), QueueId(1 + number % 3), 64, 1 + number as u16 % 3);
     }
     index.flush().unwrap();
     let section = index.snapshot();

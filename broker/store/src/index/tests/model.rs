@@ -1,6 +1,7 @@
 //! The index against a plain map, over random histories.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -20,11 +21,13 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Appends to the log and, if the index is there, to it.
-    pub(crate) fn append(&mut self, index: Option<&Index>, queue: QueueId, bytes: u32) {
+    /// Appends a record with so many messages to the log and, if the index is there, to it.
+    pub(crate) fn append(&mut self, index: Option<&Index>, queue: QueueId, bytes: u32, count: u16) {
+        let bytes = bytes.next_multiple_of(8);
         let entries = self.queues.entry(queue).or_default();
         let entry = IndexEntry {
-            offset: Offset(entries.len() as u64),
+            offset: tail(entries),
+            count,
             position: self.end,
             bytes,
             tag_hash: bytes ^ queue.0,
@@ -33,7 +36,7 @@ impl Model {
         };
         entries.push(entry);
         self.log.push((queue, entry));
-        self.end = Position(self.end.0 + u64::from(bytes).next_multiple_of(8));
+        self.end = Position(self.end.0 + u64::from(bytes));
         if let Some(index) = index {
             index.append(queue, entry);
         }
@@ -58,43 +61,52 @@ impl Model {
     }
 
     pub(crate) fn check(&self, index: &Index, random: &mut Random) {
-        let tails: Vec<_> =
-            self.queues.iter().map(|(queue, entries)| (*queue, Offset(entries.len() as u64))).collect();
+        let tails: Vec<_> = self.queues.iter().map(|(queue, entries)| (*queue, tail(entries))).collect();
         assert_eq!(index.tails(), tails);
         for (queue, entries) in &self.queues {
-            let oldest = entries.partition_point(|entry| entry.position < self.head);
-            assert_eq!(index.range(*queue), (Offset(oldest as u64), Offset(entries.len() as u64)));
-            let from = oldest + random.below((entries.len() - oldest + 1) as u64) as usize;
+            let kept = entries.partition_point(|entry| entry.position < self.head);
+            let (oldest, tail) = (tail(&entries[..kept]), tail(entries));
+            assert_eq!(index.range(*queue), (oldest, tail));
+            let from = Offset(oldest.0 + random.below(tail.0 - oldest.0 + 1));
             for from in [oldest, from] {
-                assert_eq!(read_all(index, *queue, from, random), &entries[from..], "queue {queue}");
+                let first = entries.partition_point(|entry| entry.end() <= from);
+                assert_eq!(read_all(index, *queue, from, random), &entries[first..], "queue {queue}");
             }
-            if oldest > 0 {
-                let error = index.read(*queue, Offset(oldest as u64 - 1), 1, &mut Vec::new()).unwrap_err();
-                assert!(matches!(error, IndexError::Trimmed { oldest: told } if told.0 == oldest as u64));
+            if oldest.0 > 0 {
+                let error = index.read(*queue, Offset(oldest.0 - 1), 1, &mut Vec::new()).unwrap_err();
+                assert!(matches!(error, IndexError::Trimmed { oldest: told } if told == oldest));
             }
             let ms = random.below(self.end.0 / 1000 + 2);
-            let first = entries.partition_point(|entry| entry.stored_ms < ms).max(oldest);
-            assert_eq!(index.at_time(*queue, ms).unwrap(), Offset(first as u64));
+            let first = entries.partition_point(|entry| entry.stored_ms < ms).max(kept);
+            let first = entries.get(first).map_or(tail, |entry| entry.offset);
+            assert_eq!(index.at_time(*queue, ms).unwrap(), first);
         }
     }
 }
 
-fn read_all(index: &Index, queue: QueueId, from: usize, random: &mut Random) -> Vec<IndexEntry> {
-    let mut entries = Vec::new();
+/// The first offset that comes after these entries, which begin with offset 0.
+fn tail(entries: &[IndexEntry]) -> Offset {
+    entries.last().map_or(Offset(0), IndexEntry::end)
+}
+
+fn read_all(index: &Index, queue: QueueId, from: Offset, random: &mut Random) -> Vec<IndexEntry> {
+    let mut entries: Vec<IndexEntry> = Vec::new();
+    let mut next = from;
     loop {
         let before = entries.len();
-        let max = 1 + random.below(400) as usize;
-        index.read(queue, Offset((from + before) as u64), max, &mut entries).unwrap();
-        assert!(entries.len() - before <= max);
-        if entries.len() == before {
-            return entries;
-        }
+        let max = 1 + random.below(400);
+        index.read(queue, next, max as usize, &mut entries).unwrap();
+        let [first, ..] = entries[before..] else { return entries };
+        assert!((first.offset..first.end()).contains(&next), "{first:?} was read for {next}");
+        let last = entries[entries.len() - 1];
+        assert!(last.offset.0 < next.0 + max, "{last:?} was read for {max} messages from {next} on");
+        next = last.end();
     }
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { queue: u32, count: usize },
+    Append { queue: u32, count: usize, messages: u64 },
     Flush,
     FailFlush { call: usize },
     Save,
@@ -104,14 +116,21 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (1..200_u32, 1..4_usize).prop_map(|(queue, count)| Step::Append { queue, count }),
-        2 => (1..4_u32, 1..600_usize).prop_map(|(queue, count)| Step::Append { queue, count }),
+        6 => append(1..200, 1..4, 1..6),
+        2 => append(1..4, 1..600, 1..2),
+        2 => append(1..4, 1..600, 1..65),
+        1 => append(1..4, 1..20, 1..257),
         3 => Just(Step::Flush),
         1 => (0..4_usize).prop_map(|call| Step::FailFlush { call }),
         2 => Just(Step::Save),
         1 => (0..=100_u64).prop_map(|percent| Step::Trim { percent }),
         2 => Just(Step::Reopen),
     ]
+}
+
+/// Records, each with up to so many messages.
+fn append(queue: Range<u32>, count: Range<usize>, messages: Range<u64>) -> impl Strategy<Value = Step> {
+    (queue, count, messages).prop_map(|(queue, count, messages)| Step::Append { queue, count, messages })
 }
 
 proptest! {
@@ -125,8 +144,9 @@ proptest! {
         let mut saved = (Position(0), index.snapshot());
         for step in steps {
             match step {
-                Step::Append { queue, count } => for _ in 0..count {
-                    model.append(Some(&index), QueueId(queue), 64 + random.below(4000) as u32);
+                Step::Append { queue, count, messages } => for _ in 0..count {
+                    let messages = 1 + random.below(messages) as u16;
+                    model.append(Some(&index), QueueId(queue), 64 + random.below(4000) as u32, messages);
                 },
                 Step::Flush => index.flush().unwrap(),
                 Step::FailFlush { call } => {
@@ -159,10 +179,10 @@ fn long_chains_of_runs_are_walked_from_any_offset() {
     let mut model = Model::default();
     for round in 0..150 {
         for _ in 0..3 {
-            model.append(Some(&index), QueueId(1), 64);
+            model.append(Some(&index), QueueId(1), 64, 1 + round % 3);
         }
         if round % 7 == 0 {
-            model.append(Some(&index), QueueId(65), 64);
+            model.append(Some(&index), QueueId(65), 64, 1);
         }
         index.flush().unwrap();
     }
@@ -183,7 +203,7 @@ fn a_flush_of_nothing_but_trimmed_entries_opens_again() {
     let disk = SimDisk::new(1);
     let index = Index::open(Arc::new(disk.clone()), None).unwrap();
     let mut model = Model::default();
-    model.append(Some(&index), QueueId(1), 64);
+    model.append(Some(&index), QueueId(1), 64, 5);
     model.cut_head(model.end());
     index.trim(model.end()).unwrap();
     index.flush().unwrap();
@@ -196,7 +216,7 @@ fn without_a_checkpoint_queues_begin_where_the_log_begins() {
     let disk = SimDisk::new(1);
     let mut model = Model::default();
     for number in 0..1000 {
-        model.append(None, QueueId(1 + number % 5), 64);
+        model.append(None, QueueId(1 + number % 5), 64, 1 + number as u16 % 4);
     }
     model.cut_head(Position(640 * 64));
     let index = Index::open(Arc::new(disk), None).unwrap();
@@ -210,16 +230,16 @@ fn a_flipped_bit_in_a_run_is_told_with_file_and_place() {
     let index = Index::open(Arc::new(disk.clone()), None).unwrap();
     let mut model = Model::default();
     for _ in 0..300 {
-        model.append(Some(&index), QueueId(1), 64);
+        model.append(Some(&index), QueueId(1), 64, 1);
     }
     index.flush().unwrap();
     // Opening, block header, and the first group of 256 entries come first: this is in the second group.
-    assert!(disk.flip_bit("index/0000000001.run", 64 + 56 + 8 + 256 * 20 + 100, 0));
+    assert!(disk.flip_bit("index/0000000001.run", 64 + 60 + 8 + 256 * 20 + 100, 0));
     let mut entries = Vec::new();
     index.read(QueueId(1), Offset(0), 300, &mut entries).unwrap();
     assert_eq!(entries.len(), 256, "what verifies is given");
     let error = index.read(QueueId(1), Offset(256), 10, &mut entries).unwrap_err();
-    assert_eq!(error.to_string(), "index/0000000001.run is corrupt at byte 5248");
+    assert_eq!(error.to_string(), "index/0000000001.run is corrupt at byte 5252");
 }
 
 #[test]
@@ -228,6 +248,7 @@ fn a_gap_is_a_bug() {
     let index = Index::open(Arc::new(SimDisk::new(1)), None).unwrap();
     let entry = |offset| IndexEntry {
         offset: Offset(offset),
+        count: 1,
         position: Position(offset * 64),
         bytes: 64,
         tag_hash: 0,

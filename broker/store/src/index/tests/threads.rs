@@ -13,8 +13,9 @@ const ENTRIES: u64 = 40_000;
 fn entry(number: u64) -> (QueueId, IndexEntry) {
     let entry = IndexEntry {
         offset: Offset(number / QUEUES),
+        count: 1,
         position: Position(number * 64),
-        bytes: number as u32,
+        bytes: number as u32 * 8,
         tag_hash: 1,
         lane: 0,
         stored_ms: number,

@@ -19,6 +19,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
         Kind::Settled,
         Kind::Half,
         Kind::Decided,
+        Kind::Floors,
     ])
 }
 
