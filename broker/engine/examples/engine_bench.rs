@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::catalog::{
-    Adopt, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, Topic,
-    TopicSpec, TopicType,
+    Adopt, Backoff, Broadcast, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, PriorityPolicy, RetryPolicy,
+    Topic, TopicSpec, TopicType,
 };
 use engine::group::{Group, GroupConfig, Receive};
 use engine::mailbox::Mailbox;
@@ -151,7 +151,10 @@ fn readers() -> ConsumerGroupSpec {
         ordered: false,
         priority: PriorityPolicy::Strict,
         retry,
+        trace: false,
         consume_from,
+        reset: None,
+        broadcast: Broadcast::No,
         owner,
     }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::catalog::{
-    Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType,
+    Adopt, Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec,
+    TopicType,
 };
 use engine::group::{Group, GroupConfig, Receive};
 use engine::mailbox::Mailbox;
@@ -146,7 +147,10 @@ fn group_spec(name: &str, ordered: bool) -> ConsumerGroupSpec {
         ordered,
         priority: PriorityPolicy::Strict,
         retry,
+        trace: false,
         consume_from,
+        reset: None,
+        broadcast: Broadcast::No,
         owner,
     }
 }

@@ -25,7 +25,7 @@ use store::QueueId;
 
 use crate::topic::Queues;
 
-pub(crate) use change::{Change, Start, What, decode, drafts};
+pub(crate) use change::{Change, Start, Stop, What, decode, drafts};
 pub(crate) use plan::Plan;
 use planned::{PlannedGroup, PlannedTopic};
 pub use rules::{ABANDONED_TRANSACTIONS_TOPIC, DEAD_LETTER_PREFIX, PRIORITY_LEVELS};
@@ -77,8 +77,14 @@ pub struct ConsumerGroupSpec {
     pub priority: PriorityPolicy,
     /// How often and when a message is delivered again.
     pub retry: RetryPolicy,
+    /// Each delivery leaves a record that says to which client.
+    pub trace: bool,
     /// Where the group starts on a topic that it never read.
     pub consume_from: ConsumeFrom,
+    /// A move of the group that was asked for with its definition; done once for each `id`.
+    pub reset: Option<Reset>,
+    /// Whether its consumers share the messages, or each of them gets all.
+    pub broadcast: Broadcast,
     /// Who looks after it; empty: nobody in particular.
     pub owner: String,
 }
@@ -131,6 +137,34 @@ pub enum ConsumeFrom {
     Earliest,
     /// With the first message after the group's first receive.
     Latest,
+    /// With the first message stored at that time (unix ms) or later.
+    Time(u64),
+}
+
+/// Whether the consumers of a group share the messages, or each of them gets all. In a broadcast each has a group of its
+/// own, a *member*, which is made with its first receive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Broadcast {
+    /// They share.
+    #[default]
+    No,
+    /// Each host gets all: consumers go by what stands before the first `@` of their client ids.
+    ByHost,
+    /// Each client id gets all.
+    ByClient,
+    /// It is the member of the group with this id.
+    Member(u32),
+}
+
+/// Moves a consumer group to another place in topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// Tells this move from the one before: another id moves the group, the same one does not. 1 to 64 bytes.
+    pub id: String,
+    /// The topics; none: all that the group reads.
+    pub topics: Vec<String>,
+    /// Where to; in all queues of these topics.
+    pub to: ConsumeFrom,
 }
 
 /// Who may take over an object that exists.
@@ -192,6 +226,16 @@ impl TopicType {
             Self::Transaction => "TRANSACTION",
             Self::Priority => "PRIORITY",
             Self::Mixed => "MIXED",
+        }
+    }
+}
+
+impl TopicType {
+    /// Whether its messages are entries of their queues as soon as they are stored.
+    pub(crate) fn puts_at_once(self) -> bool {
+        match self {
+            Self::Normal | Self::Fifo | Self::Priority => true,
+            Self::Delay | Self::Transaction | Self::Mixed => false,
         }
     }
 }

@@ -12,15 +12,20 @@
 
 mod admin;
 mod alarm;
+mod broadcast;
 mod checkpoint;
 mod dead_letter;
 mod fire;
+mod history;
 mod hold;
+mod offsets;
 mod open;
 mod plant;
 mod progress;
+mod pull;
 mod receive;
 mod role;
+mod search;
 mod transaction;
 mod types;
 
@@ -32,6 +37,7 @@ use store::disk::Disk;
 use store::log::{Draft, Flush, Kind, LogReader, Poisoned, PrepareError, Preparer};
 use store::{Offset, QueueId};
 
+use crate::batch;
 use crate::catalog::{ConsumerGroup, Topic};
 use crate::inbox::{Inbox, SubmitError, Ticket};
 use crate::mailbox::Mailbox;
@@ -39,12 +45,17 @@ use crate::pending::Pending;
 use crate::state::State;
 
 use alarm::Alarms;
+pub use broadcast::{MEMBER_PREFIX, MEMBERS_MAX, Member};
 pub use fire::RecallError;
+pub use history::{Event, Happened, Spot, Trail};
+pub use offsets::{MoveError, Place};
 pub use plant::{Planting, Seed};
+pub use pull::{Pull, PullError, Pulled, PulledMessage};
+pub use search::{Search, Sighting, Wanted};
 pub use transaction::{Check, Checks, DecideError, Decision, TransactionChecks, TransactionId};
 pub use types::{
-    CheckpointError, DeadLetterError, Delivery, GroupConfig, LogState, OpenError, Origin, PlantError,
-    Progress, Receive, ReceiveError, Received, RetainError,
+    Backlog, CheckpointError, DeadLetterError, Delivery, GroupConfig, LogState, OpenError, Origin,
+    PlantError, Progress, Receive, ReceiveError, Received, RetainError, SearchError, TrailError,
 };
 
 /// Topics, consumer groups and their messages on one log.
@@ -150,19 +161,26 @@ impl Group {
         }
     }
 
+    /// When the oldest part of the log was begun that is kept; `None`: nothing is in it.
+    pub fn kept_from_ms(&self) -> Option<u64> {
+        self.reader.kept_from_ms()
+    }
+
     /// Oldest offset kept and the next one to be written.
     pub fn queue_range(&self, queue: QueueId) -> (Offset, Offset) {
         self.state.index.range(queue)
     }
 
     /// Sends the messages of one request: those of a lane to the lane's queue, the others to one queue of the topic, the
-    /// queues take turns. Drafts come without a queue, but for those that have one by their priority.
+    /// queues take turns. Drafts come without a queue, but for those that have one by their priority. Neighbours without a
+    /// queue share a record where they can.
     pub fn send(
         &self,
         topic: &Topic,
-        mut drafts: Vec<Draft>,
+        drafts: Vec<Draft>,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Ticket, SubmitError> {
+        let mut drafts = batch::pack(drafts);
         if drafts.iter().any(|draft| draft.kind == Kind::Half) {
             self.admit_half()?;
         }

@@ -8,6 +8,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use store::Offset;
 use store::log::{Draft, Placed};
 
 use crate::mailbox::{Mailbox, Wakes};
@@ -92,7 +93,8 @@ pub struct Submission {
     waiting: Option<Arc<()>>,
 }
 
-/// The reply to come: a future that completes once the drafts are stored as the log's `flush` asks.
+/// The reply to come: a future that completes once the drafts are stored as the log's `flush` asks. It tells of each
+/// message, also of those that share a record.
 ///
 /// Dropping it does not take the submission back.
 #[derive(Debug)]
@@ -103,6 +105,8 @@ pub struct Ticket {
 #[derive(Debug)]
 struct Slot {
     mailbox: Arc<Mailbox>,
+    /// Messages of each draft; empty: one each.
+    counts: Vec<u16>,
     state: Mutex<SlotState>,
 }
 
@@ -115,7 +119,9 @@ struct SlotState {
 impl Submission {
     /// A submission and the ticket its sender keeps.
     pub fn new(drafts: Vec<Draft>, mailbox: &Arc<Mailbox>) -> (Self, Ticket) {
-        let slot = Arc::new(Slot { mailbox: Arc::clone(mailbox), state: Mutex::default() });
+        let is_shared = drafts.iter().any(|draft| draft.count > 1);
+        let counts = if is_shared { drafts.iter().map(|draft| draft.count).collect() } else { Vec::new() };
+        let slot = Arc::new(Slot { mailbox: Arc::clone(mailbox), counts, state: Mutex::default() });
         (Self { drafts, ticket: Arc::clone(&slot), waiting: None }, Ticket { slot })
     }
 
@@ -124,14 +130,30 @@ impl Submission {
         self.drafts.iter().map(|draft| (draft.head.len() + draft.body.len() + 64) as u64).sum()
     }
 
-    /// Answers the ticket; its task is woken when `wakes` are posted.
+    /// Answers the ticket, given where each draft was stored; its task is woken when `wakes` are posted.
     pub fn complete(self, outcome: Result<Vec<Placed>, StoreError>, wakes: &mut Wakes) {
+        let outcome = outcome.map(|placed| self.ticket.of_each(placed));
         let mut state = self.ticket.state.lock();
         state.outcome = Some(outcome);
         if let Some(waker) = state.waker.take() {
             drop(state);
             wakes.push(&self.ticket.mailbox, waker);
         }
+    }
+}
+
+impl Slot {
+    /// Where each message was stored, given where each draft was.
+    fn of_each(&self, placed: Vec<Placed>) -> Vec<Placed> {
+        if self.counts.is_empty() {
+            return placed;
+        }
+        let each = |(placed, &count): (&Placed, &u16)| {
+            let (placed, first) = (*placed, placed.offset.0);
+            (0..count.max(1))
+                .map(move |number| Placed { offset: Offset(first + u64::from(number)), ..placed })
+        };
+        placed.iter().zip(&self.counts).flat_map(each).collect()
     }
 }
 

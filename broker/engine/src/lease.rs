@@ -21,6 +21,7 @@ mod held;
 mod lines;
 mod mask;
 mod ready;
+mod standing;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -28,4 +29,6 @@ mod tests;
 pub(crate) use deliveries::Deliveries;
 pub use error::{LeaseError, Receipt};
 pub(crate) use grant::{Grant, Wish};
+pub(crate) use held::contains;
+pub use standing::Standing;
 pub(crate) use state::{Held, State};

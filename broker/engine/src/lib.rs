@@ -23,7 +23,9 @@ pub mod pen;
 pub mod waiter;
 pub mod writer;
 
+mod batch;
 mod halves;
+mod handed;
 mod pending;
 mod records;
 mod state;

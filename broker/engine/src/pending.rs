@@ -1,10 +1,11 @@
-//! Changes that took effect in memory and whose records ride in the next batch: acks, attempts, first reads.
+//! Changes that took effect in memory and whose records ride in the next batch: acks, attempts, first reads, who got what.
 
 use parking_lot::Mutex;
 use store::log::Draft;
 
 use crate::catalog::{self, Change, Start, What};
-use crate::records::{ACK_BYTES, ATTEMPT_BYTES, Cell, ack_drafts, attempt_drafts};
+use crate::handed::{self, Handed};
+use crate::records::{ACK_BYTES, ATTEMPT_BYTES, Cell, Floor, ack_drafts, attempt_drafts};
 
 /// Gathers from all threads; the writer takes it away.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub(crate) struct Carried {
     starts: Vec<Start>,
     attempts: Vec<(Cell, u16)>,
     acks: Vec<Cell>,
+    handed: Vec<Handed>,
 }
 
 impl Pending {
@@ -40,6 +42,14 @@ impl Pending {
         was_empty
     }
 
+    /// Notes to whom messages were handed; true if nothing waited before.
+    pub(crate) fn handed(&self, handed: impl IntoIterator<Item = Handed>) -> bool {
+        let mut gathered = self.gathered.lock();
+        let was_empty = gathered.is_empty();
+        gathered.handed.extend(handed);
+        was_empty
+    }
+
     /// Notes that a group begins to read a topic; true if nothing waited before.
     pub(crate) fn start(&self, start: Start) -> bool {
         let mut gathered = self.gathered.lock();
@@ -50,6 +60,11 @@ impl Pending {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.gathered.lock().is_empty()
+    }
+
+    /// A consumer group was moved: what it did before is not to be told after it.
+    pub(crate) fn forget(&self, floor: &Floor) {
+        self.gathered.lock().forget(floor);
     }
 
     /// Takes what waits.
@@ -63,19 +78,28 @@ impl Pending {
         carried.starts.append(&mut gathered.starts);
         carried.attempts.append(&mut gathered.attempts);
         carried.acks.append(&mut gathered.acks);
+        carried.handed.append(&mut gathered.handed);
         std::mem::swap(&mut *gathered, carried);
     }
 }
 
 impl Carried {
     pub(crate) fn is_empty(&self) -> bool {
-        self.acks.is_empty() && self.attempts.is_empty() && self.starts.is_empty()
+        self.acks.is_empty() && self.attempts.is_empty() && self.starts.is_empty() && self.handed.is_empty()
+    }
+
+    /// As `Pending::forget`.
+    pub(crate) fn forget(&mut self, floor: &Floor) {
+        let stays = |cell: &Cell| (cell.group, cell.queue) != (floor.group, floor.queue);
+        self.acks.retain(stays);
+        self.attempts.retain(|(cell, _)| stays(cell));
     }
 
     pub(crate) fn clear(&mut self) {
         self.acks.clear();
         self.attempts.clear();
         self.starts.clear();
+        self.handed.clear();
     }
 
     /// Cuts off what makes more than about `bytes_max` of records; it has to wait for the next batch.
@@ -91,16 +115,20 @@ impl Carried {
         let attempts = self.attempts.split_off(self.attempts.len().min(left / ATTEMPT_BYTES));
         left -= self.attempts.len() * ATTEMPT_BYTES;
         let acks = self.acks.split_off(self.acks.len().min(left / ACK_BYTES));
-        Self { starts, attempts, acks }
+        left -= self.acks.len() * ACK_BYTES;
+        let fitting = self.handed.iter().take_while(|handed| spend(&mut left, handed.bytes_max())).count();
+        let handed = self.handed.split_off(fitting);
+        Self { starts, attempts, acks, handed }
     }
 
-    /// The records, in an order in which they can be folded: a first read, then deliveries, then acks.
+    /// The records, in an order in which they can be folded: a first read, then deliveries and to whom, then acks.
     pub(crate) fn draft(&self, drafts: &mut Vec<Draft>) {
         if !self.starts.is_empty() {
             let starts = self.starts.iter().cloned();
             drafts.extend(catalog::drafts(starts.map(|start| Change::from(What::Start(start))).collect()));
         }
         drafts.extend(attempt_drafts(&self.attempts));
+        drafts.extend(handed::drafts(&self.handed));
         drafts.extend(ack_drafts(&self.acks));
     }
 
@@ -135,7 +163,7 @@ fn start_bytes(start: &Start) -> usize {
 
 impl Cell {
     /// Takes over the offsets of another cell if they fit behind its own base.
-    fn absorb(&mut self, other: &Self) -> bool {
+    pub(crate) fn absorb(&mut self, other: &Self) -> bool {
         let Some(shift) = other.base.0.checked_sub(self.base.0) else { return false };
         let fits = shift < 64 && u64::from(other.mask.leading_zeros()) >= shift;
         if self.group != other.group || self.queue != other.queue || !fits {
@@ -169,6 +197,7 @@ mod tests {
             starts: vec![start(1), start(2)],
             attempts: vec![(cell(0), 2)],
             acks: vec![cell(0), cell(100)],
+            handed: Vec::new(),
         };
         let mut rest = carried.split_off(start_bytes(&start(1)));
         assert_eq!((carried.starts.len(), carried.attempts.len(), carried.acks.len()), (1, 0, 0));

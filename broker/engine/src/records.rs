@@ -1,10 +1,11 @@
-//! Payloads of the engine's own records: acks, attempts, timers, decisions, links. Little-endian, versioned.
+//! Payloads of the engine's own records: acks, attempts, timers, decisions, floors, links. Little-endian, versioned.
 //!
 //! ```text
 //!   Acks      version u32, count u32, count x { group u32, queue u32, base u64, mask u64 }
 //!   Attempts  version u32, count u32, count x { group u32, queue u32, base u64, mask u64, attempt u64 }
 //!   Settled   version u32, count u32, count x { due ms u64, position u64 }
 //!   Decided   version u32, count u32, count x { position u64, 1 committed or 0 rolled back u64 }
+//!   Floors    version u32, count u32, count x { group u32, queue u32, offset u64 }
 //!   Link      protobuf `Link`; a copied message instead: its own head and body, origin in a trailer of the head
 //! ```
 
@@ -25,6 +26,8 @@ pub(crate) const ATTEMPT_BYTES: usize = 32;
 const SETTLED_BYTES: usize = 16;
 /// Bytes of a half in a record of decided ones.
 const DECIDED_BYTES: usize = 16;
+/// Bytes of a place in a record of floors.
+const FLOOR_BYTES: usize = 16;
 /// Cells per record, so that no record is out of proportion.
 const CELLS_MAX: usize = 1024;
 
@@ -35,6 +38,14 @@ pub(crate) struct Cell {
     pub(crate) queue: QueueId,
     pub(crate) base: Offset,
     pub(crate) mask: u64,
+}
+
+/// A consumer group goes on with this offset of a queue: all below are done, none at or above is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Floor {
+    pub(crate) group: u32,
+    pub(crate) queue: QueueId,
+    pub(crate) offset: Offset,
 }
 
 /// Records of acks.
@@ -82,6 +93,29 @@ pub(crate) fn decided_drafts(decided: &[(Position, Decision)]) -> impl Iterator<
         }
         Draft::control(Kind::Decided, payload.freeze())
     })
+}
+
+/// Records of floors.
+pub(crate) fn floor_drafts(floors: &[Floor]) -> impl Iterator<Item = Draft> + '_ {
+    floors.chunks(CELLS_MAX).map(|chunk| {
+        let mut payload = begin(chunk.len(), FLOOR_BYTES);
+        for floor in chunk {
+            payload.put_u32_le(floor.group);
+            payload.put_u32_le(floor.queue.0);
+            payload.put_u64_le(floor.offset.0);
+        }
+        Draft::control(Kind::Floors, payload.freeze())
+    })
+}
+
+/// The places of a record of floors.
+pub(crate) fn decode_floors(payload: &[u8]) -> Result<impl Iterator<Item = Floor> + '_, String> {
+    let floor = |bytes: &[u8]| Floor {
+        group: u32_at(bytes, 0),
+        queue: QueueId(u32_at(bytes, 4)),
+        offset: Offset(u64_at(bytes, 8)),
+    };
+    Ok(cells(payload, FLOOR_BYTES)?.map(floor))
 }
 
 /// The halves of a record of decided ones.
@@ -165,6 +199,9 @@ pub(crate) struct Link {
     /// A dead letter's: the topic that the message was sent to. Empty: this is the message's own entry.
     #[prost(string, tag = "4")]
     pub(crate) origin: String,
+    /// Which message of the record it is.
+    #[prost(uint32, tag = "5")]
+    number: u32,
 }
 
 /// Appended to the head of a copied message. A head ends in protobuf fields, whatever it begins with: readers that do
@@ -202,13 +239,24 @@ impl Trailer {
 }
 
 impl Link {
+    /// A pointer to the first message of a record.
     pub(crate) fn new(position: Position, bytes: u32, origin: String) -> Self {
-        Self { version: VERSION, position: position.0, bytes, origin }
+        Self { version: VERSION, position: position.0, bytes, origin, number: 0 }
+    }
+
+    /// The same for another message of the record.
+    pub(crate) fn to(self, number: u16) -> Self {
+        Self { number: number.into(), ..self }
     }
 
     /// Where the message lies and how long its record is.
     pub(crate) fn target(&self) -> (Position, u32) {
         (Position(self.position), self.bytes)
+    }
+
+    /// Which message of the record it is; one that nobody can write is none.
+    pub(crate) fn number(&self) -> u16 {
+        u16::try_from(self.number).unwrap_or(u16::MAX)
     }
 
     /// A record that points to the message.
@@ -259,7 +307,22 @@ pub(crate) fn fuzz(payload: &[u8]) {
     if let Ok(decided) = decode_decided(payload) {
         decided.for_each(drop);
     }
+    if let Ok(floors) = decode_floors(payload) {
+        floors.for_each(drop);
+    }
     let _ = (Link::decode(payload), Trailer::origin_in(payload));
+}
+
+/// The topic that a copied message was sent to, from its head; empty: this is the message's own entry.
+pub(crate) fn origin_of_copy(head: &[u8]) -> Result<String, String> {
+    Trailer::origin_in(head)
+}
+
+/// As `origin_of_copy`; none if it is no copy of the message with the head `original`.
+pub(crate) fn origin_of_copy_of(head: &[u8], original: &[u8]) -> Option<String> {
+    let trailer = head.strip_prefix(original)?;
+    let origin = origin_of_copy(trailer).ok()?;
+    (Trailer::new(origin.clone()).encode_to_vec() == trailer).then_some(origin)
 }
 
 /// What a record says if it is a link; `None`: it is a message.
@@ -269,7 +332,7 @@ pub(crate) fn linked(record: &Record) -> Result<Option<Linked>, String> {
         return Ok(None);
     }
     if entry.encoding != Encoding::None {
-        return Ok(Some(Linked::Copy { origin: Trailer::origin_in(&record.head())? }));
+        return Ok(Some(Linked::Copy { origin: origin_of_copy(&record.head())? }));
     }
     decode_link(&record.body()).map(|link| Some(Linked::Pointer(link)))
 }

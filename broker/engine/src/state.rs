@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   entry --> Message, Link: index, tail    Meta: catalog    Acks, Attempts: deliveries    Timed, Settled: timeline
-//!             Half, Decided, a Link to a Half: halves
+//!             Half, Decided, a Link to a Half: halves        Floors: deliveries
 //! ```
 //!
 //! Promise: applying records again, from any checkpointed position on, changes nothing that is applied already.
@@ -10,14 +10,14 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use store::index::{Index, IndexEntry};
+use store::index::{Index, IndexEntry, MESSAGES_MAX};
 use store::log::{Encoding, Entry, Kind};
-use store::{Offset, QueueId};
+use store::{Epoch, Offset, QueueId};
 
-use crate::catalog::{self, Catalog};
+use crate::catalog::{self, Catalog, What};
 use crate::halves::{Decision, Halves};
 use crate::lease::Deliveries;
-use crate::records::{self, Cell};
+use crate::records::{self, Cell, Floor};
 use crate::timers::Timers;
 use crate::waiter::Waiter;
 
@@ -37,6 +37,13 @@ pub(crate) struct Arrival {
     count: u32,
 }
 
+/// Nothing comes, but those are woken who waited for a group that reads a topic no more.
+fn stopped(catalog: &Catalog, what: &What) -> Option<Arrival> {
+    let What::Stop(stop) = what else { return None };
+    let queue = *catalog.topic_by_id(stop.topic)?.queues.first()?;
+    Some(Arrival { queue, tail: Offset(0), count: 0 })
+}
+
 /// A record that this program cannot apply: written by a later version.
 #[derive(Clone, Debug)]
 pub(crate) struct Unknown {
@@ -49,15 +56,16 @@ impl State {
     pub(crate) fn fold(&self, entry: &Entry<'_>, arrivals: &mut Vec<Arrival>) -> Result<(), Unknown> {
         let unknown = |what| move |why| Unknown { what, why };
         match entry.kind {
-            Kind::Message => self.fold_message(entry, arrivals),
+            Kind::Message => self.fold_message(entry, arrivals)?,
             Kind::Link => {
-                self.fold_message(entry, arrivals);
+                self.fold_message(entry, arrivals)?;
                 self.fold_link(entry).map_err(unknown("link record"))?;
             }
             Kind::Meta => {
                 let whats = catalog::decode(entry.body).map_err(unknown("meta record"))?;
                 let mut catalog = self.catalog.write();
                 for what in whats {
+                    arrivals.extend(stopped(&catalog, &what));
                     catalog.fold(what);
                 }
             }
@@ -87,7 +95,11 @@ impl State {
                     self.halves.fold_decision(position, decision);
                 }
             }
-            Kind::Epoch | Kind::Pad => {}
+            Kind::Floors => {
+                let floors = records::decode_floors(entry.body).map_err(unknown("floors record"))?;
+                self.fold_floors(floors, entry.epoch, arrivals);
+            }
+            Kind::Epoch | Kind::Pad | Kind::Handed => {}
         }
         Ok(())
     }
@@ -118,9 +130,14 @@ impl State {
         }
     }
 
-    fn fold_message(&self, entry: &Entry<'_>, arrivals: &mut Vec<Arrival>) {
+    fn fold_message(&self, entry: &Entry<'_>, arrivals: &mut Vec<Arrival>) -> Result<(), Unknown> {
+        let count = entry.count.max(1);
+        if count > MESSAGES_MAX {
+            return Err(Unknown { what: "message record", why: format!("{count} messages in one record") });
+        }
         let index_entry = IndexEntry {
             offset: entry.offset,
+            count,
             position: entry.position,
             bytes: entry.bytes,
             tag_hash: entry.tag_hash,
@@ -128,14 +145,15 @@ impl State {
             stored_ms: entry.stored_ms,
         };
         self.index.append(entry.queue, index_entry);
-        let tail = Offset(entry.offset.0 + 1);
+        let (tail, count) = (index_entry.end(), u32::from(count));
         match arrivals.last_mut() {
             Some(last) if last.queue == entry.queue => {
                 last.tail = tail;
-                last.count += 1;
+                last.count += count;
             }
-            _ => arrivals.push(Arrival { queue: entry.queue, tail, count: 1 }),
+            _ => arrivals.push(Arrival { queue: entry.queue, tail, count }),
         }
+        Ok(())
     }
 
     /// The first link to a half decides it: it is an entry of its own queue, or of the topic of those that were given up.
@@ -146,6 +164,20 @@ impl State {
             self.halves.fold_decision(link.target().0, decision);
         }
         Ok(())
+    }
+
+    /// Consumer groups stand elsewhere now; what is ready there is told as if it had just come.
+    fn fold_floors(&self, floors: impl Iterator<Item = Floor>, epoch: Epoch, arrivals: &mut Vec<Arrival>) {
+        let catalog = self.catalog.read();
+        for Floor { group, queue, offset } in floors {
+            if let Some((queues, number)) = catalog.home(queue)
+                && let Some((deliveries, tail)) = queues.lock().deliveries(group, *number)
+            {
+                deliveries.move_to(offset, epoch);
+                let count = u32::try_from(tail.0.saturating_sub(offset.0)).unwrap_or(u32::MAX);
+                arrivals.push(Arrival { queue, tail, count });
+            }
+        }
     }
 
     /// Records of topics and groups that were deleted since are passed over.

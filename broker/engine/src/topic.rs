@@ -9,6 +9,7 @@
 //! Not here: what a receipt means (`lease`), reading records (`group::receive`).
 
 mod levels;
+mod pullers;
 mod reading;
 mod reentry;
 mod search;

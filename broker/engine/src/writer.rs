@@ -58,6 +58,8 @@ pub struct Writer {
     on_written: Option<OnWritten>,
     /// Submissions that are written and not agreed yet, in the order of the log.
     waiting: VecDeque<Written>,
+    /// How many of them move consumer groups.
+    moves: usize,
     /// The inbox was told to wait for the other copies.
     is_holding: bool,
     // Kept from step to step for their memory only.
@@ -87,6 +89,7 @@ impl Writer {
             role: Role::Following,
             on_written: None,
             waiting: VecDeque::new(),
+            moves: 0,
             is_holding: false,
             submissions: Vec::new(),
             carried: Carried::default(),
@@ -166,6 +169,12 @@ impl Writer {
         let mut rest = self.carried.split_off(carried_bytes_max);
         if !rest.is_empty() {
             self.group.pending.put_back(&mut rest);
+        }
+        if self.moves > 0 {
+            // What a group did before it is moved is not to be told after that.
+            for floor in self.waiting.iter().flat_map(|written| &written.floors) {
+                self.carried.forget(floor);
+            }
         }
         self.parts.clear();
         self.carried.draft(&mut self.drafts);

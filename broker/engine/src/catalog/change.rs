@@ -5,7 +5,10 @@ use prost::Message;
 use store::QueueId;
 use store::log::{Draft, Kind};
 
-use super::{Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType};
+use super::{
+    Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, Reset, RetryPolicy, TopicSpec,
+    TopicType,
+};
 
 /// The version that this program writes; it refuses later ones.
 const VERSION: u32 = 1;
@@ -22,7 +25,7 @@ struct Meta {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Change {
-    #[prost(oneof = "What", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "What", tags = "1, 2, 3, 4, 5, 6")]
     pub(crate) what: Option<What>,
 }
 
@@ -38,6 +41,8 @@ pub(crate) enum What {
     GroupDelete(u32),
     #[prost(message, tag = "5")]
     Start(Start),
+    #[prost(message, tag = "6")]
+    Stop(Stop),
 }
 
 /// A topic is created or changed.
@@ -65,6 +70,7 @@ pub(crate) struct TopicPut {
 }
 
 /// A consumer group is created or changed.
+#[allow(clippy::struct_excessive_bools, reason = "flags as they are stored")]
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct GroupPut {
     #[prost(uint32, tag = "1")]
@@ -95,6 +101,32 @@ pub(crate) struct GroupPut {
     priority_policy: u32,
     #[prost(uint64, tag = "13")]
     aging_interval_ms: u64,
+    /// 0: `from_latest` tells it.
+    #[prost(uint64, tag = "14")]
+    from_ms: u64,
+    #[prost(message, optional, tag = "15")]
+    reset: Option<GroupReset>,
+    /// See `Broadcast::numbers`; records from before there were broadcasts have 0 in both.
+    #[prost(uint32, tag = "16")]
+    broadcast: u32,
+    #[prost(uint32, tag = "17")]
+    member_of: u32,
+    #[prost(bool, tag = "18")]
+    trace: bool,
+}
+
+/// The move that came with a group's definition; where it led is in a record of floors.
+#[derive(Clone, PartialEq, Message)]
+struct GroupReset {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, repeated, tag = "2")]
+    topics: Vec<String>,
+    #[prost(bool, tag = "3")]
+    to_latest: bool,
+    /// 0: `to_latest` tells it.
+    #[prost(uint64, tag = "4")]
+    to_ms: u64,
 }
 
 /// A consumer group reads a topic for the first time.
@@ -107,6 +139,15 @@ pub(crate) struct Start {
     /// By number of the queue in the topic.
     #[prost(uint64, repeated, tag = "3")]
     pub(crate) offsets: Vec<u64>,
+}
+
+/// A consumer group reads a topic no more: where it stood is forgotten, until a later start.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(crate) struct Stop {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) topic: u32,
 }
 
 /// Records that hold the changes, in order.
@@ -139,6 +180,11 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Vec<What>, String> {
             && put.priority().is_none()
         {
             return Err(format!("priority policy {} is not known", put.priority_policy));
+        }
+        if let What::GroupPut(put) = &what
+            && put.broadcast().is_none()
+        {
+            return Err(format!("broadcast {} is not known", put.broadcast));
         }
         whats.push(what);
     }
@@ -207,18 +253,70 @@ impl PriorityPolicy {
     }
 }
 
+impl Broadcast {
+    /// As records hold it: which one, and the group that a member is of.
+    fn numbers(self) -> (u32, u32) {
+        match self {
+            Self::No => (0, 0),
+            Self::ByHost => (1, 0),
+            Self::ByClient => (2, 0),
+            Self::Member(of) => (3, of),
+        }
+    }
+
+    fn of_numbers(number: u32, of: u32) -> Option<Self> {
+        let all = [Self::No, Self::ByHost, Self::ByClient, Self::Member(of)];
+        all.into_iter().find(|known| known.numbers().0 == number)
+    }
+}
+
+impl ConsumeFrom {
+    fn time_ms(self) -> u64 {
+        match self {
+            Self::Earliest | Self::Latest => 0,
+            Self::Time(ms) => ms,
+        }
+    }
+
+    fn of_numbers(is_latest: bool, time_ms: u64) -> Self {
+        match (is_latest, time_ms) {
+            (true, _) => Self::Latest,
+            (false, 0) => Self::Earliest,
+            (false, ms) => Self::Time(ms),
+        }
+    }
+}
+
+impl GroupReset {
+    fn new(reset: &Reset) -> Self {
+        let Reset { id, topics, to } = reset.clone();
+        Self { id, topics, to_latest: to == ConsumeFrom::Latest, to_ms: to.time_ms() }
+    }
+
+    fn into_reset(self) -> Reset {
+        let to = ConsumeFrom::of_numbers(self.to_latest, self.to_ms);
+        Reset { id: self.id, topics: self.topics, to }
+    }
+}
+
 impl GroupPut {
     pub(crate) fn new(id: u32, spec: &ConsumerGroupSpec) -> Self {
         let (priority_policy, aging_interval_ms) = spec.priority.numbers();
+        let (broadcast, member_of) = spec.broadcast.numbers();
         let mut this = Self {
             id,
             name: spec.name.clone(),
             max_attempts: spec.retry.max_attempts,
             from_latest: spec.consume_from == ConsumeFrom::Latest,
+            from_ms: spec.consume_from.time_ms(),
+            reset: spec.reset.as_ref().map(GroupReset::new),
+            broadcast,
+            member_of,
             owner: spec.owner.clone(),
             ordered: spec.ordered,
             priority_policy,
             aging_interval_ms,
+            trace: spec.trace,
             ..Self::default()
         };
         match &spec.retry.backoff {
@@ -236,7 +334,12 @@ impl GroupPut {
         PriorityPolicy::of_numbers(self.priority_policy, self.aging_interval_ms)
     }
 
+    fn broadcast(&self) -> Option<Broadcast> {
+        Broadcast::of_numbers(self.broadcast, self.member_of)
+    }
+
     pub(crate) fn into_spec(self) -> ConsumerGroupSpec {
+        let broadcast = self.broadcast().unwrap_or_default();
         let priority = self.priority().unwrap_or_default();
         let backoff = if self.custom_ms.is_empty() {
             Backoff::Exponential {
@@ -247,14 +350,17 @@ impl GroupPut {
         } else {
             Backoff::Custom(self.custom_ms)
         };
-        let consume_from = if self.from_latest { ConsumeFrom::Latest } else { ConsumeFrom::Earliest };
+        let consume_from = ConsumeFrom::of_numbers(self.from_latest, self.from_ms);
         let retry = RetryPolicy { max_attempts: self.max_attempts, backoff };
         ConsumerGroupSpec {
             name: self.name,
             ordered: self.ordered,
             priority,
             retry,
+            trace: self.trace,
             consume_from,
+            reset: self.reset.map(GroupReset::into_reset),
+            broadcast,
             owner: self.owner,
         }
     }

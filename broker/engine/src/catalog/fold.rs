@@ -22,6 +22,11 @@ impl Catalog {
                     topic.state.lock().start(start.group, &start.offsets);
                 }
             }
+            What::Stop(stop) => {
+                if let Some(topic) = self.topics_by_id.get(&stop.topic) {
+                    topic.state.lock().unsubscribe(stop.group);
+                }
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use store::QueueId;
+use store::log::Draft;
 
 use super::change::{Change, GroupPut, TopicPut, What};
 use super::rules::{check_consumer_group, check_topic, settled};
@@ -14,12 +15,15 @@ use super::{Adopt, ApplyOutcome, Catalog, ConsumerGroupSpec, TopicSpec};
 pub(crate) struct Plan {
     pub(crate) outcomes: Vec<ApplyOutcome>,
     pub(crate) changes: Vec<Change>,
+    /// Records to be stored behind those of the changes.
+    pub(crate) moves: Vec<Draft>,
 }
 
 impl Plan {
     pub(crate) fn extend(&mut self, other: Self) {
         self.outcomes.extend(other.outcomes);
         self.changes.extend(other.changes);
+        self.moves.extend(other.moves);
     }
 
     fn add(&mut self, outcome: ApplyOutcome, what: Option<What>) {
@@ -41,17 +45,25 @@ impl Catalog {
         plan
     }
 
-    /// As `plan_topics`.
+    /// As `plan_topics`. `resets` has for each group the records of the move that it asks for, or what is wrong with it.
     pub(crate) fn plan_consumer_groups(
         &mut self,
         specs: &[ConsumerGroupSpec],
+        resets: Vec<Result<Vec<Draft>, String>>,
         adopt: Adopt,
         waiting: &Arc<()>,
     ) -> Plan {
         let mut plan = Plan::default();
-        for spec in specs {
-            match self.plan_consumer_group(spec, adopt, waiting) {
-                Ok((outcome, put)) => plan.add(outcome, put.map(What::GroupPut)),
+        for (spec, reset) in specs.iter().zip(resets) {
+            let planned = check_consumer_group(spec)
+                .and(reset)
+                .map_err(ApplyOutcome::Invalid)
+                .and_then(|moves| Ok((self.plan_consumer_group(spec, adopt, waiting)?, moves)));
+            match planned {
+                Ok(((outcome, put), moves)) => {
+                    plan.moves.extend(moves.into_iter().filter(|_| put.is_some()));
+                    plan.add(outcome, put.map(What::GroupPut));
+                }
                 Err(refused) => plan.add(refused, None),
             }
         }
@@ -156,7 +168,6 @@ impl Catalog {
         adopt: Adopt,
         waiting: &Arc<()>,
     ) -> Result<(ApplyOutcome, Option<GroupPut>), ApplyOutcome> {
-        check_consumer_group(spec).map_err(ApplyOutcome::Invalid)?;
         let Some(old) = self.latest_group(&spec.name).filter(|latest| !latest.is_delete) else {
             let id = self.fresh_group_id();
             self.note_group(spec, id, waiting);

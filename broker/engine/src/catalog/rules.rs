@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Backoff, ConsumerGroupSpec, PriorityPolicy, TopicSpec, TopicType};
+use super::{
+    Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, Reset, TopicSpec, TopicType,
+};
 
 /// Dead letters of a consumer group go to the topic with this prefix and the group's name.
 pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
@@ -14,12 +16,15 @@ pub const ABANDONED_TRANSACTIONS_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 
 const TOPIC_NAME_BYTES_MAX: usize = 127;
 const GROUP_NAME_BYTES_MAX: usize = 120;
+const MEMBER_NAME_BYTES_MAX: usize = 255;
 const QUEUES_MAX: u32 = 1024;
 const ATTEMPTS_MAX: u32 = 1000;
 const BACKOFF_STEPS_MAX: usize = 1000;
 /// A message cannot be held longer than this by a client either.
 const BACKOFF_MS_MAX: u64 = 12 * 60 * 60 * 1000;
 const AGING_INTERVAL_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+const RESET_ID_BYTES_MAX: usize = 64;
+const RESET_TOPICS_MAX: usize = 64;
 const RESERVED_TOPICS: [&str; 10] = [
     "TBW102",
     "SCHEDULE_TOPIC_XXXX",
@@ -57,9 +62,15 @@ pub(super) fn check_topic(spec: &TopicSpec) -> Result<(), String> {
 
 /// Whether the name and the policies may be.
 pub(super) fn check_consumer_group(spec: &ConsumerGroupSpec) -> Result<(), String> {
-    check_name("consumer group", &spec.name, GROUP_NAME_BYTES_MAX)?;
+    let bytes_max = match spec.broadcast {
+        Broadcast::Member(_) => MEMBER_NAME_BYTES_MAX,
+        Broadcast::No | Broadcast::ByHost | Broadcast::ByClient => GROUP_NAME_BYTES_MAX,
+    };
+    check_name("consumer group", &spec.name, bytes_max)?;
     check_reserved("consumer group", &spec.name, &RESERVED_GROUPS, &RESERVED_GROUP_PREFIXES)?;
     check_priority(spec.priority)?;
+    check_start(spec.consume_from)?;
+    spec.reset.as_ref().map_or(Ok(()), check_reset)?;
     let attempts = spec.retry.max_attempts;
     if attempts == 0 || attempts > ATTEMPTS_MAX {
         return Err(format!("max attempts is {attempts}, allowed are 1 to {ATTEMPTS_MAX}"));
@@ -94,6 +105,24 @@ fn check_priority(policy: PriorityPolicy) -> Result<(), String> {
         }
         PriorityPolicy::Strict | PriorityPolicy::Weighted | PriorityPolicy::Aging { .. } => Ok(()),
     }
+}
+
+fn check_start(from: ConsumeFrom) -> Result<(), String> {
+    match from {
+        ConsumeFrom::Time(0) => Err("a time to start at is missing, 0 is none".to_owned()),
+        ConsumeFrom::Earliest | ConsumeFrom::Latest | ConsumeFrom::Time(_) => Ok(()),
+    }
+}
+
+fn check_reset(reset: &Reset) -> Result<(), String> {
+    let (bytes, topics) = (reset.id.len(), reset.topics.len());
+    if !(1..=RESET_ID_BYTES_MAX).contains(&bytes) {
+        return Err(format!("reset id has {bytes} bytes, allowed are 1 to {RESET_ID_BYTES_MAX}"));
+    }
+    if topics > RESET_TOPICS_MAX {
+        return Err(format!("reset names {topics} topics, the limit is {RESET_TOPICS_MAX}"));
+    }
+    check_start(reset.to)
 }
 
 fn check_backoff_ms(ms: u64) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message;
-use store::Offset;
+use store::{Epoch, Offset};
 
 use super::change::{GroupPut, TopicPut};
 use super::{Catalog, Topic};
@@ -53,6 +53,8 @@ struct QueueState {
     masks: Vec<u64>,
     #[prost(uint32, repeated, tag = "4")]
     attempts: Vec<u32>,
+    #[prost(uint32, tag = "5")]
+    moved_in: u32,
 }
 
 impl Snapshot {
@@ -130,6 +132,7 @@ impl QueueState {
             bases: state.undone.iter().map(|held| held.base.0).collect(),
             masks: state.undone.iter().map(|held| held.mask).collect(),
             attempts: state.undone.iter().map(|held| u32::from(held.attempts)).collect(),
+            moved_in: state.moved_in.0,
         }
     }
 
@@ -140,6 +143,6 @@ impl QueueState {
             mask,
             attempts: attempts.min(u32::from(u16::MAX)) as u16,
         });
-        State { next: Offset(self.next), undone: undone.collect() }
+        State { next: Offset(self.next), undone: undone.collect(), moved_in: Epoch(self.moved_in) }
     }
 }

@@ -46,8 +46,19 @@ fn plan(catalog: &mut Catalog, op: &Op, waiting: &Arc<()>) -> Vec<Change> {
             let all =
                 [PriorityPolicy::Strict, PriorityPolicy::Weighted, PriorityPolicy::Aging { interval_ms: 5 }];
             let (ordered, priority) = (n % 2 == 0, all[max_attempts as usize % 3]);
-            let spec = ConsumerGroupSpec { name: name(n), ordered, priority, retry, consume_from, owner };
-            catalog.plan_consumer_groups(&[spec], Adopt::Always, waiting).changes
+            let (name, trace) = (name(n), n % 3 == 0);
+            let spec = ConsumerGroupSpec {
+                name,
+                ordered,
+                priority,
+                retry,
+                trace,
+                consume_from,
+                reset: None,
+                broadcast: Broadcast::No,
+                owner,
+            };
+            catalog.plan_consumer_groups(&[spec], vec![Ok(Vec::new())], Adopt::Always, waiting).changes
         }
         Op::DeleteGroup { name: n } => catalog.plan_consumer_group_deletes(&[name(n)], None, waiting).changes,
         // A group that receives, and the topic that it receives from, are there.
@@ -90,7 +101,7 @@ fn is_raised(records: &[Vec<Change>]) -> bool {
             groups.insert(*id);
             false
         }
-        What::Start(_) => false,
+        What::Start(_) | What::Stop(_) => false,
     })
 }
 
@@ -149,7 +160,10 @@ fn a_priority_policy_of_a_later_version_is_refused_and_none_is_strict() {
             ordered: false,
             priority,
             retry: retry.clone(),
+            trace: false,
             consume_from,
+            reset: None,
+            broadcast: Broadcast::No,
             owner,
         };
         let put = What::GroupPut(change::GroupPut::new(1, &spec));

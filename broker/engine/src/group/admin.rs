@@ -42,17 +42,23 @@ impl Group {
         self.change(mailbox, |catalog, waiting| catalog.write().plan_topic_deletes(names, owner, waiting))
     }
 
-    /// Creates or changes consumer groups.
+    /// Creates or changes consumer groups, and moves those whose definition asks for it.
     pub fn apply_consumer_groups(
         &self,
         specs: &[ConsumerGroupSpec],
         adopt: Adopt,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Applied, SubmitError> {
+        // Before anything is locked: times are found on the disk.
+        let reset = |spec: &ConsumerGroupSpec| {
+            self.reset_drafts(self.consumer_group(&spec.name).as_deref(), spec.reset.as_ref())
+        };
+        let mut resets: Vec<_> = specs.iter().map(reset).collect();
         self.change(mailbox, |catalog, waiting| {
             let mut plan = Plan::default();
             for some in specs.chunks(PLANNED_MAX) {
-                plan.extend(catalog.write().plan_consumer_groups(some, adopt, waiting));
+                let resets = resets.drain(..some.len()).collect();
+                plan.extend(catalog.write().plan_consumer_groups(some, resets, adopt, waiting));
             }
             plan
         })
@@ -85,7 +91,9 @@ impl Group {
         if plan.changes.is_empty() {
             return Ok((plan.outcomes, None));
         }
-        let ticket = self.inbox.submit_watched(drafts(plan.changes), mailbox, Some(waiting))?;
+        let mut all = drafts(plan.changes);
+        all.extend(plan.moves);
+        let ticket = self.inbox.submit_watched(all, mailbox, Some(waiting))?;
         Ok((plan.outcomes, Some(ticket)))
     }
 }

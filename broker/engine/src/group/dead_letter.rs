@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use store::index::{IndexEntry, IndexError};
+use store::index::IndexError;
 use store::log::{Draft, ReadError};
 use store::{Position, QueueId};
 
 use super::types::undecodable;
 use super::{DeadLetterError, Group, Receive, Received};
-use crate::catalog::{Change, ConsumerGroup, DEAD_LETTER_PREFIX, Topic, TopicSpec, TopicType, What, drafts};
+use crate::batch::Piece;
+use crate::catalog::{
+    Broadcast, Change, ConsumerGroup, DEAD_LETTER_PREFIX, Topic, TopicSpec, TopicType, What, drafts,
+};
 use crate::inbox::{SubmitError, Ticket};
 use crate::lease::{LeaseError, Receipt};
 use crate::mailbox::Mailbox;
@@ -40,9 +43,10 @@ impl Group {
         let Some(entry) = entries.first() else {
             return Err(IndexError::Trimmed { oldest: receipt.offset }.into());
         };
-        let letter = self.letter(&topic, entry, receipt.attempt, now_ms)?;
+        let message = Piece::of(entry, receipt.offset);
+        let letter = self.letter(&topic, &message, receipt.attempt, now_ms)?;
         let cell = Cell { group: group.id, queue: receipt.queue, base: receipt.offset, mask: 1 };
-        let name = topic_name(&group);
+        let name = self.letters_of(&group);
         Ok(self.submit_letters(name, vec![letter], acks(&cell), mailbox, waiting)?)
     }
 
@@ -51,7 +55,7 @@ impl Group {
         &self,
         request: &Receive<'_>,
         granted: &Granted,
-        entries: &[IndexEntry],
+        messages: &[Piece],
         now_ms: u64,
         received: &mut Received,
     ) {
@@ -59,22 +63,22 @@ impl Group {
         {
             let mut reading = request.topic.state.lock();
             if let Some((deliveries, _)) = reading.deliveries(request.group.id, granted.queue) {
-                for entry in entries {
-                    deliveries.set_aside(entry.offset, granted.grant.serial, Arc::downgrade(&waiting));
+                for message in messages {
+                    deliveries.set_aside(message.offset(), granted.grant.serial, Arc::downgrade(&waiting));
                 }
             }
         }
         let most_bytes = self.pointers_bytes_max();
         let none = Cell { group: request.group.id, queue: granted.id, base: granted.grant.base, mask: 0 };
-        let (mut letters, mut done, mut bytes) = (Vec::with_capacity(entries.len()), none, 0);
-        for entry in entries {
+        let (mut letters, mut done, mut bytes) = (Vec::with_capacity(messages.len()), none, 0);
+        for message in messages {
+            let bit = 1 << (message.offset().0 - granted.grant.base.0);
             // The delivery that does not take place any more does not count.
-            let letter = match self.letter(request.topic, entry, granted.grant.attempt - 1, now_ms) {
+            let letter = match self.letter(request.topic, message, granted.grant.attempt - 1, now_ms) {
                 Ok(letter) => letter,
                 Err(error) => {
                     // What the disk refused comes again when its lease ends; the rest could never be moved.
                     if !matches!(error, ReadError::Io { .. }) {
-                        let bit = 1 << (entry.offset.0 - granted.grant.base.0);
                         self.skip(request, granted, bit);
                     }
                     received.corrupt.push(error);
@@ -87,7 +91,7 @@ impl Group {
             }
             bytes += letter.bytes();
             letters.push(letter);
-            done.mask |= 1 << (entry.offset.0 - granted.grant.base.0);
+            done.mask |= bit;
         }
         if !letters.is_empty() {
             self.submit_burial(request, letters, &done, &waiting);
@@ -102,7 +106,7 @@ impl Group {
 
     fn submit_burial(&self, request: &Receive<'_>, letters: Vec<Draft>, done: &Cell, waiting: &Arc<()>) {
         // If the log is busy they stay held, and are tried again when the lease ends.
-        let name = topic_name(request.group);
+        let name = self.letters_of(request.group);
         let _ = self.submit_letters(name, letters, acks(done), request.mailbox, Arc::clone(waiting));
     }
 
@@ -128,13 +132,8 @@ impl Group {
     }
 
     /// The record for the dead letter topic, without its queue.
-    fn letter(
-        &self,
-        topic: &Topic,
-        entry: &IndexEntry,
-        attempts: u16,
-        now_ms: u64,
-    ) -> Result<Draft, ReadError> {
+    fn letter(&self, topic: &Topic, message: &Piece, attempts: u16, now_ms: u64) -> Result<Draft, ReadError> {
+        let (entry, mut number) = (&message.entry, message.number);
         let mut target = (entry.position, entry.bytes);
         let mut origin = topic.spec.name.clone();
         let mut sent_ms = Some(entry.stored_ms);
@@ -148,6 +147,7 @@ impl Group {
                 Some(Linked::Copy { origin: first }) => origin = first,
                 Some(Linked::Pointer(link)) => {
                     target = link.target();
+                    number = link.number();
                     if !link.origin.is_empty() {
                         origin = link.origin;
                     }
@@ -155,11 +155,19 @@ impl Group {
                 }
             }
         }
-        if self.is_trimmed_soon(target.0, sent_ms, now_ms) {
-            let record = self.reader.read(target.0, target.1)?;
-            return Ok(copy_draft(&record, origin, entry.tag_hash, attempts));
+        let is_copied = self.is_trimmed_soon(target.0, sent_ms, now_ms);
+        if let Some(tag_hash) = message.tag_hash().filter(|_| !is_copied) {
+            let link = Link::new(target.0, target.1, origin).to(number).draft(tag_hash, attempts);
+            return Ok(Draft { lane: entry.lane, ..link });
         }
-        let link = Link::new(target.0, target.1, origin).draft(entry.tag_hash, attempts);
+        let record = self.reader.read(target.0, target.1)?;
+        let none = || undecodable(target.0, format!("record has no message {number}"));
+        let record = record.message(number).ok_or_else(none)?;
+        let tag_hash = record.entry().tag_hash;
+        if is_copied {
+            return Ok(copy_draft(&record, origin, tag_hash, attempts));
+        }
+        let link = Link::new(target.0, target.1, origin).to(number).draft(tag_hash, attempts);
         Ok(Draft { lane: entry.lane, ..link })
     }
 
@@ -206,10 +214,19 @@ impl Group {
         let submission = makes_topic.into_iter().chain(letters).chain(ends).collect();
         self.inbox.submit_watched(submission, mailbox, Some(waiting))
     }
-}
 
-fn topic_name(group: &ConsumerGroup) -> String {
-    format!("{DEAD_LETTER_PREFIX}{}", group.spec.name)
+    fn letters_of(&self, group: &ConsumerGroup) -> String {
+        format!("{DEAD_LETTER_PREFIX}{}", self.letters_from(group))
+    }
+
+    /// The name that dead letters go by: members of a broadcast share those of their group.
+    pub(super) fn letters_from(&self, group: &ConsumerGroup) -> String {
+        let of = match group.spec.broadcast {
+            Broadcast::Member(of) => self.consumer_group_by_id(of),
+            Broadcast::No | Broadcast::ByHost | Broadcast::ByClient => None,
+        };
+        of.as_deref().unwrap_or(group).spec.name.clone()
+    }
 }
 
 fn acks(done: &Cell) -> Vec<Draft> {

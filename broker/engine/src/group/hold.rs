@@ -1,14 +1,19 @@
-//! Acks, extensions and renewals.
+//! Acks, extensions and renewals, and the record of who got what.
 
 use std::sync::Arc;
 
-use super::Group;
+use super::{Delivery, Group};
+use crate::catalog::ConsumerGroup;
+use crate::handed::Handed;
 use crate::lease::{Deliveries, LeaseError, Receipt};
 use crate::mailbox::{Mailbox, Wakes};
 use crate::records::Cell;
 use crate::topic::Queues;
 
 use store::Offset;
+
+/// Of a client's name, so much is recorded.
+const CLIENT_CHARS_MAX: usize = 255;
 
 impl Group {
     /// The message is done; in memory at once, its record is in the next batch, which is written at the end of this
@@ -69,6 +74,32 @@ impl Group {
             if let Ok(queues) = queues {
                 self.tell_waiters(&queues, receipt.group, now_ms);
             }
+        }
+    }
+
+    /// The messages are about to be written for this client, all of one consumer group: if the group traces, a record with
+    /// the next batch says so.
+    pub fn note_handed(
+        &self,
+        group: &ConsumerGroup,
+        deliveries: &[Delivery],
+        client: &str,
+        mailbox: &Mailbox,
+    ) {
+        if !group.spec.trace || deliveries.is_empty() {
+            return;
+        }
+        let client: Arc<str> = client.chars().take(CLIENT_CHARS_MAX).collect::<String>().into();
+        let mut all: Vec<Handed> = Vec::with_capacity(deliveries.len());
+        for Delivery { receipt, attempt, .. } in deliveries {
+            let cell = Cell { group: receipt.group, queue: receipt.queue, base: receipt.offset, mask: 1 };
+            let last = all.last_mut().filter(|last| last.attempt == *attempt);
+            if !last.is_some_and(|last| last.cell.absorb(&cell)) {
+                all.push(Handed { cell, attempt: *attempt, client: Arc::clone(&client) });
+            }
+        }
+        if self.pending.handed(all) {
+            self.inbox.write_after_turn(mailbox);
         }
     }
 

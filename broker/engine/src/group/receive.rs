@@ -19,7 +19,7 @@ use store::log::{ReadError, Record};
 
 use super::types::undecodable;
 use super::{Delivery, Group, Origin, Receive, ReceiveError, Received};
-use crate::catalog::{ConsumeFrom, Start, TopicType};
+use crate::catalog::{Start, TopicType};
 use crate::lease::Wish;
 use crate::mailbox::Wakes;
 use crate::records::{Cell, Linked, linked};
@@ -67,9 +67,17 @@ impl Group {
 
     /// Reads a delivery's record, waiting for the disk.
     pub fn load(&self, delivery: &mut Delivery) -> Result<(), ReadError> {
-        let first = self.reader.read(delivery.position, delivery.bytes)?;
+        self.load_after(delivery, None)
+    }
+
+    /// As `load`, after the record of another delivery: often it is the same one.
+    pub fn load_after(&self, delivery: &mut Delivery, before: Option<&Record>) -> Result<(), ReadError> {
+        let first = match before.filter(|before| before.entry().position == delivery.position) {
+            Some(record) => record.clone(),
+            None => self.reader.read(delivery.position, delivery.bytes)?,
+        };
         let read = |position, bytes| self.reader.read(position, bytes).map(Some);
-        if let Some((record, origin)) = resolve(first, &read)? {
+        if let Some((record, origin)) = resolve(first, delivery.number, &read)? {
             delivery.record = Some(record);
             delivery.origin = origin;
         }
@@ -149,9 +157,10 @@ impl Group {
 
     /// The first receive of a group on a topic fixes where it starts.
     fn subscribe(&self, request: &Receive<'_>) -> Result<(), ReceiveError> {
+        let (group, topic) = (request.group, request.topic);
+        let starts = self.starts(topic, group.spec.consume_from)?;
         // The catalog's lock keeps topic and group from being deleted in the meantime.
         let catalog = self.state.catalog.read();
-        let (group, topic) = (request.group, request.topic);
         if catalog.consumer_group_by_id(group.id).is_none() {
             return Err(ReceiveError::UnknownGroup(group.spec.name.clone()));
         }
@@ -160,11 +169,7 @@ impl Group {
             return Err(ReceiveError::UnknownTopic(topic.spec.name.clone()));
         };
         let mut reading = topic.state.lock();
-        let offset = |(number, &queue)| match group.spec.consume_from {
-            ConsumeFrom::Earliest => self.state.index.range(queue).0.0,
-            ConsumeFrom::Latest => reading.tail(number).0,
-        };
-        let offsets: Vec<u64> = topic.queues.iter().enumerate().map(offset).collect();
+        let offsets = starts.offsets(topic, &reading, &self.state.index);
         if reading.start(group.id, &offsets)
             && self.pending.start(Start { group: group.id, topic: topic.id, offsets })
         {
@@ -173,15 +178,18 @@ impl Group {
         Ok(())
     }
 
-    /// Puts in the records that are in memory; those that do not verify are done for the group.
+    /// Puts in the records that are in memory; those that do not verify are done for the group, and so are those that turn out
+    /// to have another tag than the wanted ones.
     fn fill(&self, request: &Receive<'_>, received: &mut Received) {
         let new = received.deliveries.iter().filter(|delivery| delivery.record.is_none());
         let mut wanted: Vec<(Position, u32)> =
             new.map(|delivery| (delivery.position, delivery.bytes)).collect();
         // Several queues take turns in the log: one rising order makes neighbours of them.
         wanted.sort_unstable_by_key(|&(position, _)| position);
+        // Messages may share a record.
+        wanted.dedup();
         let found = self.reader.read_span_cached(&wanted);
-        let mut found: Vec<_> = wanted.iter().map(|&(position, _)| position).zip(found).collect();
+        let found: Vec<_> = wanted.iter().map(|&(position, _)| position).zip(found).collect();
         let Received { deliveries, corrupt, .. } = received;
         deliveries.retain_mut(|delivery| {
             if delivery.record.is_some() {
@@ -190,12 +198,25 @@ impl Group {
             let Ok(at) = found.binary_search_by_key(&delivery.position, |&(position, _)| position) else {
                 return true;
             };
-            let read = std::mem::replace(&mut found[at].1, Ok(None));
-            match read.and_then(|record| self.resolve_cached(record)) {
+            let first = match &found[at].1 {
+                Ok(Some(record)) => record.clone(),
+                Ok(None) => return true,
+                Err(error) => {
+                    self.pass_over(request, delivery, error);
+                    return false;
+                }
+            };
+            let read = |position, bytes| self.reader.read_cached(position, bytes);
+            match resolve(first, delivery.number, &read) {
                 Ok(Some((record, origin))) => {
+                    let tag_hash = record.entry().tag_hash;
+                    let is_wanted = request.tags.is_none_or(|tags| tags.contains(&tag_hash));
+                    if !is_wanted {
+                        self.finish(request, delivery);
+                    }
                     delivery.record = Some(record);
                     delivery.origin = origin;
-                    true
+                    is_wanted
                 }
                 Ok(None) => true,
                 Err(error) => {
@@ -205,11 +226,7 @@ impl Group {
                 }
             }
         });
-    }
-
-    fn resolve_cached(&self, record: Option<Record>) -> Result<Option<(Record, Option<Origin>)>, ReadError> {
-        let Some(record) = record else { return Ok(None) };
-        resolve(record, &|position, bytes| self.reader.read_cached(position, bytes))
+        corrupt.extend(found.into_iter().filter_map(|(_, read)| read.err()));
     }
 
     /// A message that can never be read is done; one that the disk refused comes again when its lease ends.
@@ -217,11 +234,16 @@ impl Group {
         match error {
             ReadError::Io { .. } => {}
             ReadError::Corrupt { .. } | ReadError::Trimmed { .. } | ReadError::OutOfRange { .. } => {
-                // It was granted a moment ago by this very call.
-                let now_ms = delivery.receipt.due_ms.saturating_sub(request.invisible_ms);
-                let _ = self.ack(&delivery.receipt, now_ms, request.mailbox);
+                self.finish(request, delivery);
             }
         }
+    }
+
+    /// What is not delivered after all is done.
+    fn finish(&self, request: &Receive<'_>, delivery: &Delivery) {
+        // It was granted a moment ago by this very call.
+        let now_ms = delivery.receipt.due_ms.saturating_sub(request.invisible_ms);
+        let _ = self.ack(&delivery.receipt, now_ms, request.mailbox);
     }
 }
 
@@ -239,23 +261,30 @@ fn stop_behind(request: &Receive<'_>, received: &mut Received) {
     }
 }
 
-/// Follows pointers to the message; `None`: a part of the way is not in memory.
-fn resolve(
+/// Follows pointers to the message, which is the record's message of this number; `None`: a part of the way is not in
+/// memory.
+pub(super) fn resolve(
     first: Record,
+    number: u16,
     read: &dyn Fn(Position, u32) -> Result<Option<Record>, ReadError>,
 ) -> Result<Option<(Record, Option<Origin>)>, ReadError> {
-    let mut record = first;
+    let (mut record, mut number) = (first, number);
     let mut origin = None;
     for _ in 0..LINKS_MAX {
         let position = record.entry().position;
         match linked(&record).map_err(|why| undecodable(position, why))? {
-            None => return Ok(Some((record, origin))),
+            None => {
+                let message = record.message(number);
+                let none = || undecodable(position, format!("record has no message {number}"));
+                return Ok(Some((message.ok_or_else(none)?, origin)));
+            }
             Some(Linked::Copy { origin: topic }) => {
                 told(&mut origin, topic);
                 return Ok(Some((record, origin)));
             }
             Some(Linked::Pointer(link)) => {
                 let (position, bytes) = link.target();
+                number = link.number();
                 told(&mut origin, link.origin);
                 match read(position, bytes)? {
                     Some(target) => record = target,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use store::log::{LogConfig, Poisoned, ReadError, Record, Retention};
-use store::{Epoch, Offset, Position};
+use store::{Epoch, Offset, Position, QueueId};
 
 use super::TransactionChecks;
 use crate::catalog::{ConsumerGroup, Topic};
@@ -168,6 +168,37 @@ pub enum DeadLetterError {
     Index(#[from] store::index::IndexError),
 }
 
+/// Why the log could not be looked through.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The disk refused, or holds records of a later version.
+    #[error(transparent)]
+    Log(#[from] store::log::OpenError),
+    /// The disk refused a record.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The queue index could not be read.
+    #[error(transparent)]
+    Index(#[from] store::index::IndexError),
+}
+
+/// Why there is no history of a message.
+#[derive(Debug, thiserror::Error)]
+pub enum TrailError {
+    /// The record is none of a message, or is not there yet.
+    #[error("there is no message at position {0}")]
+    NotThere(Position),
+    /// The record cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// No record is as long as that.
+    #[error("no record has {0} B")]
+    Bytes(u32),
+    /// It is none that a trail gave.
+    #[error("scroll is not of a trail")]
+    Scroll,
+}
+
 /// The state of the log, for health and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogState {
@@ -210,6 +241,29 @@ pub struct Progress {
     pub lag: u64,
 }
 
+/// Where a consumer group stands in one queue at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The queue.
+    pub id: QueueId,
+    /// Its number in its topic.
+    pub queue: u32,
+    /// The oldest offset that is kept.
+    pub oldest: Offset,
+    /// The next offset to be written.
+    pub tail: Offset,
+    /// All below are done.
+    pub floor: Offset,
+    /// None at or above was handed out, as far as is known after a restart.
+    pub next: Offset,
+    /// Handed out, not done, and its time is not over.
+    pub in_flight: u64,
+    /// Not done and held by nobody.
+    pub ready: u64,
+    /// The first one of these.
+    pub first_ready: Option<Offset>,
+}
+
 /// What a consumer wants.
 #[derive(Clone, Copy, Debug)]
 pub struct Receive<'a> {
@@ -217,7 +271,8 @@ pub struct Receive<'a> {
     pub group: &'a ConsumerGroup,
     /// From where.
     pub topic: &'a Topic,
-    /// Java hashes of the wanted tags; `None`: all. Other messages are done for the group without being delivered.
+    /// Java hashes of the wanted tags; `None`: all. Other messages are done for the group without being delivered; but where
+    /// several share a record that is not in memory, whoever loads them has to look.
     pub tags: Option<&'a [u32]>,
     /// At most so many messages.
     pub max: usize,
@@ -250,6 +305,8 @@ pub struct Delivery {
     pub position: Position,
     /// Size of that record.
     pub bytes: u32,
+    /// Which message of that record it is, from 0.
+    pub number: u16,
     /// Its number in the queue.
     pub offset: Offset,
     /// Number of the queue in its topic.

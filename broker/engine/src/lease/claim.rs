@@ -112,6 +112,9 @@ impl Deliveries {
         {
             return if lease.due_ms() > now_ms { Ok(Claim::Held) } else { Err(LeaseError::Expired) };
         }
+        if receipt.epoch < epoch && receipt.epoch <= self.moved_in {
+            return Err(LeaseError::Expired);
+        }
         let (block, bit) = place(offset);
         let is_open = offset >= self.next || self.open.get(&block).is_some_and(|mask| mask & bit != 0);
         let is_ready = offset >= self.next || self.ready.attempts(offset).is_some();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Weak;
 
-use store::Offset;
+use store::{Epoch, Offset};
 
 use super::Receipt;
 use super::grant::Grant;
@@ -29,6 +29,8 @@ pub(crate) struct Deliveries {
     /// Offsets on their way to the dead letter topic: the lease that guards them, and what is gone once it is settled.
     leaving: BTreeMap<Offset, (u32, Weak<()>)>,
     serial: u32,
+    /// The epoch of the last move: receipts of it and earlier ones are no good in later epochs.
+    pub(super) moved_in: Epoch,
     /// Of a group that reads in order.
     pub(super) lines: Option<Box<Lines>>,
 }
@@ -37,6 +39,22 @@ impl Deliveries {
     /// Deliveries of a group that begins to read at `start`.
     pub(crate) fn starting_at(start: Offset) -> Self {
         Self { next: start, ..Self::default() }
+    }
+
+    /// All below `to` are done, and all others come again as if for the first time; no receipt so far is good any more.
+    pub(crate) fn move_to(&mut self, to: Offset, epoch: Epoch) {
+        let lines = self.lines.is_some().then(|| Box::new(Lines::from(to)));
+        *self = Self { next: to, serial: self.serial, moved_in: epoch, lines, ..Self::default() };
+    }
+
+    /// Leases from now on have later serials.
+    pub(crate) fn after(self, serial: u32) -> Self {
+        Self { serial, ..self }
+    }
+
+    /// Of the latest lease.
+    pub(crate) fn serial(&self) -> u32 {
+        self.serial
     }
 
     /// None at or above was handed out since the start of the broker, as far as known.
@@ -54,6 +72,23 @@ impl Deliveries {
     /// Offsets that somebody holds; those whose time is over count until they are asked for.
     pub(crate) fn held(&self) -> u64 {
         self.leases.values().map(|lease| u64::from(lease.mask().count_ones())).sum()
+    }
+
+    /// Offsets that somebody holds whose time is not over.
+    pub(crate) fn held_at(&self, now_ms: u64) -> u64 {
+        let held = self.leases.values().filter(|lease| lease.due_ms() > now_ms);
+        held.map(|lease| u64::from(lease.mask().count_ones())).sum()
+    }
+
+    /// The first offset that nobody holds and that is not done, if there is one below `tail`.
+    pub(crate) fn first_ready(&self, tail: Offset, now_ms: u64) -> Option<Offset> {
+        let lowest = |base: Offset, mask: u64| Offset(base.0 + u64::from(mask.trailing_zeros()));
+        let first_block = self.ready.masks().next().map(|(block, _, _)| block);
+        let ready = self.ready.masks().take_while(|&(block, _, _)| Some(block) == first_block);
+        let ready = ready.map(|(block, _, mask)| lowest(Offset(block * WIDTH), mask));
+        let over = self.leases.values().filter(|lease| lease.due_ms() <= now_ms);
+        let over = over.map(|lease| lowest(lease.base(), lease.mask()));
+        ready.chain(over).chain(Some(self.next)).min().filter(|&first| first < tail)
     }
 
     /// Offsets below `next` that are not done.

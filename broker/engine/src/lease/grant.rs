@@ -7,6 +7,7 @@ use super::deliveries::Deliveries;
 use super::held::Lease;
 use super::lines::Lines;
 use super::mask::{WIDTH, blocks, low_bits, place};
+use crate::batch::pieces;
 
 /// Leases of one queue at a time; a group that holds so many and acks none gets nothing more.
 const LEASES_MAX: usize = 1 << 20;
@@ -115,21 +116,23 @@ impl Deliveries {
         (lines.seen < tail).then_some(lines.seen)
     }
 
-    /// Puts the entries from `from` on into their lines, if nobody else did; they begin with it.
+    /// Puts the messages from `from` on into their lines, if nobody else did; the first entry holds it.
     pub(crate) fn see(&mut self, from: Offset, entries: &[IndexEntry]) {
         let Some(last) = entries.last() else { return };
         if self.lines.as_ref().is_none_or(|lines| lines.seen != from) {
             return;
         }
-        self.advance(Offset(last.offset.0 + 1));
+        self.advance(last.end());
         let Some(lines) = &mut self.lines else { return };
-        for entry in entries {
-            let (block, bit) = place(entry.offset);
+        let messages = entries.iter().flat_map(pieces);
+        for message in messages.skip_while(|message| message.offset() < from) {
+            let offset = message.offset();
+            let (block, bit) = place(offset);
             if self.open.get(&block).is_some_and(|mask| mask & bit != 0) {
-                lines.join(entry.offset, entry.lane, self.ready.attempts(entry.offset).is_none());
+                lines.join(offset, message.entry.lane, self.ready.attempts(offset).is_none());
             }
         }
-        lines.seen = Offset(last.offset.0 + 1);
+        lines.seen = last.end();
     }
 
     fn lease_out(&mut self, base: Offset, mask: u64, attempts: u16, due_ms: u64) -> Grant {

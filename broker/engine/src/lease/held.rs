@@ -57,6 +57,6 @@ impl Lease {
 }
 
 /// Whether the mask that starts at `base` has the offset.
-pub(super) fn contains(base: Offset, mask: u64, offset: Offset) -> bool {
+pub(crate) fn contains(base: Offset, mask: u64, offset: Offset) -> bool {
     offset.0.checked_sub(base.0).is_some_and(|bit| bit < WIDTH && mask >> bit & 1 != 0)
 }

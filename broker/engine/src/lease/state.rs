@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use store::Offset;
+use store::{Epoch, Offset};
 
 use super::deliveries::Deliveries;
 use super::mask::{WIDTH, blocks, low_bits};
@@ -15,6 +15,8 @@ pub(crate) struct State {
     pub(crate) next: Offset,
     /// Offsets below `next` that are not done, rising.
     pub(crate) undone: Vec<Held>,
+    /// The epoch of the last move.
+    pub(crate) moved_in: Epoch,
 }
 
 /// Neighbours with the same number of deliveries so far.
@@ -29,6 +31,7 @@ impl Deliveries {
     /// Deliveries as they were saved, as far as their messages lie below `tail`.
     pub(crate) fn restore(state: &State, tail: Offset) -> Self {
         let mut this = Self::starting_at(state.next.min(tail));
+        this.moved_in = state.moved_in;
         for held in &state.undone {
             let mask = held.mask & low_bits(tail.0.saturating_sub(held.base.0));
             for (block, mask) in blocks(held.base, mask) {
@@ -60,7 +63,7 @@ impl Deliveries {
             .into_iter()
             .map(|((block, attempts), mask)| Held { base: Offset(block * WIDTH), mask, attempts })
             .collect();
-        State { next, undone }
+        State { next, undone, moved_in: self.moved_in }
     }
 
     /// Applies a record of acks; offsets that are done already stay so.

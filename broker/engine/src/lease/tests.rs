@@ -1,78 +1,17 @@
 //! Leases against a model that keeps one state per offset and searches them all.
 
+mod model;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use store::{Epoch, Offset, QueueId};
 
 use super::{Deliveries, Grant, LeaseError, Receipt, Wish};
+use model::{Fate, Model};
 
 fn wish(count: usize, due_ms: u64, now_ms: u64) -> Wish {
     Wish { count, due_ms, now_ms }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Done,
-    Ready { attempts: u16 },
-    Held { serial: u32, due_ms: u64, attempt: u16 },
-}
-
-#[derive(Debug, Default)]
-struct Model {
-    /// Fates of `0..next`.
-    fates: Vec<Fate>,
-}
-
-impl Model {
-    fn expire(&mut self, now_ms: u64) {
-        for fate in &mut self.fates {
-            if let Fate::Held { due_ms, attempt, .. } = *fate
-                && due_ms <= now_ms
-            {
-                *fate = Fate::Ready { attempts: attempt };
-            }
-        }
-    }
-
-    fn floor(&self) -> u64 {
-        self.fates.iter().position(|fate| *fate != Fate::Done).unwrap_or(self.fates.len()) as u64
-    }
-
-    fn restart(&mut self) {
-        for fate in &mut self.fates {
-            if let Fate::Ready { attempts } | Fate::Held { attempt: attempts, .. } = *fate {
-                *fate = Fate::Ready { attempts: if attempts < 2 { 0 } else { attempts } };
-            }
-        }
-        while self.fates.last() == Some(&Fate::Ready { attempts: 0 }) {
-            self.fates.pop();
-        }
-    }
-
-    fn claim(&self, receipt: &Receipt, epoch: Epoch, tail: u64, now_ms: u64) -> Result<Fate, LeaseError> {
-        let offset = receipt.offset.0;
-        let is_current = receipt.epoch == epoch;
-        let Some(&fate) = self.fates.get(offset as usize) else {
-            return if is_current || offset >= tail {
-                Err(LeaseError::NotDelivered(receipt.offset))
-            } else {
-                Ok(Fate::Ready { attempts: 0 })
-            };
-        };
-        let is_late = receipt.due_ms <= now_ms;
-        match fate {
-            Fate::Held { serial, due_ms, attempt }
-                if is_current && (serial, attempt) == (receipt.serial, receipt.attempt) =>
-            {
-                if due_ms > now_ms { Ok(fate) } else { Err(LeaseError::Expired) }
-            }
-            Fate::Done if !is_late => Ok(fate),
-            Fate::Ready { .. } if !is_current => Ok(fate),
-            Fate::Held { .. } if !is_late => Err(LeaseError::Superseded),
-            Fate::Done | Fate::Ready { .. } | Fate::Held { .. } => Err(LeaseError::Expired),
-        }
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +24,7 @@ enum Op {
     DeadLetter(prop::sample::Index),
     Pass(u64),
     Trim(u64),
+    Move(prop::sample::Index),
     Restart,
 }
 
@@ -100,6 +40,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<prop::sample::Index>().prop_map(Op::DeadLetter),
         4 => (0..20_u64).prop_map(Op::Pass),
         1 => (0..40_u64).prop_map(Op::Trim),
+        1 => any::<prop::sample::Index>().prop_map(Op::Move),
         1 => Just(Op::Restart),
     ]
 }
@@ -109,9 +50,10 @@ fn op() -> impl Strategy<Value = Op> {
 enum Logged {
     Acks(Offset, u64),
     Attempts(Offset, u64, u16),
+    Move(Offset, Epoch),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Run {
     real: Deliveries,
     model: Model,
@@ -120,10 +62,16 @@ struct Run {
     oldest: u64,
     tail: u64,
     now_ms: u64,
-    epoch: u32,
+    epoch: Epoch,
 }
 
 impl Run {
+    fn new() -> Self {
+        let (real, model) = (Deliveries::default(), Model::default());
+        let (log, receipts) = (Vec::new(), Vec::new());
+        Self { real, model, log, receipts, oldest: 0, tail: 0, now_ms: 0, epoch: Epoch(1) }
+    }
+
     fn apply(&mut self, op: &Op) {
         match *op {
             Op::Send(count) => self.tail += count,
@@ -136,6 +84,9 @@ impl Run {
             Op::Renew(index, ms) => self.with_receipt(index, |run, receipt| run.renew(receipt, ms)),
             Op::DeadLetter(index) => self.with_receipt(index, Self::dead_letter),
             Op::Trim(count) => self.trim((self.oldest + count).min(self.tail)),
+            Op::Move(index) => {
+                self.move_to(self.oldest + index.index((self.tail - self.oldest) as usize + 1) as u64)
+            }
             Op::Restart => self.restart(),
         }
     }
@@ -203,7 +154,7 @@ impl Run {
                 attempt: grant.attempt,
                 serial: grant.serial,
                 due_ms: grant.due_ms,
-                epoch: Epoch(self.epoch),
+                epoch: self.epoch,
             });
         }
     }
@@ -214,8 +165,8 @@ impl Run {
     }
 
     fn ack(&mut self, receipt: Receipt) {
-        let claim = self.model.claim(&receipt, Epoch(self.epoch), self.tail, self.now_ms);
-        let outcome = self.real.ack(&receipt, Epoch(self.epoch), Offset(self.tail), self.now_ms);
+        let claim = self.model.claim(&receipt, self.epoch, self.tail, self.now_ms);
+        let outcome = self.real.ack(&receipt, self.epoch, Offset(self.tail), self.now_ms);
         assert_eq!(outcome, claim.map(|fate| fate != Fate::Done));
         if outcome == Ok(true) {
             self.grow_model(&receipt);
@@ -225,8 +176,8 @@ impl Run {
     }
 
     fn extend(&mut self, receipt: Receipt, ms: u64) -> Option<Receipt> {
-        let claim = self.model.claim(&receipt, Epoch(self.epoch), self.tail, self.now_ms);
-        let (epoch, tail, due_ms) = (Epoch(self.epoch), Offset(self.tail), self.now_ms + ms);
+        let claim = self.model.claim(&receipt, self.epoch, self.tail, self.now_ms);
+        let (epoch, tail, due_ms) = (self.epoch, Offset(self.tail), self.now_ms + ms);
         let outcome = self.real.extend(&receipt, epoch, tail, due_ms, self.now_ms);
         let attempt = match claim {
             Err(error) => {
@@ -257,9 +208,9 @@ impl Run {
     }
 
     fn renew(&mut self, receipt: Receipt, ms: u64) {
-        let claim = self.model.claim(&receipt, Epoch(self.epoch), self.tail, self.now_ms);
+        let claim = self.model.claim(&receipt, self.epoch, self.tail, self.now_ms);
         let until_ms = self.now_ms + ms;
-        let outcome = self.real.renew(&receipt, Epoch(self.epoch), Offset(self.tail), until_ms, self.now_ms);
+        let outcome = self.real.renew(&receipt, self.epoch, Offset(self.tail), until_ms, self.now_ms);
         let expected = claim.and_then(|fate| match fate {
             Fate::Ready { .. } => Err(LeaseError::Superseded),
             Fate::Held { .. } => Ok(true),
@@ -294,12 +245,19 @@ impl Run {
         self.model.fates[..oldest as usize].fill(Fate::Done);
     }
 
+    fn move_to(&mut self, to: u64) {
+        self.real.move_to(Offset(to), self.epoch);
+        self.model.move_to(to, self.epoch);
+        self.log.push(Logged::Move(Offset(to), self.epoch));
+    }
+
     fn restart(&mut self) {
         let mut replayed = Deliveries::starting_at(Offset(0));
         for logged in &self.log {
             match *logged {
                 Logged::Acks(base, mask) => replayed.fold_acks(base, mask),
                 Logged::Attempts(base, mask, attempt) => replayed.fold_attempts(base, mask, attempt),
+                Logged::Move(to, epoch) => replayed.move_to(to, epoch),
             }
         }
         replayed.trim(Offset(self.oldest));
@@ -307,7 +265,7 @@ impl Run {
         assert_eq!(replayed.state(), state, "a replay of the records tells another state");
         self.real = Deliveries::restore(&state, Offset(self.tail));
         self.model.restart();
-        self.epoch += 1;
+        self.epoch.0 += 1;
     }
 
     fn check(&self) {
@@ -332,7 +290,7 @@ proptest! {
 
     #[test]
     fn deliveries_agree_with_a_model_that_searches(ops in prop::collection::vec(op(), 1..80)) {
-        let mut run = Run::default();
+        let mut run = Run::new();
         for op in &ops {
             run.apply(op);
             run.check();

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use store::index::IndexEntry;
 use store::{Offset, QueueId};
 
+use super::pullers::Pullers;
 use super::search::Search;
 use super::subscription::Subscription;
 use crate::catalog::PriorityPolicy;
-use crate::lease::{Deliveries, Grant, State, Wish};
+use crate::lease::{Deliveries, Grant, Standing, State, Wish};
 use crate::waiter::Waiter;
 
 /// Tails and subscriptions of one topic.
@@ -18,6 +19,12 @@ pub(crate) struct Reading {
     queues: Vec<QueueId>,
     tails: Vec<Offset>,
     subscriptions: BTreeMap<u32, Subscription>,
+    pullers: Pullers,
+    /// Serials up to here are of leases of groups that do not read any more: their receipts are no good for what a group
+    /// holds that reads again.
+    used_serial: u32,
+    /// Who waited for a group that does not read any more; to be woken, so that it begins anew.
+    orphans: Vec<Arc<Waiter>>,
     is_closed: bool,
 }
 
@@ -80,6 +87,23 @@ impl Reading {
         Some((self.subscriptions.get_mut(&group)?.deliveries.get_mut(queue as usize)?, tail))
     }
 
+    /// How each consumer group stands to a message.
+    pub(crate) fn standings(&self, queue: u32, offset: Offset, now_ms: u64) -> Vec<(u32, Standing)> {
+        let of = |subscription: &Subscription| {
+            Some(subscription.deliveries.get(queue as usize)?.standing(offset, now_ms))
+        };
+        self.subscriptions
+            .iter()
+            .filter_map(|(&group, subscription)| Some((group, of(subscription)?)))
+            .collect()
+    }
+
+    /// Up to where a consumer group is done, by number of the queue; `None`: it does not read the topic.
+    pub(crate) fn floors(&self, group: u32) -> Option<Vec<u64>> {
+        let subscription = self.subscriptions.get(&group)?;
+        Some(subscription.deliveries.iter().map(|deliveries| deliveries.floor().0).collect())
+    }
+
     /// What each consumer group would keep over a restart.
     pub(crate) fn states(&self) -> BTreeMap<u32, Vec<State>> {
         let states =
@@ -89,7 +113,8 @@ impl Reading {
 
     /// A consumer group begins to read; false if it did before.
     pub(crate) fn start(&mut self, group: u32, offsets: &[u64]) -> bool {
-        let starting_at = |&offset: &u64| Deliveries::starting_at(Offset(offset));
+        let used_serial = self.used_serial;
+        let starting_at = |&offset: &u64| Deliveries::starting_at(Offset(offset)).after(used_serial);
         self.subscribe(group, || offsets.iter().map(starting_at).collect())
     }
 
@@ -120,6 +145,13 @@ impl Reading {
         for subscription in self.subscriptions.values_mut() {
             subscription.take_waiters(u64::MAX, woken);
         }
+        self.pullers.take_all(woken);
+        woken.append(&mut self.orphans);
+    }
+
+    /// The waiter is woken when the queue goes on; the caller holds the lock since it saw the tail.
+    pub(crate) fn wait_for_more(&mut self, queue: u32, waiter: &Arc<Waiter>) {
+        self.pullers.add(queue, waiter);
     }
 
     /// The topic has these queues now; there may be more of them than before.
@@ -132,7 +164,11 @@ impl Reading {
     }
 
     pub(crate) fn unsubscribe(&mut self, group: u32) {
-        self.subscriptions.remove(&group);
+        if let Some(mut gone) = self.subscriptions.remove(&group) {
+            gone.take_waiters(u64::MAX, &mut self.orphans);
+            let serials = gone.deliveries.iter().map(Deliveries::serial);
+            self.used_serial = serials.fold(self.used_serial, u32::max);
+        }
     }
 
     /// The topic is deleted: nothing is handed out any more.
@@ -149,6 +185,8 @@ impl Reading {
         for subscription in self.subscriptions.values_mut() {
             subscription.take_waiters(u64::from(count), woken);
         }
+        self.pullers.take(queue as u32, woken);
+        woken.append(&mut self.orphans);
     }
 
     /// Hands out messages, in turn over the queues or by level; one grant per lease.

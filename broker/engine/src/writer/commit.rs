@@ -11,11 +11,12 @@
 use std::sync::atomic::Ordering;
 
 use store::Position;
-use store::log::{Draft, Entry, Placed};
+use store::log::{Draft, Entry, Kind, Placed};
 
 use super::{CommitError, Outcomes, Role, Step, Writer};
 use crate::group::Group;
 use crate::inbox::Submission;
+use crate::records::{Floor, decode_floors};
 use crate::state::{Arrival, Unknown};
 
 /// Queues whose new messages are shown together when a long stretch is folded.
@@ -27,6 +28,8 @@ pub(super) struct Written {
     pub(super) submission: Submission,
     /// One for each draft, at least one.
     placed: Vec<Placed>,
+    /// The places that it moves consumer groups to.
+    pub(super) floors: Vec<Floor>,
 }
 
 impl Written {
@@ -103,13 +106,17 @@ impl Writer {
             assert!(to <= next.first(), "commit to {to} is within the batch of a record at {}", next.first());
         }
         for number in 0..count {
-            let Written { submission, placed } = &self.waiting[number];
+            let Written { submission, placed, floors } = &self.waiting[number];
             fold(&self.group, &submission.drafts, placed, &mut self.arrivals);
+            for floor in floors {
+                self.group.pending.forget(floor);
+            }
+            self.moves -= usize::from(!floors.is_empty());
         }
         self.group.state.publish(&self.arrivals, &mut self.woken);
         self.arrivals.clear();
         self.shown(to);
-        for Written { submission, placed } in self.waiting.drain(..count) {
+        for Written { submission, placed, .. } in self.waiting.drain(..count) {
             submission.complete(Ok(placed), &mut self.wakes);
         }
     }
@@ -118,7 +125,13 @@ impl Writer {
     pub(super) fn publish(&mut self, outcomes: &Outcomes) {
         for (part, outcome) in self.parts.iter().zip(outcomes).skip(1) {
             let Ok(placed) = outcome else { continue };
-            fold(&self.group, &self.drafts[part.clone()], placed, &mut self.arrivals);
+            let drafts = &self.drafts[part.clone()];
+            fold(&self.group, drafts, placed, &mut self.arrivals);
+            for floor in floors(drafts) {
+                // It may not have been written, for want of room, while the move was.
+                self.carried.forget(&floor);
+                self.group.pending.forget(&floor);
+            }
         }
         self.group.state.publish(&self.arrivals, &mut self.woken);
         self.arrivals.clear();
@@ -136,7 +149,11 @@ impl Writer {
             // Back to where they came from; there is room for them.
             submission.drafts.extend(drafts.by_ref().take(part.len()));
             match outcome {
-                Ok(placed) if !placed.is_empty() => self.waiting.push_back(Written { submission, placed }),
+                Ok(placed) if !placed.is_empty() => {
+                    let floors = floors(&submission.drafts);
+                    self.moves += usize::from(!floors.is_empty());
+                    self.waiting.push_back(Written { submission, placed, floors });
+                }
                 outcome => submission.complete(outcome, &mut self.wakes),
             }
         }
@@ -150,6 +167,12 @@ impl Writer {
             waiter.wake(&mut self.wakes);
         }
     }
+}
+
+/// The places that consumer groups are moved to.
+fn floors(drafts: &[Draft]) -> Vec<Floor> {
+    let moves = drafts.iter().filter(|draft| draft.kind == Kind::Floors);
+    moves.filter_map(|draft| decode_floors(&draft.body).ok()).flatten().collect()
 }
 
 fn fold(group: &Group, drafts: &[Draft], placed: &[Placed], arrivals: &mut Vec<Arrival>) {

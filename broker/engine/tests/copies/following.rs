@@ -180,3 +180,22 @@ fn retention_on_a_follower_takes_only_what_its_checkpoints_cover() {
     again.take_over(2);
     assert!(texts(&again.receive("billing", 64)).len() >= 30);
 }
+
+#[test]
+fn what_was_forgotten_at_the_leader_is_forgotten_by_a_follower() {
+    let mut leader = Member::leader(Flush::Async, 1);
+    leader.send(&["a"]);
+    leader.agree();
+    let receipt = leader.receive("billing", 1).deliveries[0].receipt;
+    leader.group.ack(&receipt, leader.now_ms, &leader.mailbox).unwrap();
+    leader.agree();
+    let (topic, billing) =
+        (leader.group.topic("orders").unwrap(), leader.group.consumer_group("billing").unwrap());
+    let ticket = leader.group.forget(&topic, &billing, &leader.mailbox).unwrap().unwrap();
+    leader.agree();
+    outcome(&ticket).unwrap();
+    let mut follower = Member::new(Flush::Async);
+    follower.follow_agreed(&leader);
+    assert_eq!(follower.summary(), leader.summary());
+    assert!(follower.group.progress(&billing).is_empty());
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::catalog::{
-    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec,
-    TopicType,
+    Adopt, ApplyOutcome, Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy,
+    TopicSpec, TopicType,
 };
 use engine::group::{Group, GroupConfig, Planting, Receive, ReceiveError, Received, Seed, TransactionChecks};
 use engine::inbox::{StoreError, SubmitError, Ticket};
@@ -57,7 +57,10 @@ pub(crate) fn group_spec(name: &str, consume_from: ConsumeFrom) -> ConsumerGroup
         ordered: false,
         priority: PriorityPolicy::Strict,
         retry,
+        trace: false,
         consume_from,
+        reset: None,
+        broadcast: Broadcast::No,
         owner: String::new(),
     }
 }

@@ -101,7 +101,8 @@ fn a_dead_letter_of_an_old_message_is_a_copy_and_outlives_it() {
 #[test]
 fn an_old_message_that_does_not_verify_is_named_once_and_leaves_no_letter() {
     let mut broker = Broker::new(1);
-    broker.send(&["rotten bytes", "good"]);
+    broker.send(&["rotten bytes"]);
+    broker.send(&["good"]);
     broker.now_ms += broker.config.retention.max_age_ms / 2 + 1;
     use_up_attempts(&mut broker, 3);
     let file = format!("log/{:020}.log", 0);

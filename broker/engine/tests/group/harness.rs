@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::catalog::{
-    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, PriorityPolicy, RetryPolicy,
-    Topic, TopicSpec, TopicType,
+    Adopt, ApplyOutcome, Backoff, Broadcast, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, PriorityPolicy,
+    RetryPolicy, Topic, TopicSpec, TopicType,
 };
 use engine::group::{Delivery, Group, GroupConfig, Receive, Received, TransactionChecks};
 use engine::inbox::{StoreError, Ticket};
@@ -56,7 +56,10 @@ pub(crate) fn group_spec(name: &str, max_attempts: u32) -> ConsumerGroupSpec {
         ordered: false,
         priority: PriorityPolicy::Strict,
         retry: RetryPolicy { max_attempts, backoff },
+        trace: false,
         consume_from: ConsumeFrom::Earliest,
+        reset: None,
+        broadcast: Broadcast::No,
         owner: String::new(),
     }
 }

@@ -98,7 +98,8 @@ fn a_failed_sync_ends_the_log_and_nobody_waits_for_ever() {
 #[test]
 fn a_corrupt_message_is_named_skipped_and_never_served() {
     let mut broker = Broker::new(1);
-    let placed = broker.send(&["good", "rotten bytes", "good too"]);
+    let texts_sent = ["good", "rotten bytes", "good too"];
+    let placed: Vec<_> = texts_sent.iter().flat_map(|text| broker.send(&[text])).collect();
     let file = format!("log/{:020}.log", 0);
     let bytes = broker.disk.contents(&file).unwrap();
     let at = bytes.windows(6).position(|window| window == b"rotten").unwrap();

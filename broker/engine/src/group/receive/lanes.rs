@@ -5,18 +5,18 @@ use store::index::IndexError;
 use crate::group::{Group, Receive, ReceiveError};
 use crate::topic::Unseen;
 
-/// Entries of one queue that are looked up at a time.
-const ENTRIES_MAX: usize = 256;
+/// Messages of one queue that are looked up at a time.
+const MESSAGES_MAX: usize = 256;
 
 impl Group {
     /// Tells the lines the lanes of the offsets that nobody has looked at; returns how many were looked up, at least one.
     pub(super) fn see_lanes(&self, request: &Receive<'_>, unseen: &[Unseen]) -> Result<usize, ReceiveError> {
         let group = request.group.id;
-        let mut entries = Vec::with_capacity(ENTRIES_MAX);
+        let mut entries = Vec::with_capacity(MESSAGES_MAX);
         let mut count = 1;
         for unseen in unseen {
             entries.clear();
-            match self.state.index.read(unseen.id, unseen.from, ENTRIES_MAX, &mut entries) {
+            match self.state.index.read(unseen.id, unseen.from, MESSAGES_MAX, &mut entries) {
                 Ok(()) => request.topic.state.lock().see(group, unseen, &entries),
                 Err(IndexError::Trimmed { oldest }) => {
                     let mut reading = request.topic.state.lock();
@@ -26,7 +26,7 @@ impl Group {
                 }
                 Err(error) => return Err(ReceiveError::Index(error)),
             }
-            count += entries.len();
+            count += entries.iter().map(|entry| usize::from(entry.count)).sum::<usize>();
         }
         Ok(count)
     }

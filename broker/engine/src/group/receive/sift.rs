@@ -1,8 +1,11 @@
 //! What becomes of the offsets of a grant: delivered, passed over, or on their way to the dead letters.
 
+use std::ops::Range;
+
 use store::Offset;
 use store::index::{IndexEntry, IndexError};
 
+use crate::batch::{Piece, pieces};
 use crate::group::{Delivery, Group, Receive, ReceiveError, Received};
 use crate::lease::{Grant, Receipt};
 use crate::topic::Granted;
@@ -20,11 +23,11 @@ impl Group {
         now_ms: u64,
         received: &mut Received,
     ) -> Result<bool, ReceiveError> {
-        let mut entries = Vec::with_capacity(request.max);
+        let mut messages = Vec::with_capacity(request.max);
         let mut has_room = true;
         for (at, granted) in grants.iter().enumerate() {
-            entries.clear();
-            let readable = match self.entries(request, granted, &mut entries) {
+            messages.clear();
+            let readable = match self.look_up(request, granted, &mut messages) {
                 Ok(readable) => readable,
                 Err(error) => {
                     // What this call holds and did not deliver is free for the next one.
@@ -32,19 +35,18 @@ impl Group {
                     return Err(error);
                 }
             };
-            let wanted = entries.iter().filter(|entry| is_wanted(request, entry, now_ms));
-            let mask = wanted.fold(0, |mask, entry| mask | bit(granted, entry)) & readable;
-            entries.retain(|entry| mask & bit(granted, entry) != 0);
+            messages.retain(|message| is_wanted(request, message, now_ms));
+            let mask = messages.iter().fold(0, |mask, message| mask | bit(granted, message)) & readable;
             let skipped = granted.grant.mask & !mask;
             if skipped != 0 {
                 self.skip(request, granted, skipped);
             }
             if u32::from(granted.grant.attempt) > request.group.spec.retry.max_attempts {
-                self.bury(request, granted, &entries, now_ms, received);
+                self.bury(request, granted, &messages, now_ms, received);
                 continue;
             }
             let is_over = request.group.spec.ordered && !has_room;
-            let surplus = surplus(granted, &mut entries, received, is_over);
+            let surplus = surplus(granted, &mut messages, received, is_over);
             if surplus != 0 {
                 has_room = false;
                 self.release(request, granted, surplus, now_ms);
@@ -56,7 +58,8 @@ impl Group {
             {
                 self.inbox.write_after_turn(request.mailbox);
             }
-            received.deliveries.extend(entries.iter().map(|entry| self.delivery(request, granted, entry)));
+            let deliveries = messages.iter().map(|message| self.delivery(request, granted, message));
+            received.deliveries.extend(deliveries);
         }
         Ok(has_room)
     }
@@ -70,21 +73,24 @@ impl Group {
         self.tell_waiters(queues, request.group.id, now_ms);
     }
 
-    /// The index entries of a grant; returns the offsets of it that are still kept.
-    fn entries(
+    /// The messages of a grant; returns the offsets of it that are still kept.
+    fn look_up(
         &self,
         request: &Receive<'_>,
         granted: &Granted,
-        entries: &mut Vec<IndexEntry>,
+        messages: &mut Vec<Piece>,
     ) -> Result<u64, ReceiveError> {
         let grant = &granted.grant;
         let mut readable = grant.mask;
+        let mut entries = Vec::new();
         while readable != 0 {
             let first = Offset(grant.base.0 + u64::from(readable.trailing_zeros()));
             let count = 64 - readable.leading_zeros() - readable.trailing_zeros();
-            match self.state.index.read(granted.id, first, count as usize, entries) {
+            let read = self.read_all(granted, first..Offset(first.0 + u64::from(count)), &mut entries);
+            match read {
                 Ok(()) => {
-                    entries.retain(|entry| readable & bit(granted, entry) != 0);
+                    let found = entries.iter().flat_map(pieces);
+                    messages.extend(found.filter(|message| readable & bit(granted, message) != 0));
                     break;
                 }
                 Err(IndexError::Trimmed { oldest }) => {
@@ -98,6 +104,24 @@ impl Group {
             }
         }
         Ok(readable)
+    }
+
+    /// The index entries of these offsets, all of them: whatever is missing would count as done.
+    fn read_all(
+        &self,
+        granted: &Granted,
+        offsets: Range<Offset>,
+        entries: &mut Vec<IndexEntry>,
+    ) -> Result<(), IndexError> {
+        let mut from = offsets.start;
+        while from < offsets.end {
+            // It ends early before an error, which the next one tells.
+            self.state.index.read(granted.id, from, (offsets.end.0 - from.0) as usize, entries)?;
+            let end = entries.last().map_or(from, IndexEntry::end);
+            assert!(end > from, "index holds nothing at offset {from}, which was handed out");
+            from = end;
+        }
+        Ok(())
     }
 
     /// Offsets of a grant are done without being delivered.
@@ -115,12 +139,12 @@ impl Group {
         }
     }
 
-    fn delivery(&self, request: &Receive<'_>, granted: &Granted, entry: &IndexEntry) -> Delivery {
-        let grant = &granted.grant;
+    fn delivery(&self, request: &Receive<'_>, granted: &Granted, message: &Piece) -> Delivery {
+        let (grant, entry) = (&granted.grant, &message.entry);
         let receipt = Receipt {
             group: request.group.id,
             queue: granted.id,
-            offset: entry.offset,
+            offset: message.offset(),
             attempt: grant.attempt,
             serial: grant.serial,
             due_ms: grant.due_ms,
@@ -130,7 +154,8 @@ impl Group {
             receipt,
             position: entry.position,
             bytes: entry.bytes,
-            offset: entry.offset,
+            number: message.number,
+            offset: message.offset(),
             queue_index: granted.queue,
             attempt: grant.attempt,
             stored_ms: entry.stored_ms,
@@ -157,25 +182,32 @@ fn give_back(request: &Receive<'_>, grants: &[Granted]) {
     }
 }
 
-fn is_wanted(request: &Receive<'_>, entry: &IndexEntry, now_ms: u64) -> bool {
+fn is_wanted(request: &Receive<'_>, message: &Piece, now_ms: u64) -> bool {
     let retention_ms = request.topic.spec.retention_ms;
-    let is_kept = retention_ms == 0 || entry.stored_ms.saturating_add(retention_ms) > now_ms;
-    is_kept && request.tags.is_none_or(|tags| tags.contains(&entry.tag_hash))
+    let is_kept = retention_ms == 0 || message.entry.stored_ms.saturating_add(retention_ms) > now_ms;
+    // Where only the record knows the tag, it is looked at once it is there.
+    let tag_hash = message.tag_hash();
+    is_kept && request.tags.is_none_or(|tags| tag_hash.is_none_or(|hash| tags.contains(&hash)))
 }
 
-/// Drops the entries that would make the deliveries larger than one receive may be, and returns their offsets; a message
+/// Drops the messages that would make the deliveries larger than one receive may be, and returns their offsets; a message
 /// that is larger all by itself stays when it is the first one. In order, nothing comes after what was dropped: `is_over`.
-fn surplus(granted: &Granted, entries: &mut Vec<IndexEntry>, received: &Received, is_over: bool) -> u64 {
-    let mut bytes: u64 = received.deliveries.iter().map(|delivery| u64::from(delivery.bytes)).sum();
+fn surplus(granted: &Granted, messages: &mut Vec<Piece>, received: &Received, is_over: bool) -> u64 {
+    let records = received.deliveries.chunk_by(|one, next| one.position == next.position);
+    let mut bytes: u64 = records.map(|messages| u64::from(messages[0].bytes)).sum();
+    let mut last = received.deliveries.last().map(|delivery| delivery.position);
     let mut fitting = 0;
-    for entry in entries.iter().take_while(|_| !is_over) {
-        bytes += u64::from(entry.bytes);
+    for message in messages.iter().take_while(|_| !is_over) {
+        // A record counts as a whole, and once.
+        if last.replace(message.entry.position) != Some(message.entry.position) {
+            bytes += u64::from(message.entry.bytes);
+        }
         if bytes > BYTES_MAX && (fitting > 0 || !received.deliveries.is_empty()) {
             break;
         }
         fitting += 1;
     }
-    entries.drain(fitting..).fold(0, |mask, entry| mask | bit(granted, &entry))
+    messages.drain(fitting..).fold(0, |mask, message| mask | bit(granted, &message))
 }
 
 /// The offsets of a grant below `oldest`.
@@ -184,6 +216,8 @@ fn below(grant: &Grant, oldest: Offset) -> u64 {
     if count >= 64 { u64::MAX } else { (1 << count) - 1 }
 }
 
-fn bit(granted: &Granted, entry: &IndexEntry) -> u64 {
-    1 << (entry.offset.0 - granted.grant.base.0)
+/// The bit of a message in the grant's mask; none if the grant cannot hold it.
+fn bit(granted: &Granted, message: &Piece) -> u64 {
+    let place = message.offset().0.checked_sub(granted.grant.base.0);
+    place.filter(|place| *place < 64).map_or(0, |place| 1 << place)
 }

@@ -149,7 +149,7 @@ impl Run {
     fn entry(&self, at: u64) -> IndexEntry {
         let lane = self.lanes[at as usize];
         let (offset, position) = (Offset(at), Position(at * 64));
-        IndexEntry { offset, position, bytes: 64, tag_hash: 0, lane, stored_ms: 0 }
+        IndexEntry { offset, count: 1, position, bytes: 64, tag_hash: 0, lane, stored_ms: 0 }
     }
 
     fn receipt(&mut self, at: usize) -> Option<Receipt> {
