@@ -8,13 +8,13 @@
 mod args;
 mod http;
 mod kept;
+mod logging;
 mod member;
 mod metrics;
 mod runtimes;
 mod standalone;
 mod tls;
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -26,8 +26,10 @@ use gateway_grpc::admin::AdminService;
 use gateway_grpc::endpoints::GroupAddress;
 use gateway_grpc::gateway::GatewayConfig;
 use gateway_grpc::leader::Leadership;
+use gateway_grpc::rocketmq_admin::LogLevel;
 use gateway_grpc::serve::Connections;
 use kept::Kept;
+use logging::start_logging;
 use metrics::Figures;
 use peer::clock::Clock;
 use peer::copy::PenSlot;
@@ -49,7 +51,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    start_logging(args.log_json);
+    let log_level = start_logging(args.log_json);
     let config = args.broker_config()?;
     let clock = Arc::new(Clock::default());
     let slot = PenSlot::default();
@@ -59,7 +61,7 @@ fn main() -> Result<()> {
         move || slot.write_here(&clock)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(&args, &config, &kept, clock, at_turn_end));
+    let served = runtime.block_on(serve(&args, &config, &kept, log_level, clock, at_turn_end));
     kept.stop();
     served
 }
@@ -68,12 +70,13 @@ async fn serve(
     args: &Args,
     config: &BrokerConfig,
     kept: &Kept,
+    log_level: LogLevel,
     clock: Arc<Clock>,
     at_turn_end: impl Fn() + Clone + Send + 'static,
 ) -> Result<()> {
     let stop = CancellationToken::new();
     let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(move || clock.now_ms());
-    let leadership = Leadership::new(gateway_config(config, kept), Arc::clone(&now_ms));
+    let leadership = Leadership::new(gateway_config(config, kept, log_level), Arc::clone(&now_ms));
     kept.announce(config, &leadership);
     let tls = tls::acceptor(&config.tls)?;
     let listener = listen("listen", config.listen).await?;
@@ -156,7 +159,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn gateway_config(config: &BrokerConfig, kept: &Kept) -> GatewayConfig {
+fn gateway_config(config: &BrokerConfig, kept: &Kept, log_level: LogLevel) -> GatewayConfig {
     let groups = config.groups.iter().filter_map(|group| GroupAddress::parse(&group.name, &group.endpoint));
     GatewayConfig {
         cluster: config.cluster.clone(),
@@ -166,6 +169,7 @@ fn gateway_config(config: &BrokerConfig, kept: &Kept) -> GatewayConfig {
         host: own_address(config),
         flush: format!("{:?}", config.log.flush.unwrap_or_default()),
         check_after_ms: config.transactions.check_after_ms,
+        log_level: Some(log_level),
         limits: MessageLimits { delay_ms_max: config.max_delay_ms, ..MessageLimits::default() },
         ..GatewayConfig::default()
     }
@@ -179,13 +183,4 @@ fn own_address(config: &BrokerConfig) -> String {
         None if config.listen.ip().is_unspecified() => format!("127.0.0.1:{}", config.listen.port()),
         None => config.listen.to_string(),
     }
-}
-
-fn start_logging(json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    if json { lines.json().init() } else { lines.init() }
 }

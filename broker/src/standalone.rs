@@ -11,12 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crds::consumer_group::ConsumeFrom;
-use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, PriorityDefinition, TopicDefinition};
+use crds::consumer_group::Delivery;
+use crds::definition::{
+    BackoffDefinition, ConsumerGroupDefinition, PriorityDefinition, ResetDefinition, StartDefinition,
+    TopicDefinition,
+};
 use crds::manifests::read_folder;
 use crds::topic::TopicType;
 use engine::catalog::{
-    self, Adopt, ApplyOutcome, Backoff, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec,
+    self, Adopt, ApplyOutcome, Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, Reset,
+    RetryPolicy, TopicSpec,
 };
 use engine::inbox::{SubmitError, Ticket};
 use engine::mailbox::Mailbox;
@@ -156,10 +160,26 @@ fn consumer_group_spec(definition: ConsumerGroupDefinition) -> ConsumerGroupSpec
             PriorityDefinition::Aging { interval_ms } => PriorityPolicy::Aging { interval_ms },
         },
         retry: RetryPolicy { max_attempts: definition.max_attempts, backoff },
-        consume_from: match definition.consume_from {
-            ConsumeFrom::Earliest => catalog::ConsumeFrom::Earliest,
-            ConsumeFrom::Latest => catalog::ConsumeFrom::Latest,
+        trace: definition.trace,
+        consume_from: consume_from(definition.consume_from),
+        broadcast: match definition.delivery {
+            Delivery::Shared => Broadcast::No,
+            Delivery::BroadcastByHost => Broadcast::ByHost,
+            Delivery::BroadcastByClient => Broadcast::ByClient,
         },
+        reset: definition.reset.map(|ResetDefinition { id, topics, to }| Reset {
+            id,
+            topics,
+            to: consume_from(to),
+        }),
         owner: OWNER.to_owned(),
+    }
+}
+
+fn consume_from(start: StartDefinition) -> ConsumeFrom {
+    match start {
+        StartDefinition::Earliest => ConsumeFrom::Earliest,
+        StartDefinition::Latest => ConsumeFrom::Latest,
+        StartDefinition::Timestamp(ms) => ConsumeFrom::Time(ms),
     }
 }

@@ -71,7 +71,7 @@ impl Gateway {
     }
 
     fn ack_one(&self, call: &Call, text: &str, group: u32, now_ms: u64) -> Result<(), Failure> {
-        let receipt = handle::read(text, group)?;
+        let receipt = self.receipt(text, group)?;
         self.group.ack(&receipt, now_ms, &call.mailbox).map_err(|error| handle::invalid(&error))?;
         self.renewals.let_go(&receipt);
         Ok(())
@@ -88,7 +88,7 @@ impl Gateway {
         let invisible_ms =
             validate::invisible_on_change(request.invisible_duration.as_ref().map_or(0, millis))?;
         let group = self.group_of_receipts(request.group.as_ref())?;
-        let receipt = handle::read(&request.receipt_handle, group)?;
+        let receipt = self.receipt(&request.receipt_handle, group)?;
         let extended = self
             .group
             .extend(&receipt, invisible_ms, self.now_ms())
@@ -110,7 +110,7 @@ impl Gateway {
         call.identified()?;
         allow(request.group.as_ref(), request.topic.as_ref())?;
         let group = self.group_of_receipts(request.group.as_ref())?;
-        let receipt = handle::read(&request.receipt_handle, group)?;
+        let receipt = self.receipt(&request.receipt_handle, group)?;
         let submitted = match self.group.dead_letter(&receipt, self.now_ms(), &call.mailbox) {
             Ok(ticket) => Ok(ticket),
             Err(DeadLetterError::Submit(refused)) => Err(refused),

@@ -7,14 +7,19 @@
 
 mod convert;
 mod describe;
+mod find;
 mod leading;
+mod look;
 mod member;
+mod offsets;
+mod trace;
 
 use std::sync::Arc;
 
 use engine::catalog::{Adopt, ApplyOutcome};
 use engine::inbox::{SubmitError, Ticket};
 use engine::mailbox::Mailbox;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 use wire::admin::admin_server::{Admin, AdminServer};
 use wire::admin::{self, Code};
@@ -37,6 +42,8 @@ pub struct AdminService {
     mailbox: Arc<Mailbox>,
     connections: Arc<dyn Fn() -> u64 + Send + Sync>,
     membership: Option<Membership>,
+    /// Turns of calls that look through the log.
+    looks: Arc<Semaphore>,
     started_ms: u64,
 }
 
@@ -50,7 +57,8 @@ impl AdminService {
         connections: Arc<dyn Fn() -> u64 + Send + Sync>,
     ) -> Self {
         let started_ms = leadership.now_ms();
-        Self { leadership, mailbox, connections, membership: None, started_ms }
+        let looks = Arc::new(Semaphore::new(look::LOOKS_MAX));
+        Self { leadership, mailbox, connections, membership: None, looks, started_ms }
     }
 
     /// As a member of a group with several copies.
@@ -220,12 +228,41 @@ impl Admin for AdminService {
         Ok(Response::new(describe::consumer_group(&*self.gateway()?, name)))
     }
 
+    async fn move_offsets(
+        &self,
+        request: Request<admin::MoveOffsetsRequest>,
+    ) -> Result<Response<admin::MoveOffsetsResponse>, Status> {
+        let request = request.into_inner();
+        allow(Action::Administer, Resource::ConsumerGroup(&request.group))?;
+        let gateway = self.gateway()?;
+        Ok(Response::new(offsets::move_offsets(&gateway, &self.mailbox, request).await))
+    }
+
     async fn get_broker(
         &self,
         _: Request<admin::GetBrokerRequest>,
     ) -> Result<Response<admin::GetBrokerResponse>, Status> {
         allow(Action::Describe, Resource::Broker)?;
         Ok(Response::new(self.broker()))
+    }
+
+    async fn find_messages(
+        &self,
+        request: Request<admin::FindMessagesRequest>,
+    ) -> Result<Response<admin::FindMessagesResponse>, Status> {
+        match request.get_ref().topic.as_str() {
+            "" => allow(Action::Describe, Resource::Broker)?,
+            name => allow(Action::Describe, Resource::Topic(name))?,
+        }
+        Ok(Response::new(self.look(request, find::find).await?))
+    }
+
+    async fn trace_message(
+        &self,
+        request: Request<admin::TraceMessageRequest>,
+    ) -> Result<Response<admin::TraceMessageResponse>, Status> {
+        allow(Action::Describe, Resource::Broker)?;
+        Ok(Response::new(self.look(request, trace::trace).await?))
     }
 
     async fn hand_over(

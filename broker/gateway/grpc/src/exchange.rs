@@ -26,6 +26,7 @@ use crate::gateway::Gateway;
 use crate::leader::LeaderAddress;
 use crate::method::Method;
 use crate::relay::{self, Outgoing, RelayedBody, Sent, boxed};
+use crate::rocketmq_admin::{self, Rpc};
 use crate::serve::{Connections, response};
 use crate::steer::{Steering, Stranded, Terms, Way};
 use crate::unary::refused;
@@ -98,6 +99,9 @@ impl Exchange {
         if method == Method::Telemetry {
             return self.telemetry().await;
         }
+        if method == Method::Admin(Rpc::ChangeLogLevel) {
+            return self.change_log_level().await;
+        }
         if !self.asked.connections.leadership.is_here() {
             return self.steer(method, Begun::Unread).await;
         }
@@ -114,6 +118,18 @@ impl Exchange {
                 self.steer(method, Begun::Undone(framed)).await
             }
         }
+    }
+
+    /// About this very broker, whoever leads.
+    async fn change_log_level(mut self) -> Answered {
+        let framed = self.inbound.only().await?;
+        let mut out = BytesMut::new();
+        rocketmq_admin::change_log_level(
+            self.asked.connections.leadership.config(),
+            framed.message(),
+            &mut out,
+        )?;
+        Ok(response(Reply::Whole(out.freeze(), None)))
     }
 
     /// Serves a call elsewhere, or here after all, and again as long as nothing is done. Its message is read once there is
@@ -273,13 +289,20 @@ async fn serve_here(
                 }
             }
         }
+        Method::PullMessage => {
+            tokio::select! {
+                pulled = gateway.pull_message(call, request, &mut out) => pulled?,
+                () = connections.stop.cancelled() => {
+                    return Err(GrpcError::unavailable("the broker is stopping").into());
+                }
+            }
+        }
         Method::SendMessage => return send(gateway, call, request).await,
         Method::AckMessage => gateway.ack_message(call, request, &mut out).await?,
         Method::QueryRoute
         | Method::Heartbeat
         | Method::QueryAssignment
         | Method::ForwardMessageToDeadLetterQueue
-        | Method::PullMessage
         | Method::UpdateOffset
         | Method::GetOffset
         | Method::QueryOffset
@@ -287,7 +310,8 @@ async fn serve_here(
         | Method::NotifyClientTermination
         | Method::ChangeInvisibleDuration
         | Method::RecallMessage
-        | Method::SyncLiteSubscription => {
+        | Method::SyncLiteSubscription
+        | Method::Admin(_) => {
             gateway.unary(method, call, request, &mut out).await?;
         }
     }

@@ -4,6 +4,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::gateway::Gateway;
 
 /// What has happened since the start, and what is under way.
@@ -33,6 +35,27 @@ pub struct Figures {
     pub held_calls: u64,
 }
 
+/// How much is going on, as of the last sweep.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Rates {
+    /// Messages stored per second.
+    pub(crate) sent: f64,
+    /// Messages handed out per second.
+    pub(crate) received: f64,
+}
+
+/// What the counters showed at the last sweep.
+#[derive(Debug, Default)]
+struct Swept {
+    at_ms: u64,
+    sent: u64,
+    received: u64,
+    rates: Rates,
+}
+
+/// An open connection, for as long as it lives.
+pub(crate) struct Connected<'a>(&'a AtomicU64);
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     sent: AtomicU64,
@@ -42,6 +65,8 @@ pub(crate) struct Counters {
     acked: AtomicU64,
     refused: AtomicU64,
     relayed: AtomicU64,
+    connections: AtomicU64,
+    swept: Mutex<Swept>,
 }
 
 impl Counters {
@@ -65,6 +90,39 @@ impl Counters {
 
     pub(crate) fn relayed(&self) {
         self.relayed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection is open.
+    pub(crate) fn connected(&self) -> Connected<'_> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Connected(&self.connections)
+    }
+
+    /// Open connections of clients and other members.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Measures the time since the last sweep; the first one has nothing to compare with.
+    pub(crate) fn take_rates(&self, now_ms: u64) {
+        let Figures { sent, received, .. } = self.figures();
+        let mut swept = self.swept.lock();
+        let passed_ms = now_ms.saturating_sub(swept.at_ms);
+        if swept.at_ms > 0 && passed_ms > 0 {
+            let per_second = |count: u64| count as f64 * 1000.0 / passed_ms as f64;
+            let rates = Rates {
+                sent: per_second(sent - swept.sent),
+                received: per_second(received - swept.received),
+            };
+            *swept = Swept { at_ms: now_ms, sent, received, rates };
+        } else if swept.at_ms == 0 {
+            *swept = Swept { at_ms: now_ms, sent, received, rates: Rates::default() };
+        }
+    }
+
+    /// The rates between the last two sweeps.
+    pub(crate) fn rates(&self) -> Rates {
+        self.swept.lock().rates
     }
 
     /// What has happened, without what is under way.
@@ -92,5 +150,11 @@ impl Gateway {
             clients: self.sessions.count() as u64,
             ..self.counters.figures()
         }
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

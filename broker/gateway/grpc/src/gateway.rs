@@ -13,22 +13,24 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
-use engine::catalog::{ConsumerGroup, Topic};
+use engine::catalog::{Broadcast, ConsumerGroup, Topic};
 use engine::group::Group;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use wire::v2::{self, Code};
 use wire::validate::{self, MessageLimits};
 
+use crate::broadcast;
 use crate::call::Call;
 use crate::endpoints::GroupAddress;
 use crate::figures::Counters;
 use crate::members::Members;
 use crate::refusal::Refusal;
 use crate::renew::Renewals;
+use crate::rocketmq_admin::{LogLevel, Questions};
 use crate::session::{Session, Sessions};
 
 /// How a gateway presents its group. Every field has a default.
@@ -53,12 +55,16 @@ pub struct GatewayConfig {
     pub pollers_max: usize,
     /// Clients that are known at the same time.
     pub sessions_max: usize,
+    /// Searches of administrators that may be under way; each holds a thread that may wait for the disk.
+    pub searches_max: usize,
     /// What a message may be.
     pub limits: MessageLimits,
     /// How long a call waits at most for a leader to be there.
     pub hold_ms_max: u64,
     /// Calls that may wait for a leader at the same time.
     pub held_max: usize,
+    /// Changes what this program logs; `None`: it cannot be changed.
+    pub log_level: Option<LogLevel>,
     /// After this time the sender of an undecided message is asked for the first time, if the message says no other.
     pub check_after_ms: u64,
 }
@@ -70,10 +76,18 @@ pub struct Gateway {
     now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub(crate) sessions: Sessions,
     pub(crate) renewals: Renewals,
+    /// Of broadcasts.
+    pub(crate) members: broadcast::Members,
     pub(crate) pollers: AtomicUsize,
     pub(crate) streams: AtomicU64,
     /// Questions to producers, who take turns.
     pub(crate) checks: AtomicUsize,
+    /// Questions to clients that wait for their answers.
+    pub(crate) questions: Questions,
+    /// Room for searches of administrators.
+    pub(crate) searches: Arc<Semaphore>,
+    /// Messages that were sent by administrators.
+    pub(crate) admin_sends: AtomicU32,
     pub(crate) counters: Arc<Counters>,
     /// Cancelled when this broker no longer leads.
     pub(crate) ended: CancellationToken,
@@ -91,9 +105,11 @@ impl Default for GatewayConfig {
             flush: String::new(),
             pollers_max: 100_000,
             sessions_max: 100_000,
+            searches_max: 8,
             limits: MessageLimits::default(),
             hold_ms_max: 10_000,
             held_max: 10_000,
+            log_level: None,
             check_after_ms: 6000,
         }
     }
@@ -116,13 +132,17 @@ impl Gateway {
     ) -> Arc<Self> {
         Arc::new(Self {
             sessions: Sessions::new(config.sessions_max),
+            searches: Arc::new(Semaphore::new(config.searches_max)),
             config,
             group,
             now_ms,
             renewals: Renewals::new(),
+            members: broadcast::Members::default(),
             pollers: AtomicUsize::new(0),
             streams: AtomicU64::new(0),
             checks: AtomicUsize::new(0),
+            questions: Questions::default(),
+            admin_sends: AtomicU32::new(0),
             counters,
             ended,
         })
@@ -148,6 +168,8 @@ impl Gateway {
         }
         self.renewals.sweep(&self.group, now_ms);
         self.check_transactions(now_ms);
+        self.forget_members(now_ms);
+        self.counters.take_rates(now_ms);
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -172,7 +194,9 @@ impl Gateway {
     }
 
     pub(crate) fn consumer_group(&self, name: &str) -> Result<Arc<ConsumerGroup>, Refusal> {
-        if let Some(group) = self.group.consumer_group(name) {
+        // Members of a broadcast are reached by their group only.
+        let is_named = |group: &Arc<ConsumerGroup>| !matches!(group.spec.broadcast, Broadcast::Member(_));
+        if let Some(group) = self.group.consumer_group(name).filter(is_named) {
             return Ok(group);
         }
         validate::group(name)?;

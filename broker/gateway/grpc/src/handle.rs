@@ -1,5 +1,6 @@
 //! Receipt handles: the text that clients keep, and the receipt it stands for.
 
+use engine::catalog::Broadcast;
 use engine::lease::{LeaseError, Receipt};
 use store::{Epoch, Offset, QueueId};
 use wire::receipt::{self, ReceiptText};
@@ -46,13 +47,21 @@ impl Gateway {
             refusal
         })
     }
+
+    /// The receipt in a handle; one of another group's receives is no good. Members of a broadcast are their group's.
+    pub(crate) fn receipt(&self, handle: &str, group: u32) -> Result<Receipt, Refusal> {
+        let is_member = |id| {
+            let member = self.group.consumer_group_by_id(id);
+            member.is_some_and(|member| member.spec.broadcast == Broadcast::Member(group))
+        };
+        read(handle, |id| id == group || is_member(id))
+    }
 }
 
-/// The receipt in a handle; one of another group's receives is no good.
-pub(crate) fn read(handle: &str, group: u32) -> Result<Receipt, Refusal> {
+fn read(handle: &str, is_of: impl Fn(u32) -> bool) -> Result<Receipt, Refusal> {
     let read = receipt::Receipt::decode(handle)
         .map_err(|error| Refusal::new(Code::InvalidReceiptHandle, error.to_string()))?;
-    if read.consumer_group != group {
+    if !is_of(read.consumer_group) {
         return Err(Refusal::new(
             Code::InvalidReceiptHandle,
             "receipt handle belongs to another consumer group",

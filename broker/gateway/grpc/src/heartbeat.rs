@@ -67,13 +67,14 @@ fn known_type(number: i32) -> Result<ClientType, Refusal> {
             known @ (ClientType::Producer
             | ClientType::PushConsumer
             | ClientType::SimpleConsumer
+            | ClientType::PullConsumer
             | ClientType::LitePushConsumer
             | ClientType::LiteSimpleConsumer),
         ) => Ok(known),
-        Ok(ClientType::Unspecified | ClientType::PullConsumer) | Err(_) => Err(Refusal::new(
+        Ok(ClientType::Unspecified) | Err(_) => Err(Refusal::new(
             Code::UnrecognizedClientType,
             format!(
-                "client type {number} is none of PRODUCER, PUSH_CONSUMER, SIMPLE_CONSUMER and their lite kinds"
+                "client type {number} is none of PRODUCER, PUSH_CONSUMER, SIMPLE_CONSUMER, PULL_CONSUMER and the lite kinds"
             ),
         )),
     }

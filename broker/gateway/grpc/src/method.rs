@@ -1,6 +1,8 @@
-//! The RPCs of `apache.rocketmq.v2.MessagingService` by path.
+//! The RPCs of `apache.rocketmq.v2` by path.
 
-/// An RPC of the messaging service.
+use crate::rocketmq_admin::Rpc;
+
+/// An RPC of the messaging service, or of the administration beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the protocol's own")]
 pub enum Method {
@@ -21,11 +23,16 @@ pub enum Method {
     ChangeInvisibleDuration,
     RecallMessage,
     SyncLiteSubscription,
+    /// One of service `Admin`.
+    Admin(Rpc),
 }
 
 impl Method {
     /// The RPC that a request path names.
     pub fn from_path(path: &str) -> Option<Self> {
+        if let Some(name) = path.strip_prefix("/apache.rocketmq.v2.Admin/") {
+            return Rpc::from_name(name).map(Self::Admin);
+        }
         Some(match path.strip_prefix("/apache.rocketmq.v2.MessagingService/")? {
             "SendMessage" => Self::SendMessage,
             "ReceiveMessage" => Self::ReceiveMessage,

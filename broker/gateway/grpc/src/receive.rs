@@ -14,6 +14,7 @@ mod poll;
 use bytes::{Bytes, BytesMut};
 use engine::group::Delivery;
 use prost::Message;
+use store::log::Record;
 use wire::digest::DigestForm;
 use wire::frame;
 use wire::stored::{DeadLetter, DeliveryParts, Head, encode_delivery};
@@ -28,8 +29,14 @@ use crate::refusal::{Failure, Refusal};
 use crate::reply;
 use crate::transaction;
 
-/// What a delivery adds to its record, about.
+/// What a delivery adds to its message, about.
 const OVERHEAD_BYTES: usize = 256;
+
+/// Bytes of a delivery in the reply, about.
+fn bytes_of(delivery: &Delivery) -> usize {
+    let message = |record: &Record| record.head().len() + record.body().len();
+    delivery.record.as_ref().map_or(0, message) + OVERHEAD_BYTES
+}
 
 impl Gateway {
     /// Waits for messages and appends the whole reply. The messages are the client's when the handout is told that they
@@ -65,7 +72,8 @@ impl Gateway {
     ) -> Result<(), Failure> {
         call.identified()?;
         let request = v2::ReceiveMessageRequest::decode(request)?;
-        let plan = self.plan(call, &request)?;
+        let mut plan = self.plan(call, &request)?;
+        plan.group = self.reads_for(call, plan.group).await?;
         if plan.group.spec.ordered && plan.attempt_id.is_some() {
             handout.may_reenter();
         }
@@ -73,8 +81,9 @@ impl Gateway {
         if deliveries.is_empty() {
             return Err(Refusal::new(Code::MessageNotFound, "no new message").into());
         }
+        self.group.note_handed(&plan.group, &deliveries, call.client_id(), &call.mailbox);
         reply::put_receive_ok(out);
-        out.reserve(deliveries.iter().map(|delivery| delivery.bytes as usize + OVERHEAD_BYTES).sum());
+        out.reserve(deliveries.iter().map(bytes_of).sum());
         let digest = DigestForm::of_client(call.language(), call.version());
         let now_ms = self.now_ms();
         for delivery in &deliveries {

@@ -109,6 +109,10 @@ refusable! {
     ForwardMessageToDeadLetterQueueResponse EndTransactionResponse NotifyClientTerminationResponse
     ChangeInvisibleDurationResponse UpdateOffsetResponse GetOffsetResponse QueryOffsetResponse
     RecallMessageResponse SyncLiteSubscriptionResponse
+    DescribeTopicStatusResponse ListSubscriptionResponse DescribeSubscriptionResponse DeleteSubscriptionResponse
+    DescribeGroupAccumulationResponse ListConsumerConnectionResponse ResetGroupOffsetResponse ListMessageResponse
+    PrintThreadStackTraceResponse VerifyMessageResponse AdminSendMessageResponse GetConsumerRunningInfoResponse
+    GetTopicRouteResponse QueryTimeSpanResponse GetProxyRuntimeStatsResponse
 }
 
 impl Refusable for v2::PullMessageResponse {

@@ -8,16 +8,18 @@
 //!
 //! A route has no entry per queue: the leader places a send, and a receive drains every queue of its topic, whatever entry
 //! it names. Entries are ways to get there, for an SDK tries again with another broker if it knows one.
+//! Clients that pull name the queue: their route has an entry for each, and their assignments are each client's share.
 //! Limit: the Go SDK (5.1.4) makes all attempts at one entry, so that more of them only mean more that can be broken.
 
 use engine::catalog::Topic;
-use wire::v2::{self, Permission};
+use wire::v2::{self, ClientType, Permission};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::Call;
 use crate::endpoints::{self, GroupAddress};
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
+use crate::session::Profile;
 use crate::topic_type::accepted;
 use http::uri::Authority;
 
@@ -44,7 +46,13 @@ impl Gateway {
             broker: Some(broker),
             accept_message_types: accepted(topic.spec.topic_type).iter().map(|&found| found.into()).collect(),
         };
-        let message_queues = self.brokers(call, request.endpoints.as_ref()).into_iter().map(entry).collect();
+        let brokers = self.brokers(call, request.endpoints.as_ref());
+        let message_queues = if self.pulls(call) {
+            let queue = |(id, broker)| v2::MessageQueue { id, ..entry(broker) };
+            self.each_queue(&brokers, &topic).map(queue).collect()
+        } else {
+            brokers.into_iter().map(entry).collect()
+        };
         Ok(v2::QueryRouteResponse { status: Some(ok()), message_queues })
     }
 
@@ -71,13 +79,52 @@ impl Gateway {
             }),
         };
         let brokers = self.brokers(call, request.endpoints.as_ref());
-        let ways = if is_ordered { per_queue(&brokers, topic.queues.len()) } else { each_once(brokers) };
+        let ways = if self.pulls(call) {
+            self.share(call, group, self.each_queue(&brokers, &topic))
+        } else if is_ordered {
+            per_queue(&brokers, topic.queues.len())
+        } else {
+            each_once(brokers)
+        };
         let assignments = ways.into_iter().map(assignment).collect();
         Ok(v2::QueryAssignmentResponse { status: Some(ok()), assignments })
     }
 
+    fn pulls(&self, call: &Call) -> bool {
+        let session = self.sessions.find(call.client_id());
+        session.is_some_and(|session| session.profile().client_type == ClientType::PullConsumer)
+    }
+
+    /// Every queue with a way to its broker group; the members of a group all lead to the same one.
+    fn each_queue<'a>(
+        &self,
+        brokers: &'a [v2::Broker],
+        topic: &Topic,
+    ) -> impl Iterator<Item = (i32, v2::Broker)> + use<'a> {
+        let groups = if self.config.groups.len() > 1 { brokers } else { &brokers[..1] };
+        let queues = i32::try_from(topic.queues.len()).unwrap_or(i32::MAX);
+        groups.iter().flat_map(move |broker| (0..queues).map(move |id| (id, broker.clone())))
+    }
+
+    /// The part of the queues that is this client's, where those of its group that pull divide them in the order of their ids.
+    fn share(
+        &self,
+        call: &Call,
+        group: &str,
+        queues: impl Iterator<Item = (i32, v2::Broker)>,
+    ) -> Vec<(i32, v2::Broker)> {
+        let sessions = self.sessions.all();
+        let pulls = |profile: &Profile| {
+            profile.client_type == ClientType::PullConsumer && profile.group.as_deref() == Some(group)
+        };
+        let members: Vec<_> = sessions.iter().filter(|session| pulls(&session.profile())).collect();
+        let place = members.iter().position(|session| session.client_id == call.client_id());
+        let (place, count) = place.map_or((0, 1), |place| (place, members.len()));
+        queues.enumerate().filter(|(number, _)| number % count == place).map(|(_, queue)| queue).collect()
+    }
+
     /// The brokers that a client is told, in a lasting order: a changed list makes clients open new connections.
-    fn brokers(&self, call: &Call, typed: Option<&v2::Endpoints>) -> Vec<v2::Broker> {
+    pub(crate) fn brokers(&self, call: &Call, typed: Option<&v2::Endpoints>) -> Vec<v2::Broker> {
         let broker = |name: String, endpoints| v2::Broker { name, id: MASTER_ID, endpoints: Some(endpoints) };
         // One group needs no address of its own: through a tunnel or a node port only the dialled one works.
         if self.config.groups.len() > 1 {
@@ -111,7 +158,7 @@ fn per_queue(brokers: &[v2::Broker], queues: usize) -> Vec<(i32, v2::Broker)> {
 }
 
 /// Topics that the broker fills by itself are read-only for clients.
-fn permission(topic: &Topic) -> Permission {
+pub(crate) fn permission(topic: &Topic) -> Permission {
     if wire::validate::topic_to_send(&topic.spec.name).is_ok() {
         Permission::ReadWrite
     } else {

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Promise: the messages of one request are stored all or none, next to each other; the reply comes after they are as safe
-//! as the log's `flush` says. Bodies are not copied here, their CRC-32 is computed here.
+//! as the log's `flush` says. Those that can share a record do, and are answered as if each had its own. Bodies are not copied
+//! here, their CRC-32 is computed here.
 //!
 //! | what happened to the request | code of each entry and of the reply |
 //! |---|---|
@@ -37,6 +38,13 @@ use crate::topic_type::{fits_type, type_of};
 
 /// Messages of one request.
 const MESSAGES_MAX: usize = 4096;
+
+/// Of the first message of a request, with which the others must agree: the topic, its namespace and its name.
+struct Home {
+    topic: Arc<Topic>,
+    namespace: Bytes,
+    name: Bytes,
+}
 
 /// A checked request.
 struct Prepared {
@@ -86,7 +94,7 @@ impl Gateway {
         call.identified()?;
         let now_ms = self.now_ms();
         let mut heads = BytesMut::new();
-        let mut topic: Option<(Arc<Topic>, Bytes)> = None;
+        let mut home: Option<Home> = None;
         let mut drafts = Vec::new();
         let (mut ids, mut kinds) = (Vec::new(), Vec::new());
         for message in stored::split_messages(request) {
@@ -97,13 +105,14 @@ impl Gateway {
                 return Err(Refusal::new(Code::PayloadTooLarge, text).into());
             }
             validate::message(&scanned, &self.config.limits, now_ms)?;
-            let topic = if let Some((topic, first)) = &topic {
-                same_topic(&scanned, first)?;
-                topic
+            let topic = if let Some(home) = &home {
+                home.takes(&scanned)?;
+                &home.topic
             } else {
                 authorize(Principal::Anonymous, Action::Publish, Resource::Topic(scanned.topic))?;
-                let found = self.topic(scanned.topic)?;
-                &topic.insert((found, message.clone())).0
+                let part = |text: &str| message.slice_ref(text.as_bytes());
+                let (namespace, name) = (part(scanned.namespace), part(scanned.topic));
+                &home.insert(Home { topic: self.topic(scanned.topic)?, namespace, name }).topic
             };
             let message_type = type_of(&scanned.system);
             fits_type(topic, message_type)?;
@@ -114,8 +123,8 @@ impl Gateway {
             kinds.push((draft.kind, draft.due_ms));
             drafts.push(draft);
         }
-        match topic {
-            Some((topic, _)) => Ok(Prepared { topic, drafts, ids, kinds }),
+        match home {
+            Some(Home { topic, .. }) => Ok(Prepared { topic, drafts, ids, kinds }),
             None => Err(Refusal::new(Code::MessageCorrupted, "request holds no message").into()),
         }
     }
@@ -231,14 +240,16 @@ fn lane_of(message_group: &str) -> u32 {
     crc32(message_group.as_bytes()).max(1)
 }
 
-/// The messages of a request must agree on the topic, namespace included.
-fn same_topic(scanned: &Scanned<'_>, first: &Bytes) -> Result<(), Failure> {
-    let first = stored::scan(first)?;
-    if (scanned.namespace, scanned.topic) == (first.namespace, first.topic) {
-        return Ok(());
+impl Home {
+    /// The messages of a request must agree on the topic, namespace included.
+    fn takes(&self, scanned: &Scanned<'_>) -> Result<(), Refusal> {
+        if scanned.namespace.as_bytes() == self.namespace && scanned.topic.as_bytes() == self.name {
+            return Ok(());
+        }
+        let name = String::from_utf8_lossy(&self.name);
+        let (one, other) = (validate::Shown::from(&*name), validate::Shown::from(scanned.topic));
+        let text =
+            format!("messages of one request are for topics `{one}` and `{other}`, or differ in namespace");
+        Err(Refusal::new(Code::MessageCorrupted, text))
     }
-    let (one, other) = (validate::Shown::from(first.topic), validate::Shown::from(scanned.topic));
-    let text =
-        format!("messages of one request are for topics `{one}` and `{other}`, or differ in namespace");
-    Err(Refusal::new(Code::MessageCorrupted, text).into())
 }

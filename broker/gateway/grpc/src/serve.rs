@@ -69,6 +69,8 @@ pub struct Connections {
 impl Connections {
     /// Serves one connection until the client leaves or the broker stops.
     pub async fn serve(self, stream: TcpStream, remote: SocketAddr) {
+        let leadership = Arc::clone(&self.leadership);
+        let _connected = leadership.counters().connected();
         let mut first = [0];
         match tokio::time::timeout(FIRST_BYTES_WAIT, stream.peek(&mut first)).await {
             Ok(Ok(1)) => {}

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use wire::v2::{ClientType, Code};
+use wire::v2::{ClientType, Code, FilterExpression};
 
 use crate::call::Call;
 use crate::refusal::Refusal;
@@ -46,6 +46,12 @@ pub struct Profile {
     pub group: Option<String>,
     /// Topics it declared to send to or to read from.
     pub topics: Vec<String>,
+    /// What it reads and which messages of it, as its settings say.
+    pub reads: Vec<Read>,
+    /// When its settings came last (unix ms); none: they did not come yet.
+    pub settled_ms: Option<u64>,
+    /// Name of its machine, as its settings say.
+    pub hostname: String,
     /// Language as stated in its headers.
     pub language: String,
     /// Version as stated in its headers.
@@ -56,6 +62,15 @@ pub struct Profile {
     pub request_timeout_ms: u64,
     /// Its latest telemetry stream.
     pub stream: Option<OpenStream>,
+}
+
+/// A topic that a client reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    /// Its name.
+    pub topic: String,
+    /// Which of its messages; `None`: all.
+    pub expression: Option<FilterExpression>,
 }
 
 /// The way to tell a client something.
@@ -88,6 +103,9 @@ impl Session {
             client_type: ClientType::Unspecified,
             group: None,
             topics: Vec::new(),
+            reads: Vec::new(),
+            settled_ms: None,
+            hostname: String::new(),
             language: call.language().to_owned(),
             version: call.version().to_owned(),
             remote: call.remote,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   client: settings ──▶ session learns ──▶ merged settings      (again every few seconds to minutes)
+//!   broker: a question of an administrator ──▶ client ──▶ its answer   (`rocketmq_admin`)
 //!   client: any other command ──▶ nothing
 //!   broker: what became of this transaction? ──▶ client, who answers with `EndTransaction`
 //! ```
@@ -27,11 +28,15 @@ use crate::call::{Call, GrpcError};
 use crate::filter::Filter;
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
-use crate::session::{OpenStream, Session};
+use crate::session::{OpenStream, Read, Session};
 use crate::settings::{self, millis};
 
 /// Topics of one client that are remembered.
 const TOPICS_MAX: usize = 1024;
+/// Bytes of a machine's name that are remembered.
+const HOSTNAME_BYTES_MAX: usize = 255;
+/// Bytes of a filter expression that are remembered, to be shown.
+const EXPRESSION_BYTES_MAX: usize = 4096;
 /// Frames that may wait for a client to read them.
 const OUTBOX_MAX: usize = 64;
 
@@ -97,15 +102,21 @@ impl Serving {
             return Answer::Last(framed(refusal.status(), None));
         }
         let command = match v2::TelemetryCommand::decode(bytes) {
-            Ok(command) => command.command,
+            Ok(command) => command,
             Err(error) => return Answer::Fail(GrpcError::invalid_argument(error.to_string())),
         };
         let Some(gateway) = self.gateway.upgrade() else { return Answer::Fail(no_longer()) };
         if let Some(session) = &self.session {
             session.seen(gateway.now_ms());
         }
-        // Results of commands that we never send, commands that only a server sends, and what is not known yet.
-        let Some(Command::Settings(settings)) = command else { return Answer::Nothing };
+        let settings = match command.command {
+            Some(Command::Settings(settings)) => settings,
+            Some(other) => {
+                gateway.questions.answered(self.number, command.status, other);
+                return Answer::Nothing;
+            }
+            None => return Answer::Nothing,
+        };
         match self.settle(&gateway, settings) {
             Ok(settings) => Answer::Frame(framed(ok(), Some(settings))),
             Err(refusal) if refusal.code == Code::Unauthorized => {
@@ -119,6 +130,9 @@ impl Serving {
         let client_type = settings.client_type();
         let request_timeout_ms =
             settings.request_timeout.as_ref().and_then(|time| u64::try_from(millis(time)).ok());
+        let hostname = settings.user_agent.as_ref().map_or("", |agent| &agent.hostname);
+        let hostname = hostname[..hostname.floor_char_boundary(HOSTNAME_BYTES_MAX)].to_owned();
+        let mut reads = Vec::new();
         let (group, topics, merged) = match &settings.pub_sub {
             None => {
                 return Err(Refusal::new(
@@ -132,16 +146,21 @@ impl Serving {
             }
             Some(PubSub::Subscription(subscription)) => {
                 let (group, topics) = subscribed(subscription, client_type)?;
+                reads = reads_of(subscription);
                 refuse_lite(client_type, &group)?;
                 let spec = gateway.consumer_group(&group)?.spec.clone();
                 (Some(group), topics, settings::for_consumer(settings, &spec))
             }
         };
-        let session = gateway.sessions.touch(&self.call, gateway.now_ms())?;
+        let now_ms = gateway.now_ms();
+        let session = gateway.sessions.touch(&self.call, now_ms)?;
         session.learn(|profile| {
             profile.client_type = client_type;
             profile.group = group;
             profile.topics = topics;
+            profile.reads = reads;
+            profile.settled_ms = Some(now_ms);
+            profile.hostname = hostname;
             self.call.language().clone_into(&mut profile.language);
             self.call.version().clone_into(&mut profile.version);
             profile.remote = self.call.remote;
@@ -160,6 +179,9 @@ impl Drop for Serving {
     fn drop(&mut self) {
         if let Some(session) = &self.session {
             session.detach(self.number);
+        }
+        if let Some(gateway) = self.gateway.upgrade() {
+            gateway.questions.stream_ended(self.number);
         }
     }
 }
@@ -189,6 +211,20 @@ fn subscribed(
     let topics =
         names.map(|name| declared(name, Action::Subscribe)).take(TOPICS_MAX).collect::<Result<_, _>>()?;
     Ok((group.to_owned(), topics))
+}
+
+/// What a consumer says it reads, for those who look at it.
+fn reads_of(subscription: &v2::Subscription) -> Vec<Read> {
+    let cut = |expression: &v2::FilterExpression| {
+        let text = &expression.expression;
+        let text = &text[..text.floor_char_boundary(EXPRESSION_BYTES_MAX)];
+        v2::FilterExpression { r#type: expression.r#type, expression: text.to_owned() }
+    };
+    let read = |entry: &v2::SubscriptionEntry| Read {
+        topic: name_of(entry.topic.as_ref()).to_owned(),
+        expression: entry.expression.as_ref().map(cut),
+    };
+    subscription.subscriptions.iter().take(TOPICS_MAX).map(read).collect()
 }
 
 fn declared(name: &str, action: Action) -> Result<String, Refusal> {

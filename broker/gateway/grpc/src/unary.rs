@@ -10,10 +10,11 @@ use crate::gateway::Gateway;
 use crate::method::Method;
 use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
+use crate::rocketmq_admin;
 use crate::send::none_stored;
 
 impl Gateway {
-    /// Answers any call but sends, receives, acks and telemetry; the whole reply is appended.
+    /// Answers any call but sends, receives, pulls, acks and telemetry; the whole reply is appended.
     pub async fn unary(
         &self,
         method: Method,
@@ -52,33 +53,24 @@ impl Gateway {
                     out,
                     |_| not_served(call, "lite topics"),
                 ),
-            Method::PullMessage => {
-                self.answer::<v2::PullMessageRequest, v2::PullMessageResponse>(request, out, |_| {
-                    not_served(call, PULL)
-                })
-            }
             Method::UpdateOffset => {
-                self.answer::<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>(request, out, |_| {
-                    not_served(call, PULL)
-                })
+                let request = decode::<v2::UpdateOffsetRequest>(request)?;
+                self.put(out, self.update_offset(call, &request).await)
             }
-            Method::GetOffset => {
-                self.answer::<v2::GetOffsetRequest, v2::GetOffsetResponse>(request, out, |_| {
-                    not_served(call, PULL)
-                })
-            }
-            Method::QueryOffset => {
-                self.answer::<v2::QueryOffsetRequest, v2::QueryOffsetResponse>(request, out, |_| {
-                    not_served(call, PULL)
-                })
-            }
-            Method::SendMessage | Method::ReceiveMessage | Method::AckMessage | Method::Telemetry => {
+            Method::GetOffset => self.answer(request, out, |request| self.get_offset(call, &request)),
+            Method::QueryOffset => self.answer(request, out, |request| self.query_offset(call, &request)),
+            Method::Admin(rpc) => Box::pin(self.administer(rpc, call, request, out)).await,
+            Method::SendMessage
+            | Method::ReceiveMessage
+            | Method::PullMessage
+            | Method::AckMessage
+            | Method::Telemetry => {
                 Err(GrpcError::internal(format!("{method:?} has a way of its own")).into())
             }
         }
     }
 
-    fn answer<Q: Message + Default, R: Refusable>(
+    pub(crate) fn answer<Q: Message + Default, R: Refusable>(
         &self,
         request: Bytes,
         out: &mut BytesMut,
@@ -87,7 +79,12 @@ impl Gateway {
         self.put(out, handle(decode(request)?).map_err(Failure::from))
     }
 
-    fn put<R: Refusable>(&self, out: &mut BytesMut, reply: Result<R, Failure>) -> Result<(), Unanswered> {
+    /// Appends a reply, or the one that tells the refusal.
+    pub(crate) fn put<R: Refusable>(
+        &self,
+        out: &mut BytesMut,
+        reply: Result<R, Failure>,
+    ) -> Result<(), Unanswered> {
         let reply = match reply {
             Ok(reply) => reply,
             Err(failure) => {
@@ -136,22 +133,21 @@ pub(crate) fn refused(
         Method::ChangeInvisibleDuration => put_status::<v2::ChangeInvisibleDurationResponse>(status, out),
         Method::RecallMessage => put_status::<v2::RecallMessageResponse>(status, out),
         Method::SyncLiteSubscription => put_status::<v2::SyncLiteSubscriptionResponse>(status, out),
+        Method::Admin(rpc) => return rocketmq_admin::refused(rpc, status, out),
     }
     Ok(())
 }
 
-fn put_status<R: Refusable>(status: v2::Status, out: &mut BytesMut) {
+pub(crate) fn put_status<R: Refusable>(status: v2::Status, out: &mut BytesMut) {
     frame::put(out, &R::with_status(status));
 }
-
-const PULL: &str = "pulls by offset";
 
 fn not_served<R>(call: &Call, what: &str) -> Result<R, Refusal> {
     call.identified()?;
     Err(Refusal::new(Code::NotImplemented, format!("{what} are not served by this version")))
 }
 
-fn decode<Q: Message + Default>(request: Bytes) -> Result<Q, GrpcError> {
+pub(crate) fn decode<Q: Message + Default>(request: Bytes) -> Result<Q, GrpcError> {
     Q::decode(request)
         .map_err(|error| GrpcError::invalid_argument(format!("request does not decode: {error}")))
 }

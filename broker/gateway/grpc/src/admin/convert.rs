@@ -1,8 +1,8 @@
 //! Between the administration protocol and the engine's definitions.
 
 use engine::catalog::{
-    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, PriorityPolicy, RetryPolicy,
-    Topic, TopicSpec, TopicType,
+    Adopt, ApplyOutcome, Backoff, Broadcast, ConsumeFrom, ConsumerGroup, ConsumerGroupSpec, PriorityPolicy,
+    Reset, RetryPolicy, Topic, TopicSpec, TopicType,
 };
 use wire::admin::{self, Code};
 use wire::validate;
@@ -36,10 +36,13 @@ pub(super) fn topic_spec(topic: admin::Topic) -> Result<TopicSpec, String> {
 
 pub(super) fn consumer_group_spec(group: admin::ConsumerGroup) -> Result<ConsumerGroupSpec, String> {
     validate::group(&group.name).map_err(|violation| violation.to_string())?;
-    let consume_from = match admin::ConsumeFrom::try_from(group.consume_from) {
-        Ok(admin::ConsumeFrom::Earliest) => ConsumeFrom::Earliest,
-        Ok(admin::ConsumeFrom::Latest) => ConsumeFrom::Latest,
-        Err(_) => return Err(format!("consume from {} is not known", group.consume_from)),
+    let consume_from = consume_from(group.consume_from, group.consume_from_ms)?;
+    let reset = group.reset.map(reset).transpose()?;
+    let broadcast = match admin::Broadcast::try_from(group.broadcast) {
+        Ok(admin::Broadcast::No) => Broadcast::No,
+        Ok(admin::Broadcast::ByHost) => Broadcast::ByHost,
+        Ok(admin::Broadcast::ByClient) => Broadcast::ByClient,
+        Err(_) => return Err(format!("broadcast {} is not known", group.broadcast)),
     };
     let priority = priority(group.priority, group.aging_interval_ms)?;
     let retry = retry(
@@ -50,9 +53,37 @@ pub(super) fn consumer_group_spec(group: admin::ConsumerGroup) -> Result<Consume
         ordered: group.ordered,
         priority,
         retry,
+        trace: group.trace,
         consume_from,
+        reset,
+        broadcast,
         owner: group.owner,
     })
+}
+
+fn reset(reset: admin::Reset) -> Result<Reset, String> {
+    let to = consume_from(reset.to, reset.to_ms)?;
+    Ok(Reset { id: reset.id, topics: reset.topics, to })
+}
+
+pub(super) fn consume_from(number: i32, ms: u64) -> Result<ConsumeFrom, String> {
+    match (admin::ConsumeFrom::try_from(number), ms) {
+        (Ok(admin::ConsumeFrom::Earliest), 0) => Ok(ConsumeFrom::Earliest),
+        (Ok(admin::ConsumeFrom::Latest), 0) => Ok(ConsumeFrom::Latest),
+        (Ok(admin::ConsumeFrom::Timestamp), ms) => Ok(ConsumeFrom::Time(ms)),
+        (Ok(from @ (admin::ConsumeFrom::Earliest | admin::ConsumeFrom::Latest)), _) => {
+            Err(format!("{} has no time, only TIMESTAMP has one", from.as_str_name()))
+        }
+        (Err(_), _) => Err(format!("consume from {number} is not known")),
+    }
+}
+
+fn consume_from_numbers(from: ConsumeFrom) -> (i32, u64) {
+    match from {
+        ConsumeFrom::Earliest => (admin::ConsumeFrom::Earliest.into(), 0),
+        ConsumeFrom::Latest => (admin::ConsumeFrom::Latest.into(), 0),
+        ConsumeFrom::Time(ms) => (admin::ConsumeFrom::Timestamp.into(), ms),
+    }
 }
 
 fn priority(policy: i32, aging_interval_ms: u64) -> Result<PriorityPolicy, String> {
@@ -107,11 +138,18 @@ pub(super) fn topic(topic: &Topic) -> admin::Topic {
 }
 
 pub(super) fn consumer_group(group: &ConsumerGroup) -> admin::ConsumerGroup {
-    let ConsumerGroupSpec { name, ordered, priority, retry, consume_from, owner } = group.spec.clone();
-    let consume_from = match consume_from {
-        ConsumeFrom::Earliest => admin::ConsumeFrom::Earliest,
-        ConsumeFrom::Latest => admin::ConsumeFrom::Latest,
+    let ConsumerGroupSpec { name, ordered, priority, retry, trace, consume_from, reset, broadcast, owner } =
+        group.spec.clone();
+    let broadcast = match broadcast {
+        Broadcast::No | Broadcast::Member(_) => admin::Broadcast::No,
+        Broadcast::ByHost => admin::Broadcast::ByHost,
+        Broadcast::ByClient => admin::Broadcast::ByClient,
     };
+    let (consume_from, consume_from_ms) = consume_from_numbers(consume_from);
+    let reset = reset.map(|Reset { id, topics, to }| {
+        let (to, to_ms) = consume_from_numbers(to);
+        admin::Reset { id, topics, to, to_ms }
+    });
     let mut policy = admin::RetryPolicy { max_attempts: retry.max_attempts, ..Default::default() };
     match retry.backoff {
         Backoff::Exponential { initial_ms, max_ms, multiplier_permille } => {
@@ -129,11 +167,15 @@ pub(super) fn consumer_group(group: &ConsumerGroup) -> admin::ConsumerGroup {
     admin::ConsumerGroup {
         name,
         retry: Some(policy),
-        consume_from: consume_from.into(),
+        consume_from,
+        consume_from_ms,
+        reset,
+        broadcast: broadcast.into(),
         owner,
         ordered,
         priority: priority.into(),
         aging_interval_ms,
+        trace,
     }
 }
 

@@ -1,5 +1,9 @@
 //! What there is and how far it has come.
 
+use std::sync::Arc;
+
+use engine::catalog::Broadcast;
+use engine::group::MEMBER_PREFIX;
 use wire::admin::{self, Code};
 
 use super::{AdminService, convert};
@@ -78,7 +82,10 @@ pub(super) fn consumer_groups(
     request: &admin::ListRequest,
 ) -> admin::ListConsumerGroupsResponse {
     let groups = gateway.group.consumer_groups();
-    let groups = groups.iter().filter(|group| selects(request, &group.spec.name));
+    // Members of broadcasts are shown with their group.
+    let groups = groups.iter().filter(|group| {
+        selects(request, &group.spec.name) && !matches!(group.spec.broadcast, Broadcast::Member(_))
+    });
     admin::ListConsumerGroupsResponse { groups: groups.map(|group| convert::consumer_group(group)).collect() }
 }
 
@@ -88,7 +95,8 @@ pub(super) fn consumer_group(gateway: &Gateway, name: String) -> admin::Describe
         let result = Some(not_found("consumer group", name));
         return admin::DescribeConsumerGroupResponse { result, ..Default::default() };
     };
-    let progress = |progress: engine::group::Progress| admin::GroupProgress {
+    let progress = |member: &str, progress: engine::group::Progress| admin::GroupProgress {
+        member: member.to_owned(),
         topic: progress.topic,
         queue: progress.queue,
         tail: progress.tail.0,
@@ -97,9 +105,18 @@ pub(super) fn consumer_group(gateway: &Gateway, name: String) -> admin::Describe
         in_flight: progress.in_flight,
         lag: progress.lag,
     };
+    let mut readers = vec![(String::new(), Arc::clone(&consumer_group))];
+    let prefix = format!("{MEMBER_PREFIX}{}%", consumer_group.id);
+    readers.extend(group.members_of(consumer_group.id).into_iter().map(|member| {
+        let name = &member.spec.name;
+        (name.strip_prefix(&prefix).unwrap_or(name).to_owned(), member)
+    }));
     admin::DescribeConsumerGroupResponse {
         group: Some(convert::consumer_group(&consumer_group)),
-        progress: group.progress(&consumer_group).into_iter().map(progress).collect(),
+        progress: readers
+            .iter()
+            .flat_map(|(name, reader)| group.progress(reader).into_iter().map(|found| progress(name, found)))
+            .collect(),
         clients: clients(gateway, &name),
         result: Some(found(name)),
     }
@@ -125,7 +142,7 @@ fn selects(request: &admin::ListRequest, name: &str) -> bool {
         && (request.names.is_empty() || request.names.iter().any(|wanted| wanted == name))
 }
 
-fn found(name: String) -> admin::Result {
+pub(super) fn found(name: String) -> admin::Result {
     admin::Result { name, code: Code::Unchanged.into(), message: String::new() }
 }
 

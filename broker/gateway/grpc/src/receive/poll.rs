@@ -7,7 +7,7 @@ use std::time::Duration;
 use engine::group::{Delivery, Group, Receive, ReceiveError};
 use engine::mailbox::Mailbox;
 use engine::waiter::Waiter;
-use store::log::{Encoding, ReadError};
+use store::log::{Encoding, ReadError, Record};
 use tracing::{error, warn};
 use wire::stored::Head;
 use wire::v2::Code;
@@ -20,7 +20,7 @@ use crate::refusal::{Failure, Refusal};
 use crate::renew::give_back;
 
 /// One receive that waits.
-struct Polling<'a>(&'a AtomicUsize);
+pub(crate) struct Polling<'a>(&'a AtomicUsize);
 
 impl Gateway {
     /// Messages with their records, all of them readable and wanted; none when the wait is over. What is leased is in
@@ -100,13 +100,16 @@ impl Gateway {
         let (group, clock, mailbox) = (self.group.clone(), self.clock(), Arc::clone(&call.mailbox));
         let loading = tokio::task::spawn_blocking(move || {
             let mut is_stuck = false;
+            let mut before = None;
             deliveries.retain_mut(|delivery| {
                 if is_stuck {
                     // In order, nothing overtakes a message that cannot be read now.
                     give_back(&group, &[delivery.receipt], clock());
                     return false;
                 }
-                let loaded = delivery.record.is_some() || load_one(&group, delivery, clock(), &mailbox);
+                let loaded = delivery.record.is_some()
+                    || load_one(&group, delivery, before.as_ref(), clock(), &mailbox);
+                before.clone_from(&delivery.record);
                 is_stuck = is_ordered && !loaded;
                 loaded
             });
@@ -116,7 +119,7 @@ impl Gateway {
         loading.await.unwrap_or_default()
     }
 
-    fn polling(&self) -> Result<Polling<'_>, Refusal> {
+    pub(crate) fn polling(&self) -> Result<Polling<'_>, Refusal> {
         let limit = self.config.pollers_max;
         if self.pollers.fetch_add(1, Ordering::Relaxed) >= limit {
             self.pollers.fetch_sub(1, Ordering::Relaxed);
@@ -158,9 +161,16 @@ fn request<'a>(plan: &'a Plan, call: &'a Call) -> Receive<'a> {
     }
 }
 
-/// Whether the record is there now. What can never be read is done, what cannot be read right now is given back.
-fn load_one(group: &Group, delivery: &mut Delivery, now_ms: u64, mailbox: &Mailbox) -> bool {
-    let Err(error) = group.load(delivery) else { return true };
+/// Whether the record is there now, which may be that of the delivery before. What can never be read is done, what cannot be
+/// read right now is given back.
+fn load_one(
+    group: &Group,
+    delivery: &mut Delivery,
+    before: Option<&Record>,
+    now_ms: u64,
+    mailbox: &Mailbox,
+) -> bool {
+    let Err(error) = group.load_after(delivery, before) else { return true };
     match error {
         ReadError::Trimmed { .. } => {
             let _ = group.ack(&delivery.receipt, now_ms, mailbox);

@@ -80,6 +80,10 @@ async fn definitions_come_back_as_applied_and_go_when_deleted() {
         ordered: true,
         priority: admin::PriorityPolicy::Aging.into(),
         aging_interval_ms: 500,
+        consume_from_ms: 0,
+        broadcast: admin::Broadcast::ByHost.into(),
+        reset: Some(admin::Reset { id: "x".into(), topics: vec!["orders".into()], to: 2, to_ms: 7 }),
+        trace: true,
     };
     let request = admin::ApplyConsumerGroupsRequest { groups: vec![group.clone()], adopt: 0 };
     let applied = done(&broker, service.apply_consumer_groups(Request::new(request))).await;
@@ -126,4 +130,61 @@ async fn the_broker_tells_how_it_is() {
     assert_eq!((told.state.as_str(), told.epoch, told.log_id.len()), ("serving", 1, 32));
     assert_eq!((told.connections, told.uptime_ms, told.topics), (5, 2000, 1));
     assert!(told.log_written >= told.log_durable && told.log_written > 0);
+}
+
+fn moving(to: admin::move_offsets_request::To) -> admin::MoveOffsetsRequest {
+    admin::MoveOffsetsRequest { group: "billing".into(), to: Some(to), ..Default::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_moved_where_it_reads_and_a_dry_run_only_tells() {
+    use admin::move_offsets_request::To;
+    let broker = Broker::start().await;
+    broker.send_ok(vec![message("A"), message("B"), message("C")]).await;
+    let taken = broker.take(simple()).await;
+    let handles: Vec<_> = taken.iter().map(crate::broker::handle).collect();
+    broker.ack("billing", &handles).await;
+    broker.write();
+    assert_eq!(broker.lag(), 0);
+    let service = service(&broker);
+    let earliest = moving(To::Place(admin::ConsumeFrom::Earliest.into()));
+    let dry = admin::MoveOffsetsRequest { dry_run: true, ..earliest.clone() };
+    let told = done(&broker, service.move_offsets(Request::new(dry))).await;
+    assert_eq!(told.result.unwrap().code(), Code::Unchanged);
+    assert_eq!((told.moves.len(), broker.lag()), (4, 0));
+    assert_eq!(told.moves.iter().map(|moved| moved.from.unwrap() - moved.to).sum::<u64>(), 3);
+    let moved = done(&broker, service.move_offsets(Request::new(earliest))).await;
+    assert_eq!((moved.result.unwrap().code(), moved.moves), (Code::Changed, told.moves));
+    assert_eq!(broker.lag(), 3);
+    let one =
+        admin::MoveOffsetsRequest { queue: Some(0), topics: vec!["orders".into()], ..moving(To::Offset(0)) };
+    assert_eq!(done(&broker, service.move_offsets(Request::new(one))).await.moves.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_that_makes_no_sense_is_refused_and_nothing_is_done() {
+    use admin::move_offsets_request::To;
+    let broker = Broker::start().await;
+    broker.send_ok(vec![message("A")]).await;
+    broker.take(simple()).await;
+    broker.write();
+    let future = broker.now_ms() + 60_000;
+    let orders = |to| admin::MoveOffsetsRequest { topics: vec!["orders".into()], ..moving(to) };
+    for (request, code) in [
+        (admin::MoveOffsetsRequest { group: "no".into(), ..orders(To::Offset(0)) }, Code::NotFound),
+        (admin::MoveOffsetsRequest { topics: vec!["no".into()], ..orders(To::Offset(0)) }, Code::NotFound),
+        (admin::MoveOffsetsRequest { queue: Some(9), ..orders(To::Offset(0)) }, Code::NotFound),
+        (admin::MoveOffsetsRequest { to: None, ..orders(To::Offset(0)) }, Code::Invalid),
+        (orders(To::Offset(99)), Code::Invalid),
+        (orders(To::TimeMs(future)), Code::Invalid),
+        (orders(To::Place(2)), Code::Invalid),
+        (orders(To::Place(7)), Code::Invalid),
+    ] {
+        let written = broker.group.log_state().written;
+        let reply = done(&broker, service(&broker).move_offsets(Request::new(request.clone()))).await;
+        let result = reply.result.unwrap();
+        assert_eq!(result.code(), code, "{request:?}: {result:?}");
+        assert!(!result.message.is_empty() && reply.moves.is_empty());
+        assert_eq!(broker.group.log_state().written, written);
+    }
 }

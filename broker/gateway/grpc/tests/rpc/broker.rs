@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use engine::catalog::{
-    Adopt, ApplyOutcome, Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec,
-    TopicType,
+    Adopt, ApplyOutcome, Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy,
+    TopicSpec, TopicType,
 };
 use engine::group::{Group, GroupConfig, TransactionChecks};
 use engine::mailbox::Mailbox;
@@ -151,7 +151,10 @@ impl Broker {
             ordered,
             priority: PriorityPolicy::Strict,
             retry: RetryPolicy { max_attempts, backoff },
+            trace: false,
             consume_from: ConsumeFrom::Earliest,
+            reset: None,
+            broadcast: Broadcast::No,
             owner: String::new(),
         };
         let (outcomes, ticket) =

@@ -8,6 +8,12 @@
 
 mod ack;
 mod admin;
+mod admin_clients;
+mod admin_messages;
+mod admin_progress;
+mod admin_service;
+mod batch;
+mod broadcast;
 mod broker;
 mod delay;
 mod fifo;
@@ -20,11 +26,13 @@ mod network;
 mod noise;
 mod priority;
 mod promote;
+mod pull;
 mod receive;
 mod relay;
 mod renew;
 mod route;
 mod send;
 mod telemetry;
+mod trace;
 mod transaction;
 mod types;

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use gateway_grpc::call::Unanswered;
 use gateway_grpc::handout::Handout;
 use gateway_grpc::method::Method;
+use gateway_grpc::rocketmq_admin::Rpc;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -12,7 +13,7 @@ use wire::v2;
 
 use crate::broker::{Broker, handle, message, resource, simple, tagged};
 
-const ROUNDS: usize = 400;
+const ROUNDS: usize = 800;
 
 /// Requests that are served, to be spoilt.
 fn fair_requests(receipt: &str) -> Vec<Vec<u8>> {
@@ -48,6 +49,7 @@ async fn call(broker: &Broker, method: Method, request: Bytes) {
         Method::ReceiveMessage => {
             broker.drive(gateway.receive_message(&call, request, &mut out)).await.map(Handout::delivered)
         }
+        Method::PullMessage => broker.drive(gateway.pull_message(&call, request, &mut out)).await,
         Method::AckMessage => broker.drive(gateway.ack_message(&call, request, &mut out)).await,
         Method::Telemetry => {
             let inbound = futures::stream::iter([Ok::<_, ()>(request)]);
@@ -58,7 +60,6 @@ async fn call(broker: &Broker, method: Method, request: Bytes) {
         | Method::Heartbeat
         | Method::QueryAssignment
         | Method::ForwardMessageToDeadLetterQueue
-        | Method::PullMessage
         | Method::UpdateOffset
         | Method::GetOffset
         | Method::QueryOffset
@@ -66,7 +67,8 @@ async fn call(broker: &Broker, method: Method, request: Bytes) {
         | Method::NotifyClientTermination
         | Method::ChangeInvisibleDuration
         | Method::RecallMessage
-        | Method::SyncLiteSubscription => broker.drive(gateway.unary(method, &call, request, &mut out)).await,
+        | Method::SyncLiteSubscription
+        | Method::Admin(_) => broker.drive(gateway.unary(method, &call, request, &mut out)).await,
     };
     if let Err(error) = answered {
         let is_invalid = matches!(&error, Unanswered::Failed(failed) if failed.code == 3);
@@ -80,7 +82,7 @@ async fn whatever_bytes_arrive_each_method_answers_or_says_invalid_argument() {
     broker.send_ok(vec![message("M")]).await;
     let taken = broker.take(simple()).await;
     let fair = fair_requests(handle(&taken[0]));
-    let methods = [
+    let mut methods = vec![
         Method::SendMessage,
         Method::ReceiveMessage,
         Method::AckMessage,
@@ -94,7 +96,13 @@ async fn whatever_bytes_arrive_each_method_answers_or_says_invalid_argument() {
         Method::EndTransaction,
         Method::RecallMessage,
         Method::PullMessage,
+        Method::UpdateOffset,
+        Method::GetOffset,
+        Method::QueryOffset,
     ];
+    // A program without a log level has an answer of its own.
+    let calls = Rpc::ALL.into_iter().filter(|rpc| *rpc != Rpc::ChangeLogLevel);
+    methods.extend(calls.map(Method::Admin));
     let spoilt = (0..fair.len(), any::<prop::sample::Index>(), any::<u8>(), any::<bool>());
     let noise = prop::collection::vec(any::<u8>(), 0..64);
     let mut runner = TestRunner::deterministic();

@@ -133,9 +133,9 @@ async fn heartbeats_of_kinds_that_do_not_exist_are_refused_and_others_taken_in()
         (1, Code::Ok),
         (2, Code::Ok),
         (3, Code::Ok),
+        (4, Code::Ok),
         (5, Code::Ok),
         (0, Code::UnrecognizedClientType),
-        (4, Code::UnrecognizedClientType),
         (77, Code::UnrecognizedClientType),
     ] {
         let request = v2::HeartbeatRequest { group: resource("billing"), client_type: number };

@@ -24,7 +24,12 @@ impl Telemetry {
     }
 
     fn write(&self, command: Command) {
-        let command = v2::TelemetryCommand { status: None, command: Some(command) };
+        self.answer(None, command);
+    }
+
+    /// A command with a status beside it.
+    pub(crate) fn answer(&self, status: Option<v2::Status>, command: Command) {
+        let command = v2::TelemetryCommand { status, command: Some(command) };
         self.send.send(command.encode_to_vec().into()).unwrap();
     }
 
