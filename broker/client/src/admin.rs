@@ -16,10 +16,14 @@ use tower::service_fn;
 use wire::admin::{self as proto, admin_client};
 
 pub use outcome::{Change, Outcome, Refusal};
+pub use wire::admin::move_offsets_request::To as MoveTo;
 pub use wire::admin::{
-    Adopt, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, DescribeTopicResponse,
-    GetBrokerResponse, GroupClient, GroupProgress, HandOverOutcome, HandOverResponse, Member, MemberAddress,
-    MemberLag, PriorityPolicy, QueueStatus, RetryPolicy, Topic, TopicType, Transition,
+    Adopt, Broadcast, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, DescribeTopicResponse,
+    FindMessagesRequest, FindMessagesResponse, GetBrokerResponse, GroupClient, GroupProgress,
+    HandOverOutcome, HandOverResponse, Member, MemberAddress, MemberLag, MoveOffsetsRequest as MoveOffsets,
+    MovedOffset, PriorityPolicy, QueueStatus, Reset, RetryPolicy, StoredKind, StoredMessage, Topic,
+    TopicType, TraceEvent, TraceMessageRequest, TraceMessageResponse, TraceStanding, TraceState, TraceWhat,
+    Transition,
 };
 
 use crate::dial::{DialError, Dialer, Trust};
@@ -158,6 +162,36 @@ impl AdminClient {
         let mut grpc = self.grpc.clone();
         let request = proto::DescribeRequest { name: name.to_owned() };
         let answer = self.answer(grpc.describe_consumer_group(self.request(request))).await?;
+        found(answer.result.as_ref())?;
+        Ok(answer)
+    }
+
+    /// Moves a consumer group to another place in topics, or only tells what would be done.
+    pub async fn move_offsets(&self, to: MoveOffsets) -> Result<Vec<MovedOffset>, AdminError> {
+        let mut grpc = self.grpc.clone();
+        let answer = self.answer(grpc.move_offsets(self.request(to))).await?;
+        found(answer.result.as_ref())?;
+        Ok(answer.moves)
+    }
+
+    /// Stored messages, newest first; an answer with `next_before` is not the whole one.
+    pub async fn find_messages(
+        &self,
+        request: FindMessagesRequest,
+    ) -> Result<FindMessagesResponse, AdminError> {
+        let mut grpc = self.grpc.clone();
+        let answer = self.answer(grpc.find_messages(self.request(request))).await?;
+        found(answer.result.as_ref())?;
+        Ok(answer)
+    }
+
+    /// What happened to a stored message; an answer with `scroll` is not the whole one.
+    pub async fn trace_message(
+        &self,
+        request: TraceMessageRequest,
+    ) -> Result<TraceMessageResponse, AdminError> {
+        let mut grpc = self.grpc.clone();
+        let answer = self.answer(grpc.trace_message(self.request(request))).await?;
         found(answer.result.as_ref())?;
         Ok(answer)
     }

@@ -38,6 +38,13 @@ impl MessageIds {
     }
 }
 
+/// When a message with this id was made, as far as ids of this form tell; clocks may be wrong.
+pub fn made_ms(message_id: &str) -> Option<u64> {
+    let is_ours = message_id.len() == 34 && message_id.starts_with("01") && message_id.is_ascii();
+    let seconds = u32::from_str_radix(message_id.get(18..26).filter(|_| is_ours)?, 16).ok()?;
+    Some((ID_EPOCH_S + u64::from(seconds)) * 1000)
+}
+
 /// `host@process@number@random`, the way servers of this protocol expect it.
 pub(crate) fn client_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -46,6 +53,11 @@ pub(crate) fn client_id() -> String {
     // Writing to a string cannot fail.
     let _ = write!(id, "{:x}{:08x}", now_ms(), random() as u32);
     id
+}
+
+/// Names one try of a receive.
+pub(crate) fn attempt_id() -> String {
+    format!("{:016x}{:016x}", random(), random())
 }
 
 /// The machine's name, in characters that a header may have.
@@ -75,6 +87,8 @@ mod tests {
         assert_eq!(first.len(), 34);
         assert!(first.starts_with("01") && first.ends_with("0000000100000000"), "{first}");
         assert!(second.ends_with("0000000100000001"), "{second}");
+        assert_eq!(made_ms(&second), Some(1_609_459_201_000));
+        assert_eq!((made_ms("order-1"), made_ms(&second[1..])), (None, None));
     }
 
     #[test]

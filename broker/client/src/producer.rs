@@ -3,51 +3,49 @@
 //! Promise: a message that was answered with a receipt is stored. One that failed with `SendError::Refused` or `NotSent` is not;
 //! after `Unknown` it may be, and a send that was tried again may have stored it twice, with one id.
 
+mod config;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::time::sleep;
 use wire::v2::{self, Code};
 
+pub use config::{ProducerBuilder, ProducerConfig};
+
 use crate::clock::now_ms;
+use crate::config::ClientBuilder;
 use crate::id::{MessageIds, host_name};
 use crate::message::{Message, SendReceipt};
-use crate::session::{ClientConfig, Role, Session, StartError};
+use crate::session::{Role, Session, StartError};
 use crate::status::{AskError, Refused, check};
-use crate::transaction::{Checker, Transaction};
+use crate::transaction::Transaction;
 use crate::transport::{CallError, Link, Rpc};
 
+/// Bytes of one request; a broker stores as much at once.
+const REQUEST_BYTES_MAX: usize = 64 << 20;
 const BACKOFF_MS_MIN: u64 = 10;
 const BACKOFF_MS_MAX: u64 = 1000;
-
-/// How a producer sends.
-#[derive(Debug, Clone)]
-pub struct ProducerConfig {
-    /// How to reach the servers.
-    pub client: ClientConfig,
-    /// Topics whose routes are asked for at the start; others follow with their first message, but for transactions, whose
-    /// topics must be here.
-    pub topics: Vec<String>,
-    /// Decides about transactions of these topics that their senders leave open.
-    pub checker: Option<Checker>,
-    /// How often a send is tried, at least once.
-    pub attempts_max: u32,
-}
-
-impl ProducerConfig {
-    /// Three attempts.
-    pub fn new(client: ClientConfig) -> Self {
-        Self { client, topics: Vec::new(), checker: None, attempts_max: 3 }
-    }
-}
 
 /// A message that was not confirmed.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// Messages of one request must be of one topic, and there must be one.
-    #[error("a request takes messages of one topic, and at least one")]
+    /// There is nothing to send.
+    #[error("a request takes at least one message")]
+    Empty,
+    /// Messages of one request must be of one topic.
+    #[error("a request takes messages of one topic")]
     Mixed,
+    /// More than a server stores at once; nothing was sent.
+    #[error("request of {bytes} B is over the limit of {limit_bytes} B")]
+    TooLarge {
+        /// Bytes of the request.
+        bytes: usize,
+        /// The most that it may have.
+        limit_bytes: usize,
+    },
     /// A transaction needs its topic among those of the config: the server asks only their producers.
     #[error("topic `{0}` is not among those that this producer was made for")]
     Undeclared(String),
@@ -73,6 +71,11 @@ pub struct Producer {
 }
 
 impl Producer {
+    /// A producer for the servers behind an endpoint.
+    pub fn builder(client: impl Into<ClientBuilder>) -> ProducerBuilder {
+        ProducerBuilder::new(client.into())
+    }
+
     /// Connects and introduces itself.
     pub async fn start(config: ProducerConfig) -> Result<Self, StartError> {
         let ProducerConfig { client, topics, checker, attempts_max } = config;
@@ -81,7 +84,7 @@ impl Producer {
         Ok(Self {
             session,
             topics,
-            attempts_max: attempts_max.max(1),
+            attempts_max,
             ids: MessageIds::new(),
             host: host_name(),
             turn: AtomicUsize::new(0),
@@ -91,20 +94,27 @@ impl Producer {
     /// Sends one message.
     pub async fn send(&self, message: Message) -> Result<SendReceipt, SendError> {
         let mut results = self.send_all(vec![message]).await?;
-        results.pop().map_or(Err(SendError::Mixed), |result| Ok(result?))
+        results.pop().map_or(Err(SendError::Empty), |result| Ok(result?))
     }
 
-    /// Sends messages of one topic in one request; each has its own result, in their order.
+    /// Sends a batch: messages of one topic in one request; each has its own result, in their order. Our broker stores all or
+    /// none of them, next to each other in one queue, but for message groups and priorities, which have their own queues. A
+    /// batch of small messages costs little more than one of them.
     pub async fn send_all(
         &self,
         messages: Vec<Message>,
     ) -> Result<Vec<Result<SendReceipt, Refused>>, SendError> {
-        let topic = messages.first().map(|message| message.topic.clone()).ok_or(SendError::Mixed)?;
+        let topic = messages.first().map(|message| message.topic.clone()).ok_or(SendError::Empty)?;
         if messages.iter().any(|message| message.topic != topic) {
             return Err(SendError::Mixed);
         }
         let messages = messages.into_iter().map(|message| self.proto(message)).collect();
-        let (results, _) = self.store(&topic, v2::SendMessageRequest { messages }).await?;
+        let request = v2::SendMessageRequest { messages };
+        let bytes = request.encoded_len();
+        if bytes > REQUEST_BYTES_MAX {
+            return Err(SendError::TooLarge { bytes, limit_bytes: REQUEST_BYTES_MAX });
+        }
+        let (results, _) = self.store(&topic, request).await?;
         Ok(results)
     }
 
@@ -118,7 +128,7 @@ impl Producer {
         half.system_properties.get_or_insert_default().message_type = v2::MessageType::Transaction.into();
         let request = v2::SendMessageRequest { messages: vec![half] };
         let (mut results, link) = self.store(&topic, request).await?;
-        let SendReceipt { message_id, transaction_id, .. } = results.pop().ok_or(SendError::Mixed)??;
+        let SendReceipt { message_id, transaction_id, .. } = results.pop().ok_or(SendError::Empty)??;
         let topic = self.session.resource(&topic);
         Ok(Transaction { message_id, transaction_id, topic, link, attempts_max: self.attempts_max })
     }

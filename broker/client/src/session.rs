@@ -1,4 +1,4 @@
-//! What producer and consumer share: routes, and a session with each server in them.
+//! What producers and consumers share: routes, and a session with each server in them.
 //!
 //! ```text
 //!   access point ── QueryRoute ──▶ queues ──▶ one Link per address ──▶ Telemetry: settings there and back
@@ -9,12 +9,12 @@
 //! routes are asked for anew every 30 s. Dropping the session ends all of it.
 
 mod background;
+mod guidance;
 mod route;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::select_ok;
 use parking_lot::Mutex;
@@ -23,55 +23,29 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use wire::v2;
 
+pub(crate) use guidance::Guidance;
 pub(crate) use route::{Route, RouteQueue};
 pub(crate) use settings::{Role, duration};
 
-use crate::dial::{DialError, Dialer, Trust};
+use crate::config::{ClientConfig, InvalidConfig};
+use crate::dial::{DialError, Dialer};
 use crate::endpoint::{Endpoint, InvalidEndpoint};
 use crate::id;
 use crate::status::{AskError, Refused};
 use crate::transport::{CallError, Identity, Link, Rpc};
 
-/// How to reach the messaging service.
-#[derive(Debug, Clone)]
-pub struct ClientConfig {
-    /// The access point; several are tried in turn.
-    pub endpoints: Vec<Endpoint>,
-    /// Namespace of all topics and groups; mostly empty.
-    pub namespace: String,
-    /// Whom to believe, if the endpoints speak TLS.
-    pub trust: Trust,
-    /// Each request ends within this time, a waiting receive within it after its wait.
-    pub request_timeout: Duration,
-    /// Connections to each server.
-    pub connections: usize,
-    /// Whether all requests go to the access point, whatever the routes say; for a port that is forwarded.
-    pub pinned: bool,
-}
-
-impl ClientConfig {
-    /// The usual limits.
-    pub fn new(endpoints: Vec<Endpoint>) -> Self {
-        Self {
-            endpoints,
-            namespace: String::new(),
-            trust: Trust::System,
-            request_timeout: Duration::from_secs(3),
-            connections: 1,
-            pinned: false,
-        }
-    }
-}
-
 /// A client that did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No endpoint, or one that cannot be.
+    /// It cannot be as configured.
     #[error(transparent)]
-    Endpoint(#[from] InvalidEndpoint),
+    Config(#[from] InvalidConfig),
     /// The certificates to believe in cannot be used.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// The access point does not take this client.
+    #[error(transparent)]
+    Session(AskError),
     /// The routes of a topic cannot be had.
     #[error("topic `{topic}`: {source}")]
     Route {
@@ -111,6 +85,7 @@ pub(crate) struct Shared {
     access: Arc<Link>,
     servers: Mutex<HashMap<Vec<Endpoint>, Server>>,
     routes: Mutex<BTreeMap<String, Arc<Route>>>,
+    guidance: Mutex<Arc<Guidance>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -125,9 +100,9 @@ impl Session {
             client_id: id::client_id(),
             namespace: config.namespace.clone(),
             request_timeout: config.request_timeout,
-            polling_timeout: role.polling_timeout(),
         };
-        let access = Link::new(config.endpoints.clone(), config.connections, dialer.clone(), &identity)?;
+        let access = Link::new(config.endpoints.clone(), config.connections, dialer.clone(), &identity)
+            .map_err(InvalidConfig::from)?;
         let topics = role.topics();
         let shared = Arc::new(Shared {
             config,
@@ -137,9 +112,15 @@ impl Session {
             access: Arc::new(access),
             servers: Mutex::default(),
             routes: Mutex::default(),
+            guidance: Mutex::default(),
             tasks: Mutex::default(),
         });
         let session = Self(shared.clone());
+        if session.0.role.is_known_first() {
+            let access = shared.access.endpoints().to_vec();
+            let known = shared.link(access).map_err(InvalidConfig::from)?;
+            shared.ready(&known).await.map_err(StartError::Session)?;
+        }
         for topic in topics {
             session.route(&topic).await.map_err(|source| StartError::Route { topic, source })?;
         }
@@ -170,8 +151,47 @@ impl Session {
         Ok(route)
     }
 
+    /// Where a queue is by now, if it is still in the route.
+    pub(crate) fn located(&self, topic: &str, found: &RouteQueue) -> RouteQueue {
+        let route = self.0.routes.lock().get(topic).cloned();
+        let same = |other: &&RouteQueue| {
+            let name = |queue: &RouteQueue| queue.queue.broker.as_ref().map(|broker| broker.name.clone());
+            other.queue.id == found.queue.id && name(other) == name(found)
+        };
+        route.and_then(|route| route.queues.iter().find(same).cloned()).unwrap_or_else(|| found.clone())
+    }
+
+    /// What a member of the group reads of a topic; its servers know this client.
+    pub(crate) async fn assignments(
+        &self,
+        topic: &str,
+        group: v2::Resource,
+    ) -> Result<Vec<RouteQueue>, AskError> {
+        background::query_assignment(&self.0, topic, group).await
+    }
+
+    /// Waits until the server behind the link has answered the settings.
+    pub(crate) async fn ready(&self, link: &Arc<Link>) -> Result<(), AskError> {
+        self.0.ready(link).await
+    }
+
+    /// The latest word of a server on how to consume.
+    pub(crate) fn guidance(&self) -> Arc<Guidance> {
+        self.0.guidance.lock().clone()
+    }
+
+    /// Where to speak about a message that came over `link`: there first, then at the others by turns, since a server that is
+    /// gone may have left its work to them.
+    pub(crate) fn way(&self, topic: &str, link: &Arc<Link>, failures: usize) -> Arc<Link> {
+        let route = self.0.routes.lock().get(topic).cloned();
+        let other = route.as_ref().filter(|_| failures > 0 && link.is_silent());
+        other
+            .and_then(|route| route.readable(failures))
+            .map_or_else(|| link.clone(), |queue| queue.link.clone())
+    }
+
     /// Tells the servers that this client is gone.
-    pub(crate) async fn close(self) {
+    pub(crate) async fn close(&self) {
         let request = v2::NotifyClientTerminationRequest { group: self.0.role.group(&self.0) };
         for link in self.0.links() {
             let told: Result<v2::NotifyClientTerminationResponse, _> =

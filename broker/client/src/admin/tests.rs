@@ -46,6 +46,19 @@ impl Admin for Echo {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn find_messages(&self, request: Request<FindMessagesRequest>) -> Answer<FindMessagesResponse> {
+        let FindMessagesRequest { topic, message_id, .. } = request.into_inner();
+        let code = if topic == "there" { proto::Code::Unchanged } else { proto::Code::NotFound };
+        let result = Some(proto::Result { name: topic, code: code.into(), message: String::new() });
+        let messages = vec![StoredMessage { message_id, ..Default::default() }];
+        Ok(Response::new(FindMessagesResponse { result, messages, ..Default::default() }))
+    }
+
+    async fn trace_message(&self, _: Request<TraceMessageRequest>) -> Answer<TraceMessageResponse> {
+        let result = proto::Result { code: proto::Code::NotFound.into(), ..Default::default() };
+        Ok(Response::new(TraceMessageResponse { result: Some(result), ..Default::default() }))
+    }
+
     async fn delete_topics(&self, _: Request<proto::DeleteRequest>) -> Answer<proto::ApplyResponse> {
         Ok(Response::new(proto::ApplyResponse::default()))
     }
@@ -69,6 +82,13 @@ impl Admin for Echo {
         &self,
         _: Request<proto::ListRequest>,
     ) -> Answer<proto::ListConsumerGroupsResponse> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn move_offsets(
+        &self,
+        _: Request<proto::MoveOffsetsRequest>,
+    ) -> Answer<proto::MoveOffsetsResponse> {
         Err(Status::unimplemented("not here"))
     }
 
@@ -117,6 +137,19 @@ async fn a_missing_topic_is_not_found_and_no_failure_of_the_broker() {
     assert!(client.topic("there").await.is_ok());
     let error = client.topic("missing").await.unwrap_err();
     assert!(error.is_not_found() && !error.is_retryable(), "{error}");
+}
+
+#[tokio::test]
+async fn messages_are_found_and_missing_ones_are_not_found() {
+    let client = client().await;
+    let wanted = |topic: &str| FindMessagesRequest {
+        topic: topic.to_owned(),
+        message_id: "A".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(client.find_messages(wanted("there")).await.unwrap().messages[0].message_id, "A");
+    assert!(client.find_messages(wanted("missing")).await.unwrap_err().is_not_found());
+    assert!(client.trace_message(TraceMessageRequest::default()).await.unwrap_err().is_not_found());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::transport::Link;
 
 /// One queue and where to use it.
+#[derive(Clone)]
 pub(crate) struct RouteQueue {
     pub(crate) queue: v2::MessageQueue,
     pub(crate) link: Arc<Link>,
@@ -23,11 +24,7 @@ pub(crate) struct Route {
 impl Route {
     pub(crate) fn new(queues: Vec<RouteQueue>) -> Self {
         let usable = |wanted: v2::Permission| {
-            queues.iter().enumerate().filter_map(move |(at, entry)| {
-                let permission = entry.queue.permission();
-                let leads = entry.queue.broker.as_ref().is_some_and(|broker| broker.id == 0);
-                (leads && (permission == wanted || permission == v2::Permission::ReadWrite)).then_some(at)
-            })
+            queues.iter().enumerate().filter(move |(_, entry)| is_usable(entry, wanted)).map(|(at, _)| at)
         };
         let writable = usable(v2::Permission::Write).collect();
         // A receive takes from any queue of a broker, so one queue of each will do.
@@ -51,6 +48,11 @@ impl Route {
         self.pick(&self.readable, turn)
     }
 
+    /// Every queue that may be read, those of one broker as well.
+    pub(crate) fn each_readable(&self) -> impl Iterator<Item = &RouteQueue> {
+        self.queues.iter().filter(|entry| is_usable(entry, v2::Permission::Read))
+    }
+
     /// The next one in turn that answers; if none does, the next one.
     fn pick(&self, usable: &[usize], turn: usize) -> Option<&RouteQueue> {
         let first = turn.checked_rem(usable.len())?;
@@ -58,6 +60,12 @@ impl Route {
         let mut in_turn = from.iter().chain(before).map(|&at| &self.queues[at]);
         in_turn.clone().find(|queue| !queue.link.is_silent()).or_else(|| in_turn.next())
     }
+}
+
+fn is_usable(entry: &RouteQueue, wanted: v2::Permission) -> bool {
+    let permission = entry.queue.permission();
+    let leads = entry.queue.broker.as_ref().is_some_and(|broker| broker.id == 0);
+    leads && (permission == wanted || permission == v2::Permission::ReadWrite)
 }
 
 /// The addresses of a queue's broker; they speak TLS where the access point does.
@@ -87,7 +95,6 @@ mod tests {
             client_id: "test".to_owned(),
             namespace: String::new(),
             request_timeout: Duration::from_millis(20),
-            polling_timeout: Duration::from_secs(1),
         };
         let dialer = Dialer::new(&Trust::Anyone).unwrap();
         Arc::new(Link::new(vec![Endpoint::plain("127.0.0.1", port)], 1, dialer, &identity).unwrap())

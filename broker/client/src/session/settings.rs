@@ -8,6 +8,7 @@ use wire::v2::settings::PubSub;
 
 use super::Shared;
 use crate::endpoint::Endpoint;
+use crate::filter::Filter;
 use crate::id::host_name;
 use crate::transaction::Checker;
 use crate::transport::CLIENT_VERSION;
@@ -20,12 +21,13 @@ pub(crate) enum Role {
         /// Decides about transactions that their senders leave open.
         checker: Option<Checker>,
     },
-    SimpleConsumer {
+    Consumer {
+        kind: v2::ClientType,
         group: String,
         /// Topics with their filters.
-        subscriptions: Vec<(String, v2::FilterExpression)>,
-        /// How long a receive waits at the server.
-        wait: Duration,
+        subscriptions: Vec<(String, Filter)>,
+        /// How long a receive waits at the server; left out, the server says it.
+        wait: Option<Duration>,
     },
 }
 
@@ -33,37 +35,35 @@ impl Role {
     pub(crate) fn topics(&self) -> Vec<String> {
         match self {
             Self::Producer { topics, .. } => topics.clone(),
-            Self::SimpleConsumer { subscriptions, .. } => {
+            Self::Consumer { subscriptions, .. } => {
                 subscriptions.iter().map(|(topic, _)| topic.clone()).collect()
             }
         }
     }
 
-    pub(crate) fn polling_timeout(&self) -> Duration {
-        match self {
-            Self::Producer { .. } => Duration::ZERO,
-            Self::SimpleConsumer { wait, .. } => *wait,
-        }
+    /// Whether a server must know the client before it can say what its queues are.
+    pub(crate) fn is_known_first(&self) -> bool {
+        self.client_type() == v2::ClientType::PullConsumer
     }
 
     pub(crate) fn group(&self, shared: &Shared) -> Option<v2::Resource> {
         match self {
             Self::Producer { .. } => None,
-            Self::SimpleConsumer { group, .. } => Some(shared.resource(group)),
+            Self::Consumer { group, .. } => Some(shared.resource(group)),
         }
     }
 
     pub(crate) fn checker(&self) -> Option<&Checker> {
         match self {
             Self::Producer { checker, .. } => checker.as_ref(),
-            Self::SimpleConsumer { .. } => None,
+            Self::Consumer { .. } => None,
         }
     }
 
     pub(crate) fn client_type(&self) -> v2::ClientType {
         match self {
             Self::Producer { .. } => v2::ClientType::Producer,
-            Self::SimpleConsumer { .. } => v2::ClientType::SimpleConsumer,
+            Self::Consumer { kind, .. } => *kind,
         }
     }
 
@@ -73,16 +73,16 @@ impl Role {
                 topics: topics.iter().map(|topic| shared.resource(topic)).collect(),
                 ..Default::default()
             }),
-            Self::SimpleConsumer { group, subscriptions, wait } => PubSub::Subscription(v2::Subscription {
+            Self::Consumer { group, subscriptions, wait, .. } => PubSub::Subscription(v2::Subscription {
                 group: Some(shared.resource(group)),
                 subscriptions: subscriptions
                     .iter()
                     .map(|(topic, filter)| v2::SubscriptionEntry {
                         topic: Some(shared.resource(topic)),
-                        expression: Some(filter.clone()),
+                        expression: Some(filter.to_proto()),
                     })
                     .collect(),
-                long_polling_timeout: Some(duration(*wait)),
+                long_polling_timeout: wait.map(duration),
                 ..Default::default()
             }),
         };

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use http::StatusCode;
+use http::{Request, StatusCode};
 use tracing::debug;
 
 use super::CallError;
 use super::frames::{Frames, check};
-use super::rpc::{Heads, Rpc};
 use crate::dial::{DialError, Dialer};
 use crate::endpoint::Endpoint;
 
@@ -58,9 +57,9 @@ impl Connection {
     }
 
     /// Starts a call with one message from us; its answer is read from the frames.
-    pub(crate) async fn call(&self, heads: &Heads, rpc: Rpc, frame: Bytes) -> Result<Frames, CallError> {
+    pub(crate) async fn call(&self, request: Request<()>, frame: Bytes) -> Result<Frames, CallError> {
         let mut streams = self.streams.clone().ready().await?;
-        let (response, mut outgoing) = streams.send_request(heads.request(rpc), false)?;
+        let (response, mut outgoing) = streams.send_request(request, false)?;
         outgoing.send_data(frame, true)?;
         let (parts, body) = response.await?.into_parts();
         answered(parts.status)?;
@@ -71,9 +70,9 @@ impl Connection {
     }
 
     /// Starts a call that goes both ways: `first` is sent at once, and our side stays open as long as the frames are held.
-    pub(crate) async fn converse(&self, heads: &Heads, rpc: Rpc, first: Bytes) -> Result<Frames, CallError> {
+    pub(crate) async fn converse(&self, request: Request<()>, first: Bytes) -> Result<Frames, CallError> {
         let mut streams = self.streams.clone().ready().await?;
-        let (response, mut outgoing) = streams.send_request(heads.request(rpc), false)?;
+        let (response, mut outgoing) = streams.send_request(request, false)?;
         outgoing.send_data(first, false)?;
         let (parts, body) = response.await?.into_parts();
         answered(parts.status)?;

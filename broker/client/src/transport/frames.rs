@@ -16,19 +16,25 @@ pub(crate) struct Frames {
     body: RecvStream,
     buffer: BytesMut,
     /// Our side of a call that goes both ways; dropping it would end the call.
-    _outgoing: Option<SendStream<Bytes>>,
+    outgoing: Option<SendStream<Bytes>>,
 }
 
 impl Frames {
     pub(crate) fn new(body: RecvStream) -> Self {
-        Self { body, buffer: BytesMut::new(), _outgoing: None }
+        Self { body, buffer: BytesMut::new(), outgoing: None }
     }
 
     pub(crate) fn holding(outgoing: SendStream<Bytes>, body: RecvStream) -> Self {
-        Self { body, buffer: BytesMut::new(), _outgoing: Some(outgoing) }
+        Self { body, buffer: BytesMut::new(), outgoing: Some(outgoing) }
     }
 
-    /// The next message; none after the last one of a call that went well.
+    /// Another message of ours, in a call that goes both ways.
+    pub(crate) fn send(&mut self, frame: Bytes) -> Result<(), CallError> {
+        let Some(outgoing) = &mut self.outgoing else { return Ok(()) };
+        Ok(outgoing.send_data(frame, false)?)
+    }
+
+    /// The next message; may be dropped while it waits. None after the last one of a call that went well.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
         loop {
             if let Some(message) = self.take()? {

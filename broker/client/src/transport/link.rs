@@ -1,6 +1,7 @@
 //! The connections to one server, which may have several addresses.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -72,33 +73,39 @@ impl Link {
     ) -> Result<M, CallError> {
         let mut frame = BytesMut::new();
         frame::put(&mut frame, request);
-        self.limited(rpc, async { self.start(rpc, frame.freeze()).await?.single().await }).await
+        let limit = self.heads.timeout(rpc, Duration::ZERO);
+        let call = async { self.start(rpc, Duration::ZERO, frame.freeze()).await?.single().await };
+        self.limited(limit, call).await
     }
 
-    /// One message there, any number back, each handed to `each`.
+    /// One message there, any number back, each handed to `each`. The server may wait so long before it answers.
     pub(crate) async fn call_for_many<M: Message + Default>(
         &self,
         rpc: Rpc,
+        wait: Duration,
         request: &impl Message,
         mut each: impl FnMut(M),
     ) -> Result<(), CallError> {
         let mut frame = BytesMut::new();
         frame::put(&mut frame, request);
         let receive = async {
-            let mut frames = self.start(rpc, frame.freeze()).await?;
+            let mut frames = self.start(rpc, wait, frame.freeze()).await?;
             while let Some(message) = frames.next().await? {
                 each(M::decode(message)?);
             }
             Ok(())
         };
-        self.limited(rpc, receive).await
+        self.limited(self.heads.timeout(rpc, wait), receive).await
     }
 
     /// Messages both ways.
     pub(crate) async fn converse(&self, rpc: Rpc, first: &impl Message) -> Result<Frames, CallError> {
         let mut frame = BytesMut::new();
         frame::put(&mut frame, first);
-        self.connection(&self.slots[0]).await?.converse(&self.heads, rpc, frame.freeze()).await
+        self.connection(&self.slots[0])
+            .await?
+            .converse(self.heads.request(rpc, Duration::ZERO), frame.freeze())
+            .await
     }
 
     /// Gives up the connections, so that the next calls make new ones; calls under way go on.
@@ -108,17 +115,17 @@ impl Link {
         }
     }
 
-    async fn start(&self, rpc: Rpc, frame: Bytes) -> Result<Frames, CallError> {
+    async fn start(&self, rpc: Rpc, wait: Duration, frame: Bytes) -> Result<Frames, CallError> {
         let slot = &self.slots[self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
-        self.connection(slot).await?.call(&self.heads, rpc, frame).await
+        self.connection(slot).await?.call(self.heads.request(rpc, wait), frame).await
     }
 
     async fn limited<T>(
         &self,
-        rpc: Rpc,
+        limit: Option<Duration>,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let ended = match self.heads.timeout(rpc) {
+        let ended = match limit {
             None => call.await,
             Some(limit) => timeout(limit, call).await.unwrap_or(Err(CallError::Timeout(limit))),
         };

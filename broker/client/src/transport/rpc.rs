@@ -17,29 +17,42 @@ pub(crate) const LANGUAGE: &str = "RUST";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rpc {
     QueryRoute,
+    QueryAssignment,
     Heartbeat,
     SendMessage,
     ReceiveMessage,
     AckMessage,
     ChangeInvisibleDuration,
+    ForwardMessageToDeadLetterQueue,
+    PullMessage,
+    GetOffset,
+    UpdateOffset,
+    QueryOffset,
     EndTransaction,
     NotifyClientTermination,
     RecallMessage,
     Telemetry,
 }
 
-const ALL: [Rpc; 10] = [
+const ALL: [Rpc; 16] = [
     Rpc::QueryRoute,
+    Rpc::QueryAssignment,
     Rpc::Heartbeat,
     Rpc::SendMessage,
     Rpc::ReceiveMessage,
     Rpc::AckMessage,
     Rpc::ChangeInvisibleDuration,
+    Rpc::ForwardMessageToDeadLetterQueue,
+    Rpc::PullMessage,
+    Rpc::GetOffset,
+    Rpc::UpdateOffset,
+    Rpc::QueryOffset,
     Rpc::EndTransaction,
     Rpc::NotifyClientTermination,
     Rpc::RecallMessage,
     Rpc::Telemetry,
 ];
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Who calls, and how long an answer may take.
 #[derive(Debug, Clone)]
@@ -47,41 +60,46 @@ pub(crate) struct Identity {
     pub(crate) client_id: String,
     pub(crate) namespace: String,
     pub(crate) request_timeout: Duration,
-    /// How long a receive may wait at the server.
-    pub(crate) polling_timeout: Duration,
 }
 
 /// Everything of a request but its body, made once per address.
-pub(crate) struct Heads(Vec<Head>);
+pub(crate) struct Heads {
+    of_calls: Vec<Head>,
+    request_timeout: Duration,
+}
 
 struct Head {
     uri: Uri,
     headers: HeaderMap,
-    timeout: Option<Duration>,
 }
 
 impl Heads {
     pub(crate) fn new(endpoint: &Endpoint, identity: &Identity) -> Option<Self> {
-        ALL.iter().map(|rpc| Head::new(*rpc, endpoint, identity)).collect::<Option<_>>().map(Self)
+        let of_calls = ALL.iter().map(|rpc| Head::new(*rpc, endpoint, identity)).collect::<Option<_>>()?;
+        Some(Self { of_calls, request_timeout: identity.request_timeout })
     }
 
-    pub(crate) fn request(&self, rpc: Rpc) -> Request<()> {
+    /// `wait` is how long the server may take until it has something to say.
+    pub(crate) fn request(&self, rpc: Rpc, wait: Duration) -> Request<()> {
         let head = self.head(rpc);
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = head.uri.clone();
         *request.headers_mut() = head.headers.clone();
+        if let Some(limit) = self.timeout(rpc, wait).filter(|_| !wait.is_zero()) {
+            request.headers_mut().insert(TIMEOUT, timeout_text(limit));
+        }
         request
     }
 
     /// None: for as long as both sides like.
-    pub(crate) fn timeout(&self, rpc: Rpc) -> Option<Duration> {
-        self.head(rpc).timeout
+    pub(crate) fn timeout(&self, rpc: Rpc, wait: Duration) -> Option<Duration> {
+        (rpc != Rpc::Telemetry).then(|| self.request_timeout.saturating_add(wait))
     }
 
     fn head(&self, rpc: Rpc) -> &Head {
-        &self.0[rpc as usize]
+        &self.of_calls[rpc as usize]
     }
 }
 
@@ -96,18 +114,6 @@ impl Head {
             .path_and_query(path.parse::<PathAndQuery>().ok()?)
             .build()
             .ok()?;
-        let timeout = match rpc {
-            Rpc::Telemetry => None,
-            Rpc::ReceiveMessage => Some(identity.polling_timeout + identity.request_timeout),
-            Rpc::QueryRoute
-            | Rpc::Heartbeat
-            | Rpc::SendMessage
-            | Rpc::AckMessage
-            | Rpc::ChangeInvisibleDuration
-            | Rpc::EndTransaction
-            | Rpc::NotifyClientTermination
-            | Rpc::RecallMessage => Some(identity.request_timeout),
-        };
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -121,11 +127,15 @@ impl Head {
         put("x-mq-client-version", CLIENT_VERSION)?;
         put("x-mq-protocol", "v2")?;
         put("x-mq-namespace", &identity.namespace)?;
-        if let Some(timeout) = timeout {
-            put("grpc-timeout", &format!("{}m", timeout.as_millis()))?;
+        if rpc != Rpc::Telemetry {
+            headers.insert(TIMEOUT, timeout_text(identity.request_timeout));
         }
-        Some(Self { uri, headers, timeout })
+        Some(Self { uri, headers })
     }
+}
+
+fn timeout_text(limit: Duration) -> HeaderValue {
+    HeaderValue::from_str(&format!("{}m", limit.as_millis())).expect("digits are fine in a header")
 }
 
 #[cfg(test)]
@@ -138,15 +148,16 @@ mod tests {
             client_id: "a@1@0@z".into(),
             namespace: String::new(),
             request_timeout: Duration::from_secs(3),
-            polling_timeout: Duration::from_secs(20),
         };
         let heads = Heads::new(&Endpoint::plain("::1", 8081), &identity).unwrap();
         for rpc in ALL {
-            let request = heads.request(rpc);
+            let request = heads.request(rpc, Duration::ZERO);
             assert!(request.uri().path().ends_with(&format!("/{rpc:?}")));
             assert_eq!(request.uri().authority().unwrap(), "[::1]:8081");
         }
-        assert_eq!(heads.timeout(Rpc::ReceiveMessage), Some(Duration::from_secs(23)));
-        assert_eq!(heads.timeout(Rpc::Telemetry), None);
+        let receive = heads.request(Rpc::ReceiveMessage, Duration::from_secs(20));
+        assert_eq!(receive.headers()["grpc-timeout"], "23000m");
+        assert_eq!(heads.request(Rpc::SendMessage, Duration::ZERO).headers()["grpc-timeout"], "3000m");
+        assert_eq!(heads.timeout(Rpc::Telemetry, Duration::ZERO), None);
     }
 }

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod config;
+mod fake;
+mod pull;
+mod push;
 mod server;
 mod transactions;
 
 use std::time::Duration;
 
 use client::{
-    AskError, CallError, ClientConfig, Code, ConsumerConfig, Message, Producer, ProducerConfig, SendError,
-    SimpleConsumer, StartError,
+    AskError, CallError, Code, Filter, Message, Producer, SendError, SimpleBuilder, SimpleConsumer,
+    StartError,
 };
 
 use crate::server::Server;
@@ -17,16 +21,16 @@ use crate::server::Server;
 const INVISIBLE: Duration = Duration::from_secs(30);
 
 async fn producer(server: &Server) -> Producer {
-    Producer::start(ProducerConfig::new(ClientConfig::new(vec![server.endpoint()]))).await.unwrap()
+    Producer::builder(server.endpoint()).start().await.unwrap()
 }
 
 async fn consumer(server: &Server) -> SimpleConsumer {
-    SimpleConsumer::start(consumer_config(server, "billing")).await.unwrap()
+    builder(server, "billing").start().await.unwrap()
 }
 
-fn consumer_config(server: &Server, group: &str) -> ConsumerConfig {
-    let client = ClientConfig::new(vec![server.endpoint()]);
-    ConsumerConfig { wait: Duration::from_secs(5), ..ConsumerConfig::new(client, group, "orders") }
+fn builder(server: &Server, group: &str) -> SimpleBuilder {
+    let builder = SimpleConsumer::builder(server.endpoint(), group);
+    builder.subscribe("orders", Filter::all()).wait(Duration::from_secs(5))
 }
 
 #[tokio::test]
@@ -49,6 +53,52 @@ async fn each_message_of_a_request_has_its_own_receipt() {
     let results = producer(&server).await.send_all(messages).await.unwrap();
     let ids: std::collections::BTreeSet<_> = results.into_iter().map(|one| one.unwrap().message_id).collect();
     assert_eq!(ids.len(), 20);
+}
+
+#[tokio::test]
+async fn a_batch_arrives_message_by_message_and_each_is_acked_for_itself() {
+    let server = Server::start().await;
+    let messages = (0..10).map(|n| {
+        let tag = if n % 2 == 0 { "even" } else { "odd" };
+        Message::new("orders", n.to_string()).tag(tag).key(format!("key-{n}")).property("n", n.to_string())
+    });
+    let results = producer(&server).await.send_all(messages.collect()).await.unwrap();
+    let sent: Vec<_> = results.into_iter().map(Result::unwrap).collect();
+    assert!(sent.iter().map(|one| one.offset).eq(0..10), "as if sent one by one: {sent:?}");
+    let consumer = consumer(&server).await;
+    let mut delivered = consumer.receive(32, INVISIBLE).await.unwrap();
+    delivered.sort_by_key(|one| one.offset);
+    for (n, one) in delivered.iter().enumerate() {
+        assert_eq!((&one.message_id, one.offset), (&sent[n].message_id, sent[n].offset));
+        assert_eq!((one.body.clone(), one.properties["n"].clone()), (n.to_string().into(), n.to_string()));
+        assert_eq!((one.keys[0].clone(), one.is_intact()), (format!("key-{n}"), true));
+    }
+    assert_eq!(delivered.len(), 10);
+    for mut one in delivered {
+        if one.tag.as_deref() == Some("even") {
+            consumer.ack(&one).await.unwrap();
+        } else {
+            consumer.change_invisible(&mut one, Duration::ZERO).await.unwrap();
+        }
+    }
+    let again = consumer.receive(32, INVISIBLE).await.unwrap();
+    let mut bodies: Vec<_> = again.iter().map(|one| (one.body.clone(), one.attempt)).collect();
+    bodies.sort();
+    assert_eq!(bodies, ["1", "3", "5", "7", "9"].map(|body| (body.into(), 2)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_one_request_is_told_before_it_is_sent() {
+    let server = Server::start().await;
+    let producer = producer(&server).await;
+    assert!(matches!(producer.send_all(Vec::new()).await, Err(SendError::Empty)));
+    let mixed = vec![Message::new("orders", "a"), Message::new("bills", "b")];
+    assert!(matches!(producer.send_all(mixed).await, Err(SendError::Mixed)));
+    let body = bytes::Bytes::from(vec![0; 4 << 20]);
+    let large = (0..16).map(|_| Message::new("orders", body.clone())).collect();
+    let refused = producer.send_all(large).await;
+    let Err(SendError::TooLarge { bytes, limit_bytes }) = refused else { panic!("{refused:?}") };
+    assert!(bytes > limit_bytes);
 }
 
 #[tokio::test]
@@ -106,9 +156,7 @@ async fn what_a_server_refuses_is_told_with_its_code() {
 #[tokio::test]
 async fn a_consumer_of_an_unknown_group_does_not_start_and_says_why() {
     let server = Server::start().await;
-    let Err(error) = SimpleConsumer::start(consumer_config(&server, "nosuch")).await else {
-        panic!("it started")
-    };
+    let Err(error) = builder(&server, "nosuch").start().await else { panic!("it started") };
     let StartError::Route { source: AskError::Call(CallError::Grpc { message, .. }), .. } = &error else {
         panic!("{error:?}")
     };

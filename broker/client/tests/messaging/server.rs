@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use client::Endpoint;
 use engine::catalog::{
-    Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType,
+    Adopt, Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec,
+    TopicType,
 };
 use engine::group::{Group, GroupConfig, TransactionChecks};
 use engine::mailbox::Mailbox;
@@ -119,7 +120,10 @@ async fn define(group: &Arc<Group>, mailbox: &Arc<Mailbox>) {
         ordered: false,
         priority: PriorityPolicy::Strict,
         retry: RetryPolicy { max_attempts: 16, backoff: Backoff::Custom(vec![1000]) },
+        trace: false,
         consume_from: ConsumeFrom::Earliest,
+        reset: None,
+        broadcast: Broadcast::No,
         owner: String::new(),
     };
     let (_, ticket) = group.apply_consumer_groups(&[billing], Adopt::Always, mailbox).unwrap();

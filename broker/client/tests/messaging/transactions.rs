@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{
-    AskError, Checker, ClientConfig, Code, ConsumerConfig, Message, Producer, ProducerConfig, Resolution,
-    SendError, SimpleConsumer, Undecided,
+    AskError, Checker, ClientBuilder, Code, Filter, Message, Producer, Resolution, SendError, SimpleConsumer,
+    Undecided,
 };
 use parking_lot::Mutex;
 
@@ -14,18 +14,18 @@ use crate::INVISIBLE;
 use crate::server::Server;
 
 async fn producer(server: &Server, checker: Option<Checker>) -> Producer {
-    let client = ClientConfig::new(vec![server.endpoint()]);
-    let config = ProducerConfig { topics: vec!["paid".into()], checker, ..ProducerConfig::new(client) };
-    Producer::start(config).await.unwrap()
+    let mut builder = Producer::builder(server.endpoint()).topic("paid");
+    if let Some(checker) = checker {
+        builder = builder.checker(checker);
+    }
+    builder.start().await.unwrap()
 }
 
 async fn consumer(server: &Server) -> SimpleConsumer {
     let patient = Duration::from_secs(6);
-    let client = ClientConfig { request_timeout: patient, ..ClientConfig::new(vec![server.endpoint()]) };
-    let wait = Duration::from_secs(1);
-    SimpleConsumer::start(ConsumerConfig { wait, ..ConsumerConfig::new(client, "billing", "paid") })
-        .await
-        .unwrap()
+    let client = ClientBuilder::new(server.endpoint()).request_timeout(patient);
+    let builder = SimpleConsumer::builder(client, "billing").subscribe("paid", Filter::all());
+    builder.wait(Duration::from_secs(1)).start().await.unwrap()
 }
 
 async fn bodies(consumer: &SimpleConsumer) -> BTreeSet<String> {
@@ -59,9 +59,8 @@ async fn a_transaction_needs_a_topic_that_the_producer_was_made_for_and_that_tak
     let producer = producer(&server, None).await;
     let undeclared = producer.begin(Message::new("orders", "x")).await;
     assert!(matches!(undeclared, Err(SendError::Undeclared(topic)) if topic == "orders"));
-    let client = ClientConfig::new(vec![server.endpoint()]);
-    let config = ProducerConfig { topics: vec!["orders".into()], ..ProducerConfig::new(client) };
-    let refused = Producer::start(config).await.unwrap().begin(Message::new("orders", "x")).await;
+    let producer = Producer::builder(server.endpoint()).topic("orders").start().await.unwrap();
+    let refused = producer.begin(Message::new("orders", "x")).await;
     let Err(SendError::Refused(refused)) = refused else { panic!("{refused:?}") };
     assert_eq!(refused.code(), Some(Code::MessagePropertyConflictWithType));
 }
