@@ -17,8 +17,8 @@ mod send;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use client::ClientConfig;
-use client::admin::{Adopt, ConsumeFrom, Topic, TopicType};
+use client::ClientBuilder;
+use client::admin::{Adopt, ConsumeFrom, ConsumerGroup, Topic, TopicType};
 
 use crate::connect::Connect;
 use crate::failure::Failure;
@@ -32,6 +32,7 @@ Examples:
   millpond bench send bench --callers 256 --rate 20000 --duration 30s -o json
   millpond bench send paid --create --transaction
   millpond bench receive bench --create --prefill 200000 --callers 32 --ack batch
+  millpond bench receive ledger --create --prefill 200000 --message-groups 1000 --stuck 1
   millpond bench e2e bench --create --rate 1000
   millpond bench e2e later --create --rate 10000 --delay 5s
   millpond bench send bench --endpoint peer:8081 --pid $(pidof java)      also the server's CPU time
@@ -93,8 +94,8 @@ impl Command {
 }
 
 impl Load {
-    fn client(&self, connect: &Connect) -> Result<ClientConfig, Failure> {
-        Ok(ClientConfig { connections: usize::from(self.connections), ..connect.messaging()? })
+    fn client(&self, connect: &Connect) -> Result<ClientBuilder, Failure> {
+        Ok(connect.messaging()?.connections(usize::from(self.connections)))
     }
 
     /// Makes what `--create` asks for.
@@ -116,7 +117,10 @@ impl Load {
         };
         let mut outcomes = admin.apply_topics(vec![topic], Adopt::Always).await?;
         if let Some(name) = consumer_group {
-            let group = group(name.to_owned(), policy(16, &[]), ConsumeFrom::Earliest);
+            let group = ConsumerGroup {
+                ordered: topic_type == TopicType::Fifo,
+                ..group(name.to_owned(), policy(16, &[]), ConsumeFrom::Earliest)
+            };
             outcomes.extend(admin.apply_consumer_groups(vec![group], Adopt::Always).await?);
         }
         for outcome in outcomes {

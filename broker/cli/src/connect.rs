@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use client::admin::{AdminClient, AdminConfig};
-use client::{ClientConfig, Endpoint, Trust};
+use client::{ClientBuilder, Endpoint, Trust};
 
 use crate::failure::Failure;
 use crate::values::duration;
@@ -41,15 +41,13 @@ pub(crate) struct Connect {
 }
 
 impl Connect {
-    pub(crate) fn messaging(&self) -> Result<ClientConfig, Failure> {
+    pub(crate) fn messaging(&self) -> Result<ClientBuilder, Failure> {
         let endpoints = Endpoint::parse_list(&self.endpoint)?;
-        Ok(ClientConfig {
-            namespace: self.namespace.clone(),
-            trust: self.trust()?,
-            request_timeout: self.timeout,
-            pinned: self.pinned,
-            ..ClientConfig::new(endpoints)
-        })
+        Ok(ClientBuilder::new(endpoints)
+            .namespace(self.namespace.clone())
+            .trust(self.trust()?)
+            .request_timeout(self.timeout)
+            .pinned(self.pinned))
     }
 
     pub(crate) fn admin(&self) -> Result<AdminClient, Failure> {

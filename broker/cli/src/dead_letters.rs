@@ -12,9 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use client::admin::{Adopt, ConsumeFrom, TopicType};
-use client::{
-    ConsumerConfig, Delivered, Message, Producer, ProducerConfig, RECEIVE_MAX, SimpleConsumer, now_ms,
-};
+use client::{Delivered, Filter, Message, Producer, RECEIVE_MAX, SimpleConsumer, now_ms};
 
 use crate::connect::Connect;
 use crate::failure::Failure;
@@ -178,11 +176,8 @@ impl Letters<'_> {
     }
 
     async fn consumer(&self, group: &str) -> Result<SimpleConsumer, Failure> {
-        let config = ConsumerConfig {
-            wait: WAIT,
-            ..ConsumerConfig::new(self.connect.messaging()?, group, self.topic.clone())
-        };
-        Ok(SimpleConsumer::start(config).await?)
+        let builder = SimpleConsumer::builder(self.connect.messaging()?, group);
+        Ok(builder.subscribe(&self.topic, Filter::all()).wait(WAIT).start().await?)
     }
 
     /// Sends a dead letter to where it came from, in the way that the topic wants.
@@ -196,9 +191,8 @@ impl Letters<'_> {
         };
         if !ways.contains_key(origin) {
             let topic = self.connect.admin()?.topic(origin).await?.topic.unwrap_or_default();
-            let topics = vec![origin.clone()];
-            let config = ProducerConfig { topics, ..ProducerConfig::new(self.connect.messaging()?) };
-            ways.insert(origin.clone(), (Producer::start(config).await?, topic.r#type()));
+            let producer = Producer::builder(self.connect.messaging()?).topic(origin).start().await?;
+            ways.insert(origin.clone(), (producer, topic.r#type()));
         }
         let (producer, topic_type) = &ways[origin];
         let properties = letter.properties.clone().into_iter();

@@ -4,7 +4,9 @@ use std::io;
 use std::process::ExitCode;
 
 use client::admin::AdminError;
-use client::{AskError, CallError, DialError, InvalidEndpoint, Refused, SendError, StartError};
+use client::{
+    AskError, CallError, DialError, InvalidConfig, InvalidEndpoint, Refused, SendError, StartError,
+};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,12 @@ impl Failure {
 
 impl From<InvalidEndpoint> for Failure {
     fn from(error: InvalidEndpoint) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<InvalidConfig> for Failure {
+    fn from(error: InvalidConfig) -> Self {
         Self::Usage(error.to_string())
     }
 }
@@ -87,7 +95,9 @@ impl From<AskError> for Failure {
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Mixed | SendError::Undeclared(_) => Self::Usage(error.to_string()),
+            SendError::Empty | SendError::Mixed | SendError::Undeclared(_) | SendError::TooLarge { .. } => {
+                Self::Usage(error.to_string())
+            }
             SendError::Refused(refused) => refused.into(),
             SendError::NotSent(error) => error.into(),
             SendError::Unknown(_) => Self::NoAnswer(error.to_string()),
@@ -98,9 +108,9 @@ impl From<SendError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Endpoint(error) => error.into(),
+            StartError::Config(error) => error.into(),
             StartError::Dial(error) => error.into(),
-            StartError::Route { source, .. } => source.into(),
+            StartError::Session(source) | StartError::Route { source, .. } => source.into(),
         }
     }
 }

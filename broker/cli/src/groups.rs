@@ -1,10 +1,12 @@
 //! `millpond groups`: consumer groups of a broker.
 
+mod reset;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use client::admin::{
-    Adopt, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, PriorityPolicy, RetryPolicy,
+    Adopt, Broadcast, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, PriorityPolicy, RetryPolicy,
 };
 use serde_json::{Value, json};
 
@@ -12,14 +14,16 @@ use crate::connect::Connect;
 use crate::failure::Failure;
 use crate::output::{Format, Table, print};
 use crate::topics::{Names, report};
-use crate::values::{duration, show_ms};
+use crate::values::{Place, duration, place, show_ms, show_time};
 
 const APPLY_EXAMPLES: &str = "\
 Examples:
   millpond groups apply billing --max-attempts 5
   millpond groups apply ledger --ordered
+  millpond groups apply prices --broadcast
   millpond groups apply helpdesk --priority aging=30s
-  millpond groups apply audit --from latest --retry 1s,10s,1m";
+  millpond groups apply audit --from latest --retry 1s,10s,1m
+  millpond groups apply replay --from 2026-11-22T08:00:00Z";
 
 /// Consumer groups: who reads, how far, and what happens to messages that fail
 #[derive(Debug, Subcommand)]
@@ -38,6 +42,9 @@ pub(crate) enum Command {
     /// Create or change consumer groups
     #[command(after_help = APPLY_EXAMPLES)]
     Apply(ApplyArgs),
+    /// Go on at another place: what lies before is done, what lies behind is delivered again
+    #[command(after_help = reset::EXAMPLES)]
+    Reset(reset::ResetArgs),
     /// Delete consumer groups with their progress
     Delete {
         #[command(flatten)]
@@ -56,9 +63,12 @@ pub(crate) struct ApplyArgs {
     /// Waiting times before the next deliveries, the last one repeats: 1s,10s,1m [default: 5s, doubling up to 2h]
     #[arg(long, value_delimiter = ',', value_parser = duration)]
     retry: Vec<Duration>,
-    /// Where the group starts on a topic that it never read
-    #[arg(long, value_enum, default_value = "earliest")]
-    from: From,
+    /// Where the group starts on a topic that it never read: earliest, latest, a time, or an age (90m: so long ago)
+    #[arg(long, value_parser = place, default_value = "earliest")]
+    from: Place,
+    /// Every consumer gets all messages: one for each host, or for each client id
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "by-host")]
+    broadcast: Option<Identity>,
     /// Deliver the messages of a message group in order
     #[arg(long)]
     ordered: bool,
@@ -66,19 +76,23 @@ pub(crate) struct ApplyArgs {
     /// (the highest, where one that waits rises by one each 10s, or each other time: aging=30s)
     #[arg(long, value_parser = priority, default_value = "strict")]
     priority: Priority,
+    /// Record when each delivery was and which client got it, for `millpond trace`
+    #[arg(long)]
+    trace: bool,
     /// Take over groups that belong to another owner
     #[arg(long)]
     adopt: bool,
 }
 
+/// What tells the consumers of a broadcast apart.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Identity {
+    ByHost,
+    ByClient,
+}
+
 /// A policy and its aging interval, 0 for the usual one.
 type Priority = (PriorityPolicy, u64);
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum From {
-    Earliest,
-    Latest,
-}
 
 pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> Result<(), Failure> {
     let admin = connect.admin()?;
@@ -101,20 +115,34 @@ pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> 
         Command::Apply(args) => {
             let adopt = if args.adopt { Adopt::Always } else { Adopt::IfCompatible };
             let retry = policy(args.max_attempts, &args.retry);
-            let from = match args.from {
-                From::Earliest => ConsumeFrom::Earliest,
-                From::Latest => ConsumeFrom::Latest,
+            let (from, consume_from_ms) = match args.from {
+                Place::Earliest => (ConsumeFrom::Earliest, 0),
+                Place::Latest => (ConsumeFrom::Latest, 0),
+                Place::TimeMs(ms) => (ConsumeFrom::Timestamp, ms),
+                Place::Offset(_) => {
+                    return Err(Failure::Usage("a group starts at a time, not at an offset".to_owned()));
+                }
             };
+            let broadcast = match args.broadcast {
+                None => Broadcast::No,
+                Some(Identity::ByHost) => Broadcast::ByHost,
+                Some(Identity::ByClient) => Broadcast::ByClient,
+            };
+            let trace = args.trace;
             let (ordered, (priority, aging_interval_ms)) = (args.ordered, args.priority);
             let group = |name| ConsumerGroup {
                 ordered,
+                trace,
                 priority: priority.into(),
                 aging_interval_ms,
+                consume_from_ms,
+                broadcast: broadcast.into(),
                 ..group(name, retry.clone(), from)
             };
             let groups = args.names.all()?.into_iter().map(group).collect();
             report(&admin.apply_consumer_groups(groups, adopt).await?, format)
         }
+        Command::Reset(args) => reset::run(args, connect, format).await,
         Command::Delete { names } => report(&admin.delete_consumer_groups(names.all()?, None).await?, format),
     }
 }
@@ -158,9 +186,11 @@ fn group_json(group: &ConsumerGroup) -> Value {
         })
     });
     json!({
-        "name": group.name, "ordered": group.ordered, "retry": retry,
+        "name": group.name, "broadcast": group.broadcast().as_str_name(), "ordered": group.ordered, "retry": retry,
         "priority": {"policy": group.priority().as_str_name(), "agingIntervalMs": group.aging_interval_ms},
-        "consumeFrom": group.consume_from().as_str_name(), "owner": group.owner,
+        "trace": group.trace,
+        "consumeFrom": group.consume_from().as_str_name(), "consumeFromMs": group.consume_from_ms,
+        "reset": group.reset.as_ref().map(|reset| &reset.id), "owner": group.owner,
     })
 }
 
@@ -179,11 +209,18 @@ fn list_table(groups: &[ConsumerGroup]) -> Table {
             show_priority(group),
             retry.max_attempts.to_string(),
             waits,
-            group.consume_from().as_str_name().to_lowercase(),
+            show_start(group),
             group.owner.clone(),
         ]);
     }
     table
+}
+
+fn show_start(group: &ConsumerGroup) -> String {
+    match group.consume_from() {
+        ConsumeFrom::Timestamp => show_time(group.consume_from_ms),
+        from @ (ConsumeFrom::Earliest | ConsumeFrom::Latest) => from.as_str_name().to_lowercase(),
+    }
 }
 
 fn show_priority(group: &ConsumerGroup) -> String {
@@ -201,7 +238,7 @@ fn describe_json(answer: &DescribeConsumerGroupResponse) -> Value {
         .iter()
         .map(|p| {
             json!({
-                "topic": p.topic, "queue": p.queue, "tail": p.tail, "floor": p.floor, "next": p.next,
+                "member": p.member, "topic": p.topic, "queue": p.queue, "tail": p.tail, "floor": p.floor, "next": p.next,
                 "inFlight": p.in_flight, "lag": p.lag,
             })
         })
@@ -215,10 +252,12 @@ fn describe_json(answer: &DescribeConsumerGroupResponse) -> Value {
 }
 
 fn progress_table(answer: &DescribeConsumerGroupResponse) -> Table {
-    let mut table = Table::new(&["TOPIC", "QUEUE", "FLOOR", "NEXT", "TAIL", "IN-FLIGHT", "LAG"]);
+    let mut table = Table::new(&["MEMBER", "TOPIC", "QUEUE", "FLOOR", "NEXT", "TAIL", "IN-FLIGHT", "LAG"]);
     for p in &answer.progress {
+        let member = if p.member.is_empty() { "-" } else { &p.member };
         let numbers = [u64::from(p.queue), p.floor, p.next, p.tail, p.in_flight, p.lag];
-        table.row(std::iter::once(p.topic.clone()).chain(numbers.map(|n| n.to_string())));
+        let names = [member.to_owned(), p.topic.clone()].into_iter();
+        table.row(names.chain(numbers.map(|n| n.to_string())));
     }
     table
 }

@@ -9,6 +9,7 @@ mod connect;
 mod dead_letters;
 mod failure;
 mod groups;
+mod messages;
 mod output;
 mod progress;
 mod promote;
@@ -18,6 +19,7 @@ mod send;
 mod status;
 mod tail;
 mod topics;
+mod trace;
 mod values;
 
 use std::process::ExitCode;
@@ -40,6 +42,8 @@ Examples:
   millpond tail orders                           watch what arrives, without taking it from anybody
   millpond groups describe billing               how far a consumer group is
   millpond dead-letters list billing             what it gave up on
+  millpond messages find --key 4711              where a message is
+  millpond trace ID                              what happened to it
   millpond status                                is my data safe?
   millpond promote 1                             let member 1 of the group lead
   millpond bench send bench --callers 32         measure
@@ -72,6 +76,9 @@ enum Command {
     Groups(groups::Command),
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    #[command(subcommand)]
+    Messages(messages::Command),
+    Trace(trace::Args),
     Status(status::Args),
     Promote(promote::Args),
     #[command(subcommand)]
@@ -105,6 +112,8 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         | Command::Topics(_)
         | Command::Groups(_)
         | Command::DeadLetters(_)
+        | Command::Messages(_)
+        | Command::Trace(_)
         | Command::Status(_)
         | Command::Promote(_) => 1,
     };
@@ -122,6 +131,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Topics(command) => topics::run(command, connect, format).await?,
         Command::Groups(command) => groups::run(command, connect, format).await?,
         Command::DeadLetters(command) => dead_letters::run(command, connect, format).await?,
+        Command::Messages(command) => messages::run(command, connect, format).await?,
+        Command::Trace(args) => trace::run(args, connect, format).await?,
         Command::Status(args) => return status::run(args, connect, format).await,
         Command::Promote(args) => promote::run(args, connect, format).await?,
         Command::Bench(command) => bench::run(command, connect, format).await?,

@@ -1,6 +1,6 @@
 //! `millpond recall`: takes back a message before its time.
 
-use client::{Producer, ProducerConfig};
+use client::Producer;
 use serde_json::json;
 
 use crate::connect::Connect;
@@ -22,9 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
-    let config =
-        ProducerConfig { topics: vec![args.topic.clone()], ..ProducerConfig::new(connect.messaging()?) };
-    let producer = Producer::start(config).await?;
+    let producer = Producer::builder(connect.messaging()?).topic(&args.topic).start().await?;
     let recalled = producer.recall(&args.topic, &args.handle).await;
     producer.close().await;
     let message_id = recalled.map_err(|error| Failure::Refused(error.to_string()))?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use client::{ConsumerConfig, Delivered, Filter, RECEIVE_MAX, SimpleConsumer};
+use client::{Delivered, Filter, RECEIVE_MAX, SimpleConsumer};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
@@ -52,12 +52,11 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
     let filter = args.sql.clone().map_or_else(|| Filter::Tags(args.filter.clone()), Filter::Sql);
-    let config = ConsumerConfig {
-        subscriptions: vec![(args.topic.clone(), filter)],
-        wait: args.wait,
-        ..ConsumerConfig::new(connect.messaging()?, args.group.clone(), args.topic.clone())
-    };
-    let consumer = SimpleConsumer::start(config).await?;
+    let consumer = SimpleConsumer::builder(connect.messaging()?, &args.group)
+        .subscribe(&args.topic, filter)
+        .wait(args.wait)
+        .start()
+        .await?;
     let mut left = args.max;
     while left > 0 {
         let delivered = consumer.receive(left.min(RECEIVE_MAX), args.invisible).await?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Message, Producer, ProducerConfig, SendError, SendReceipt, Transaction};
+use client::{Message, Producer, SendError, SendReceipt, Transaction};
 use serde_json::json;
 
 use crate::connect::Connect;
@@ -14,8 +14,8 @@ use crate::output::{Format, print_line};
 use crate::progress::Progress;
 use crate::values::{duration, key_value};
 
-/// Messages of one request.
-const BATCH_MAX: usize = 32;
+/// Messages of one request that repeats a body, if nothing else is said.
+const BATCH: u32 = 32;
 /// Bodies of one request; a server takes at least this much.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
@@ -28,6 +28,7 @@ Examples:
   millpond send alerts 'disk is full' --priority 9
   millpond send orders --file order.json
   cat lines.txt | millpond send orders            one message a line
+  cat lines.txt | millpond send orders --batch 64 the same with 64 lines in each request
   millpond send orders 'hello' --count 1000";
 
 /// Send messages to a topic
@@ -65,6 +66,9 @@ pub(crate) struct Args {
     /// Send the message this often
     #[arg(long, default_value_t = 1)]
     count: u64,
+    /// Messages of one request [default: 32 with --count, each line of standard input alone]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with = "transaction")]
+    batch: Option<u32>,
 }
 
 /// How a transaction ends.
@@ -112,9 +116,7 @@ impl Args {
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
     let body = args.body()?;
-    let config =
-        ProducerConfig { topics: vec![args.topic.clone()], ..ProducerConfig::new(connect.messaging()?) };
-    let producer = Producer::start(config).await?;
+    let producer = Producer::builder(connect.messaging()?).topic(&args.topic).start().await?;
     let mut sender = Sender {
         producer: &producer,
         transaction: args.transaction,
@@ -125,7 +127,8 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
     };
     match body {
         Some(body) => {
-            let batch = (BATCH_BYTES_MAX / body.len().max(1)).clamp(1, BATCH_MAX) as u64;
+            let most = args.batch.unwrap_or(BATCH) as usize;
+            let batch = (BATCH_BYTES_MAX / body.len().max(1)).clamp(1, most) as u64;
             let mut left = args.count;
             while left > 0 {
                 let now = left.min(batch);
@@ -133,11 +136,7 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
                 left -= now;
             }
         }
-        None => {
-            for line in stdin().lock().lines() {
-                sender.send(vec![args.message(Bytes::from(line?))]).await?;
-            }
-        }
+        None => sender.send_lines(&args).await?,
     }
     let (sent, refused) = (sender.sent, sender.refused.take());
     drop(sender);
@@ -158,6 +157,26 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    /// Sends what standard input says, a message a line.
+    async fn send_lines(&mut self, args: &Args) -> Result<(), Failure> {
+        let most = args.batch.unwrap_or(1) as usize;
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for line in stdin().lock().lines() {
+            let message = args.message(Bytes::from(line?));
+            if bytes + message.body.len() > BATCH_BYTES_MAX && !batch.is_empty() {
+                self.send(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+            bytes += message.body.len();
+            batch.push(message);
+            if batch.len() >= most {
+                self.send(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.send(batch).await }
+    }
+
     async fn send(&mut self, messages: Vec<Message>) -> Result<(), Failure> {
         if let Some(outcome) = self.transaction {
             for message in messages {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::admin::{Adopt, ConsumeFrom};
-use client::{ConsumerConfig, Filter, RECEIVE_MAX, SimpleConsumer};
+use client::{RECEIVE_MAX, SimpleConsumer};
 
 use crate::connect::Connect;
 use crate::failure::Failure;
@@ -56,12 +56,11 @@ pub(crate) async fn with_own_group(
 }
 
 async fn watch(args: &Args, group: &str, connect: &Connect, format: Format) -> Result<(), Failure> {
-    let config = ConsumerConfig {
-        subscriptions: vec![(args.topic.clone(), Filter::Tags(args.filter.clone()))],
-        wait: WAIT,
-        ..ConsumerConfig::new(connect.messaging()?, group, args.topic.clone())
-    };
-    let consumer = SimpleConsumer::start(config).await?;
+    let consumer = SimpleConsumer::builder(connect.messaging()?, group)
+        .subscribe(&args.topic, args.filter.as_str())
+        .wait(WAIT)
+        .start()
+        .await?;
     let mut left = args.max.unwrap_or(usize::MAX);
     while left > 0 {
         let delivered = consumer.receive(left.min(RECEIVE_MAX), INVISIBLE).await?;

@@ -2,6 +2,23 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+/// A place in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The oldest message.
+    Earliest,
+    /// The next one.
+    Latest,
+    /// The first one stored at that time (unix ms) or later.
+    TimeMs(u64),
+    /// The one with that number.
+    Offset(u64),
+}
+
 /// Reads `500ms`, `10s`, `5m`, `3h` or `2d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -16,6 +33,39 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
+}
+
+/// Reads `earliest`, `latest`, a time, an age or `offset=12`.
+pub(crate) fn place(text: &str) -> Result<Place, String> {
+    match text.to_lowercase().as_str() {
+        "earliest" => return Ok(Place::Earliest),
+        "latest" => return Ok(Place::Latest),
+        _ => {}
+    }
+    if let Some(number) = text.strip_prefix("offset=") {
+        return number.parse().map(Place::Offset).map_err(|_| format!("`{number}` is no offset"));
+    }
+    time_ms(text).map(Place::TimeMs)
+}
+
+/// Reads a time in UTC as `2026-11-22T08:00:00Z` or `2026-11-22`, or how long ago it was, such as `90m`.
+pub(crate) fn time_ms(text: &str) -> Result<u64, String> {
+    if let Ok(age) = duration(text) {
+        return Ok(client::now_ms().saturating_sub(age.as_millis() as u64));
+    }
+    let wrong = || format!("`{text}` is no time: write 2026-11-22T08:00:00Z, or 90m for so long ago");
+    let day = text.parse::<Date>().ok().filter(|_| !text.contains('T'));
+    let time = match day.map(|day| day.to_zoned(TimeZone::UTC)) {
+        Some(begin) => begin.map_err(|_| wrong())?.timestamp(),
+        None => text.parse::<Timestamp>().map_err(|_| wrong())?,
+    };
+    u64::try_from(time.as_millisecond()).map_err(|_| wrong())
+}
+
+/// Writes a time (unix ms) as `2026-11-22T08:00:00.250Z`.
+pub(crate) fn show_time(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| format!("{ms} ms"), |time| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
 }
 
 /// Reads `key=value`.
@@ -67,6 +117,32 @@ mod tests {
         assert_eq!(duration("3h"), Ok(Duration::from_hours(3)));
         for wrong in ["", "5", "s", "1.5s", "99999999999999999999s", "999999999999999999d"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn places_are_words_times_ages_and_offsets() {
+        assert_eq!(place("Earliest"), Ok(Place::Earliest));
+        assert_eq!(place("offset=12"), Ok(Place::Offset(12)));
+        assert_eq!(place("1970-01-01T00:00:01.5Z"), Ok(Place::TimeMs(1500)));
+        assert_eq!(show_time(1500), "1970-01-01T00:00:01.500Z");
+        assert_eq!(place("2026-01-01"), Ok(Place::TimeMs(1_767_225_600_000)));
+        for ms in [0, 951_825_599_999, 1_767_225_599_000, 1_767_225_600_000] {
+            assert_eq!(time_ms(&show_time(ms)), Ok(ms));
+        }
+        let Ok(Place::TimeMs(ms)) = place("1h") else { panic!("an age") };
+        assert!(client::now_ms().abs_diff(ms + 3_600_000) < 60_000);
+        for wrong in [
+            "",
+            "offset=",
+            "offset=-1",
+            "yesterday",
+            "2026-02-29",
+            "2026-13-01",
+            "1969-12-31T23:59:59Z",
+            "1969-12-31",
+        ] {
+            assert!(place(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use client::admin::TopicType;
-use client::{ConsumerConfig, Message, Producer, ProducerConfig, RECEIVE_MAX, SimpleConsumer};
+use client::{Filter, Message, Producer, RECEIVE_MAX, SimpleConsumer};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -70,14 +70,12 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
     let load = &args.load;
     let topic_type = if args.delay.is_some() { TopicType::Delay } else { TopicType::Normal };
     load.prepare(connect, topic_type, Some(&args.group)).await?;
-    let topics = vec![load.topic.clone()];
-    let config = ProducerConfig { topics, attempts_max: 1, ..ProducerConfig::new(load.client(connect)?) };
-    let producer = Arc::new(Producer::start(config).await?);
-    let config = ConsumerConfig {
-        wait: Duration::from_secs(5),
-        ..ConsumerConfig::new(load.client(connect)?, args.group.clone(), load.topic.clone())
-    };
-    let consumer = Arc::new(SimpleConsumer::start(config).await?);
+    let producer = Producer::builder(load.client(connect)?).topic(&load.topic).attempts_max(1);
+    let producer = Arc::new(producer.start().await?);
+    let consumer = SimpleConsumer::builder(load.client(connect)?, &args.group)
+        .subscribe(&load.topic, Filter::all())
+        .wait(Duration::from_secs(5));
+    let consumer = Arc::new(consumer.start().await?);
     let run = Arc::new(Run::new(load, args.delay));
     let mut consumers = JoinSet::new();
     for _ in 0..args.consumers {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use client::admin::TopicType;
-use client::{Message, Producer, ProducerConfig, SendError};
+use client::{Message, Producer, SendError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -48,9 +48,8 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
     let load = &args.load;
     let topic_type = if args.transaction { TopicType::Transaction } else { TopicType::Normal };
     load.prepare(connect, topic_type, None).await?;
-    let topics = vec![load.topic.clone()];
-    let config = ProducerConfig { topics, attempts_max: 1, ..ProducerConfig::new(load.client(connect)?) };
-    let producer = Arc::new(Producer::start(config).await?);
+    let producer = Producer::builder(load.client(connect)?).topic(&load.topic).attempts_max(1);
+    let producer = Arc::new(producer.start().await?);
     let window = Window::after(load.warmup, load.duration);
     let done = Arc::new(AtomicU64::new(0));
     let mut callers = JoinSet::new();
