@@ -11,6 +11,7 @@ use store::log::{AppendError, Placed};
 
 use crate::event::Event;
 use crate::invariant::checkpoints_change_nothing;
+use crate::moves;
 use crate::world::{Awaited, Broker, World};
 
 /// Starts that may fail by planned crashes, one after another.
@@ -43,7 +44,8 @@ impl World {
     /// Applies topics and consumer groups, as an operator would after every start.
     pub(crate) fn set_up(&mut self) -> Result<(), String> {
         let group = Arc::clone(&self.broker.group);
-        let specs: Vec<ConsumerGroupSpec> = self.readers.iter().map(|reader| reader.spec.clone()).collect();
+        let readers = self.readers.iter().map(|reader| reader.spec.clone());
+        let specs: Vec<ConsumerGroupSpec> = readers.chain([moves::spec()]).collect();
         let topics = group.apply_topics(&self.topics, Adopt::Always, &self.mailbox);
         let consumer_groups = group.apply_consumer_groups(&specs, Adopt::Always, &self.mailbox);
         for applied in [topics, consumer_groups] {
@@ -101,6 +103,7 @@ impl World {
                     self.awaited.clear();
                     self.pollers.clear();
                     self.has_unrecorded = false;
+                    self.moves_went_down(power_lost, durable);
                     self.tell(Event::Restarted { power_lost, durable })?;
                     return self.set_up();
                 }
@@ -150,15 +153,19 @@ impl World {
     fn answered(&mut self, awaited: &Awaited, placed: &[Placed]) -> Result<(), String> {
         match *awaited {
             Awaited::Setup => Ok(()),
+            Awaited::Move { number, ref places } => {
+                self.moved(number, places, placed);
+                Ok(())
+            }
             Awaited::Letter { reader, message } => self.tell(Event::Acked { reader, message }),
             Awaited::Recall { message } => self.tell(Event::Recalled { message }),
             Awaited::Decision { message, decision } => self.decided(message, decision, placed),
-            Awaited::Send { first, count } => {
+            Awaited::Send { first, count, is_run } => {
                 let offsets = placed.iter().map(|placed| placed.offset.0);
                 let neighbours = placed.first().map_or(0, |placed| placed.offset.0)..;
                 let waits = self.timed.contains_key(&first) || self.halves.contains_key(&first);
-                let is_run = waits || offsets.eq(neighbours.take(placed.len()));
-                if placed.len() as u64 != count || !is_run {
+                let are_neighbours = !is_run || waits || offsets.eq(neighbours.take(placed.len()));
+                if placed.len() as u64 != count || !are_neighbours {
                     return Err(format!("{count} messages of one request were placed at {placed:?}"));
                 }
                 for (message, placed) in (first..).zip(placed) {

@@ -21,8 +21,9 @@ impl World {
         let count = self.pick(1, 9);
         let first = self.next_message;
         self.next_message += count;
-        // The messages of one request are of one message group, or of one priority.
+        // The messages of one request are of one message group or now and then of two, or of one priority.
         let lane = if topic.spec.topic_type == TopicType::Fifo { self.pick(1, 7) as u32 } else { 0 };
+        let other_lane = if lane > 0 && self.random.one_in(3) { self.pick(1, 7) as u32 } else { lane };
         let priority = (topic.spec.topic_type == TopicType::Priority).then(|| self.pick(0, 12) as u32);
         let queue = priority.map_or(QueueId::NONE, |priority| topic.queue_of_priority(priority));
         let is_plain = lane > 0 || priority.is_some();
@@ -30,6 +31,7 @@ impl World {
         let is_undecided = !is_plain && !is_timed && self.random.one_in(3);
         let mut drafts = Vec::new();
         for message in first..first + count {
+            let lane = if self.random.one_in(3) { other_lane } else { lane };
             self.invariants.sent(message, lane);
             if let Some(priority) = priority {
                 self.invariants.sent_with(message, priority);
@@ -45,7 +47,7 @@ impl World {
         }
         self.trace.note(format_args!("send {first} .. {} to {}", first + count, topic.spec.name));
         if let Ok(ticket) = self.broker.group.send(&topic, drafts, &self.mailbox) {
-            self.awaited.push((ticket, Awaited::Send { first, count }));
+            self.awaited.push((ticket, Awaited::Send { first, count, is_run: lane == other_lane }));
         }
     }
 
@@ -109,6 +111,7 @@ impl World {
         for error in &received.corrupt {
             self.bear(error)?;
         }
+        group.note_handed(&consumer_group, &received.deliveries, "sim", &self.mailbox);
         let count = received.deliveries.len();
         for delivery in received.deliveries {
             let got = self.take_delivery(&group, reader, delivery)?;
@@ -239,12 +242,20 @@ impl World {
         delivery: Delivery,
     ) -> Result<Option<Holding>, String> {
         let mut delivery = delivery;
-        if delivery.record.is_none()
-            && let Err(error) = group.load(&mut delivery)
-        {
+        let is_cold = delivery.record.is_none();
+        if is_cold && let Err(error) = group.load(&mut delivery) {
             return self.bear(&error).map(|()| None);
         }
         let message = message_of(&delivery)?;
+        let tags = self.readers[reader].tags.as_deref();
+        if tags.is_some_and(|tags| !tags.contains(&tag_hash(message))) {
+            if !is_cold {
+                return Err(format!("reader {reader} gets message {message}, whose tag it does not want"));
+            }
+            // Nobody could know before: done, as a gateway does it.
+            let _ = group.ack(&delivery.receipt, self.now_ms, &self.mailbox);
+            return Ok(None);
+        }
         let (receipt, now_ms) = (delivery.receipt, self.now_ms);
         let holding = Holding { reader, message, receipt };
         self.holdings.push(holding);
@@ -318,7 +329,8 @@ fn draft(message: u64, lane: u32) -> Draft {
         lane,
         due_ms: 0,
         body_crc: crc32(&body),
-        head: Bytes::new(),
+        // Heads tell messages apart, as their ids do.
+        head: Bytes::copy_from_slice(&message.to_le_bytes()),
         body,
     }
 }

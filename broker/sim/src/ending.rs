@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use engine::catalog::{
-    ABANDONED_TRANSACTIONS_TOPIC, Adopt, Backoff, ConsumeFrom, ConsumerGroupSpec, DEAD_LETTER_PREFIX,
-    PriorityPolicy, RetryPolicy,
+    ABANDONED_TRANSACTIONS_TOPIC, Adopt, Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec,
+    DEAD_LETTER_PREFIX, PriorityPolicy, RetryPolicy,
 };
 use engine::group::{Delivery, Group, Receive};
 use store::QueueId;
@@ -12,6 +12,7 @@ use store::log::ReadError;
 
 use crate::clients::message_of;
 use crate::event::{Event, Place};
+use crate::invariant::a_history_tells_every_end;
 use crate::world::{Awaited, World};
 
 /// Rounds in which all must be through: the attempts of the clumsy reader and as many for the rest.
@@ -27,6 +28,10 @@ impl World {
         self.disk.forget_faults();
         self.restart_in_peace()?;
         self.drain()?;
+        if !self.checkpoint_knows_more {
+            a_history_tells_every_end(&self.broker.group, self.now_ms)?;
+        }
+        self.drain_moved()?;
         self.audit()
     }
 
@@ -102,7 +107,10 @@ impl World {
             ordered: false,
             priority: PriorityPolicy::Strict,
             retry: RetryPolicy { max_attempts: 1, backoff: Backoff::Custom(vec![1000]) },
+            trace: false,
             consume_from: ConsumeFrom::Earliest,
+            reset: None,
+            broadcast: Broadcast::No,
             owner: String::new(),
         };
         let group = Arc::clone(&self.broker.group);

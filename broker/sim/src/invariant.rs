@@ -1,6 +1,7 @@
 //! What must hold whatever happens; each file is one promise.
 
 mod a_delayed_message_keeps_its_time;
+mod a_history_tells_every_end;
 pub(crate) mod a_member_never_goes_back_to_an_earlier_epoch;
 pub(crate) mod a_message_group_is_first_read_in_order;
 mod a_message_group_is_read_in_order;
@@ -30,6 +31,7 @@ use store::log::Flush;
 use crate::event::Event;
 use crate::world::Reader;
 
+pub(crate) use a_history_tells_every_end::a_history_tells_every_end;
 pub(crate) use checkpoints_change_nothing::checkpoints_change_nothing;
 pub(crate) use no_wake_is_lost::no_wake_is_lost;
 

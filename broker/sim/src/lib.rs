@@ -18,6 +18,7 @@ pub mod cluster;
 mod ending;
 pub mod event;
 mod invariant;
+mod moves;
 mod pollers;
 mod story;
 mod trace;

@@ -52,7 +52,8 @@ fn play(world: &mut World) -> Result<(), String> {
     // In some, queues fill up; in others consumers wait.
     let send_in = 1 << world.random.below(5);
     for _ in 0..STEPS {
-        match world.pick(0, 25) {
+        match world.pick(0, 26) {
+            25 => world.move_or_read()?,
             22 => world.recall(),
             23 => world.decide()?,
             24 => world.check_transactions()?,

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::catalog::{
-    Backoff, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType,
+    Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy, TopicSpec, TopicType,
 };
 use engine::group::{Decision, Group, GroupConfig, TransactionChecks};
 use engine::inbox::Ticket;
 use engine::lease::Receipt;
 use engine::mailbox::Mailbox;
 use engine::writer::Writer;
-use store::Position;
 use store::disk::sim::{Random, SimDisk};
 use store::log::{Flush, LogConfig, Retention};
+use store::{Offset, Position, QueueId};
 
 use crate::event::Event;
 use crate::invariant::Invariants;
+use crate::moves::Mover;
 use crate::pollers::Poller;
 use crate::trace::Trace;
 use crate::transactions::Half;
@@ -44,14 +45,16 @@ pub(crate) struct Holding {
 
 /// Who waits for what.
 pub(crate) enum Awaited {
-    /// A producer, for these messages.
-    Send { first: u64, count: u64 },
+    /// A producer, for these messages; whether they are of one queue.
+    Send { first: u64, count: u64, is_run: bool },
     /// A consumer that gave a message up.
     Letter { reader: usize, message: u64 },
     /// A producer that took a message back.
     Recall { message: u64 },
     /// A producer that decided about a message.
     Decision { message: u64, decision: Decision },
+    /// An administrator that moved a consumer group to these places.
+    Move { number: u64, places: Vec<(QueueId, Offset)> },
     /// Whoever set things up.
     Setup,
 }
@@ -75,6 +78,7 @@ pub(crate) struct World {
     pub(crate) awaited: Vec<(Ticket, Awaited)>,
     pub(crate) holdings: Vec<Holding>,
     pub(crate) pollers: Vec<Poller>,
+    pub(crate) mover: Mover,
     pub(crate) next_message: u64,
     /// Messages with a delivery time: that, and where they were stored once that is known.
     pub(crate) timed: BTreeMap<u64, (u64, Option<Position>)>,
@@ -119,6 +123,7 @@ impl World {
             awaited: Vec::new(),
             holdings: Vec::new(),
             pollers: Vec::new(),
+            mover: Mover::default(),
             next_message: 0,
             timed: BTreeMap::new(),
             halves: BTreeMap::new(),
@@ -208,16 +213,21 @@ fn readers() -> Vec<Reader> {
             ordered: false,
             priority: PriorityPolicy::Strict,
             retry: RetryPolicy { max_attempts, backoff: Backoff::Custom(vec![1000]) },
+            trace: false,
             consume_from: ConsumeFrom::Earliest,
+            reset: None,
+            broadcast: Broadcast::No,
             owner: String::new(),
         },
         tags,
         acks,
     };
+    let tracing =
+        |reader: Reader| Reader { spec: ConsumerGroupSpec { trace: true, ..reader.spec }, ..reader };
     vec![
         reader("steady", 1000, None, true),
         by(PriorityPolicy::Weighted, reader("choosy", 1000, Some(vec![tag_hash(1)]), true)),
-        reader("clumsy", 3, None, false),
+        tracing(reader("clumsy", 3, None, false)),
         by(PriorityPolicy::Aging { interval_ms: 10_000 }, in_order(reader("orderly", 1000, None, true))),
         in_order(reader("fumbling", 3, None, false)),
     ]

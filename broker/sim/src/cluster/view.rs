@@ -37,7 +37,7 @@ pub(crate) struct View {
 pub(crate) struct Views {
     pub(crate) copies: Vec<View>,
     pub(crate) truth: Vec<Batch>,
-    /// Position of every message, by queue and offset.
+    /// Position of every message's record, by queue and offset.
     pub(crate) queues: BTreeMap<QueueId, Vec<Position>>,
     by_epoch: Written,
     /// What was agreed until every copy of it was lost.
@@ -171,7 +171,7 @@ impl Views {
                 if entry.offset != Offset(queue.len() as u64) {
                     wrong.get_or_insert((entry.queue, entry.offset, queue.len(), entry.position));
                 }
-                queue.push(entry.position);
+                queue.extend(std::iter::repeat_n(entry.position, entry.count.into()));
             }
         });
         replayed.map_err(|error| format!("what copy {at} shows cannot be read: {error}"))?;
@@ -227,12 +227,10 @@ impl Views {
         }
     }
 
-    /// Which message of which queue lies there.
-    pub(crate) fn find(&self, position: Position) -> Option<(QueueId, Offset)> {
-        self.queues.iter().find_map(|(&queue, positions)| {
-            let offset = positions.binary_search(&position).ok()?;
-            Some((queue, Offset(offset as u64)))
-        })
+    /// The queue of the record that lies there.
+    pub(crate) fn find(&self, position: Position) -> Option<QueueId> {
+        let holds = |positions: &Vec<Position>| positions.binary_search(&position).is_ok();
+        self.queues.iter().find_map(|(&queue, positions)| holds(positions).then_some(queue))
     }
 
     /// The next offset of a queue, of what lies below a position.
