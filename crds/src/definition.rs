@@ -7,10 +7,11 @@
 //! Promise: the operator and a standalone broker make the same definition of the same manifest, and refuse the same
 //! ones. So the rules that the API server checks with CEL are checked here again: a file never met an API server.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use crate::amount::AmountError;
-use crate::consumer_group::{Backoff, ConsumeFrom, ConsumerGroup, Priority, PriorityPolicy};
+use crate::consumer_group::{Backoff, ConsumeFrom, ConsumerGroup, Delivery, Priority, PriorityPolicy, Reset};
 use crate::names::{CONSUMER_GROUP_NAME_LEN_MAX, TOPIC_NAME_LEN_MAX};
 use crate::topic::{Topic, TopicType};
 
@@ -42,6 +43,8 @@ pub struct TopicDefinition {
 pub struct ConsumerGroupDefinition {
     /// Name for clients.
     pub name: String,
+    /// Whether its consumers share the messages.
+    pub delivery: Delivery,
     /// Messages of one message group are delivered in order.
     pub ordered: bool,
     /// Which levels of a topic of type PRIORITY it gets messages from.
@@ -50,8 +53,34 @@ pub struct ConsumerGroupDefinition {
     pub max_attempts: u32,
     /// How long each next delivery waits.
     pub backoff: BackoffDefinition,
+    /// Each delivery leaves a record that says to which client.
+    pub trace: bool,
     /// Where the group starts on a topic it never read.
-    pub consume_from: ConsumeFrom,
+    pub consume_from: StartDefinition,
+    /// A move that is done once for each id.
+    pub reset: Option<ResetDefinition>,
+}
+
+/// A place in a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartDefinition {
+    /// The oldest message that is kept.
+    Earliest,
+    /// The next one that arrives.
+    Latest,
+    /// The first one stored at that time (unix ms) or later.
+    Timestamp(u64),
+}
+
+/// Moves a group to another place in topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResetDefinition {
+    /// Tells this move from the one before.
+    pub id: String,
+    /// Names of the topics; none: all that the group reads.
+    pub topics: Vec<String>,
+    /// Where to.
+    pub to: StartDefinition,
 }
 
 /// Which levels of a topic of type PRIORITY a group gets messages from.
@@ -123,6 +152,15 @@ pub enum DefinitionError {
     /// An aging interval that is too long.
     #[error("spec.priority.agingInterval must be at most 24h")]
     AgingIntervalTooLong,
+    /// A time without a place that needs one, or the other way round.
+    #[error("{field}: give a timestamp after 1970 with Timestamp, and none with Earliest and Latest")]
+    Timestamp {
+        /// The field.
+        field: &'static str,
+    },
+    /// An id that is too short or too long.
+    #[error("spec.reset.id must have 1 to 64 characters")]
+    ResetId,
     /// Not a duration.
     #[error("{field}: {source}")]
     Amount {
@@ -162,6 +200,7 @@ impl ConsumerGroup {
         let retry = &self.spec.retry;
         Ok(ConsumerGroupDefinition {
             name: checked_name(self.client_name(), CONSUMER_GROUP_NAME_LEN_MAX)?,
+            delivery: self.spec.delivery,
             ordered: self.spec.ordered,
             priority: priority_definition(&self.spec.priority)?,
             max_attempts: checked_number("spec.retry.maxAttempts", retry.max_attempts, 1000)?,
@@ -169,9 +208,43 @@ impl ConsumerGroup {
                 None => BackoffDefinition::Custom(BACKOFF_DEFAULT_MS.to_vec()),
                 Some(backoff) => backoff_definition(backoff)?,
             },
-            consume_from: self.spec.consume_from,
+            trace: self.spec.trace,
+            consume_from: start_definition(
+                "spec.consumeFromTimestamp",
+                self.spec.consume_from,
+                self.spec.consume_from_timestamp.as_ref(),
+            )?,
+            reset: self.spec.reset.as_ref().map(reset_definition).transpose()?,
         })
     }
+}
+
+fn start_definition(
+    field: &'static str,
+    from: ConsumeFrom,
+    timestamp: Option<&Time>,
+) -> Result<StartDefinition, DefinitionError> {
+    let ms = timestamp.map(|time| u64::try_from(time.0.as_millisecond()).unwrap_or(0));
+    match (from, ms) {
+        (ConsumeFrom::Earliest, None) => Ok(StartDefinition::Earliest),
+        (ConsumeFrom::Latest, None) => Ok(StartDefinition::Latest),
+        (ConsumeFrom::Timestamp, Some(ms @ 1..)) => Ok(StartDefinition::Timestamp(ms)),
+        (ConsumeFrom::Earliest | ConsumeFrom::Latest | ConsumeFrom::Timestamp, _) => {
+            Err(DefinitionError::Timestamp { field })
+        }
+    }
+}
+
+fn reset_definition(reset: &Reset) -> Result<ResetDefinition, DefinitionError> {
+    if !(1..=64).contains(&reset.id.len()) {
+        return Err(DefinitionError::ResetId);
+    }
+    checked_range("spec.reset.topics", reset.topics.len() as f64, 0.0, 64.0)?;
+    Ok(ResetDefinition {
+        id: reset.id.clone(),
+        topics: reset.topics.clone(),
+        to: start_definition("spec.reset.timestamp", reset.to, reset.timestamp.as_ref())?,
+    })
 }
 
 fn priority_definition(priority: &Priority) -> Result<PriorityDefinition, DefinitionError> {

@@ -275,8 +275,7 @@ fn parse<T: DeserializeOwned>(at: &Source, kind: &str, document: Value) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consumer_group::ConsumeFrom;
-    use crate::definition::BackoffDefinition;
+    use crate::definition::{BackoffDefinition, StartDefinition};
 
     fn read(text: &str) -> (Manifests, Vec<String>) {
         let (found, errors) = read_text(Path::new("a.yaml"), text);
@@ -306,7 +305,7 @@ mod tests {
         };
         assert_eq!(found.topics[0].definition, orders);
         let billing = &found.consumer_groups[0].definition;
-        assert_eq!((billing.max_attempts, billing.consume_from), (5, ConsumeFrom::Latest));
+        assert_eq!((billing.max_attempts, billing.consume_from), (5, StartDefinition::Latest));
         let backoff = BackoffDefinition::Exponential { initial_ms: 1_000, max_ms: 60_000, multiplier: 2.0 };
         assert_eq!(billing.backoff, backoff);
     }

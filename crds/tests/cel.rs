@@ -269,6 +269,9 @@ fn consumer_groups_that_can_work_are_accepted() {
         &[
             json!({}),
             json!({ "name": "Billing_1", "consumeFrom": "Latest" }),
+            json!({ "consumeFrom": "Timestamp", "consumeFromTimestamp": "2026-11-22T08:00:00Z" }),
+            json!({ "reset": { "id": "again", "to": "Earliest" } }),
+            json!({ "reset": { "id": "2", "to": "Timestamp", "timestamp": "2026-11-22T08:00:00Z", "topics": ["a"] } }),
             json!({ "priority": {} }),
             json!({ "priority": { "policy": "Weighted" } }),
             json!({ "priority": { "policy": "Aging" } }),
@@ -289,6 +292,13 @@ fn consumer_groups_that_cannot_work_are_refused_with_advice() {
         &base,
         &[
             (json!({ "name": "a b" }), "letters, digits"),
+            (json!({ "consumeFrom": "Timestamp" }), "both or neither"),
+            (json!({ "consumeFromTimestamp": "2026-11-22T08:00:00Z" }), "both or neither"),
+            (json!({ "reset": { "id": "x", "to": "Timestamp" } }), "both or neither"),
+            (
+                json!({ "reset": { "id": "x", "to": "Latest", "timestamp": "2026-11-22T08:00:00Z" } }),
+                "both or neither",
+            ),
             (json!({ "priority": { "agingInterval": "10s" } }), "set policy to Aging"),
             (json!({ "priority": { "policy": "Weighted", "agingInterval": "10s" } }), "set policy to Aging"),
             (json!({ "priority": { "policy": "Aging", "agingInterval": "0s" } }), "must be a duration"),

@@ -3,9 +3,14 @@
 use std::collections::BTreeSet;
 
 use client::Endpoint;
-use client::admin::{ConsumeFrom as WireFrom, ConsumerGroup as Wire, Outcome, PriorityPolicy, RetryPolicy};
-use crds::consumer_group::{ConsumeFrom, ConsumerGroup, ConsumerGroupStatus, Lag};
-use crds::definition::{BackoffDefinition, ConsumerGroupDefinition, DefinitionError, PriorityDefinition};
+use client::admin::{
+    Broadcast, ConsumeFrom, ConsumerGroup as Wire, Outcome, PriorityPolicy, Reset, RetryPolicy,
+};
+use crds::consumer_group::{ConsumerGroup, ConsumerGroupStatus, Delivery, Lag};
+use crds::definition::{
+    BackoffDefinition, ConsumerGroupDefinition, DefinitionError, PriorityDefinition, ResetDefinition,
+    StartDefinition,
+};
 use serde_json::Value;
 
 use super::kind::{Common, Findings, Kind, Known, Progress};
@@ -43,10 +48,11 @@ impl Kind for ConsumerGroups {
 
     fn wanted(object: &ConsumerGroup, owner: &str) -> Result<Wire, DefinitionError> {
         let definition = object.definition()?;
-        let consume_from = match definition.consume_from {
-            ConsumeFrom::Earliest => WireFrom::Earliest,
-            ConsumeFrom::Latest => WireFrom::Latest,
-        };
+        let (consume_from, consume_from_ms) = start(definition.consume_from);
+        let reset = definition.reset.clone().map(|ResetDefinition { id, topics, to }| {
+            let (to, to_ms) = start(to);
+            Reset { id, topics, to, to_ms }
+        });
         let (priority, aging_interval_ms) = match definition.priority {
             PriorityDefinition::Strict => (PriorityPolicy::Strict, 0),
             PriorityDefinition::Weighted => (PriorityPolicy::Weighted, 0),
@@ -55,11 +61,15 @@ impl Kind for ConsumerGroups {
         Ok(Wire {
             retry: Some(retry(&definition)),
             name: definition.name,
-            consume_from: consume_from.into(),
+            consume_from,
+            consume_from_ms,
+            reset,
+            broadcast: broadcast(definition.delivery).into(),
             owner: owner.to_owned(),
             ordered: definition.ordered,
             priority: priority.into(),
             aging_interval_ms,
+            trace: definition.trace,
         })
     }
 
@@ -75,6 +85,7 @@ impl Kind for ConsumerGroups {
             state: findings.verdict.state,
             name: Some(object.client_name()),
             clients: findings.progress.map(|progress| progress.clients).or(old.clients),
+            reset_id: reset_id(&findings.held).or(old.reset_id),
             lag: lag.or(old.lag),
             conditions: findings.conditions,
         };
@@ -107,8 +118,17 @@ impl Kind for ConsumerGroups {
         if priority(held) != priority(wanted) {
             all.push(format!("priority {} instead of {}", priority(held), priority(wanted)));
         }
-        if held.consume_from != wanted.consume_from {
+        if held.trace != wanted.trace {
+            all.push(format!("trace {} instead of {}", held.trace, wanted.trace));
+        }
+        if (held.consume_from, held.consume_from_ms) != (wanted.consume_from, wanted.consume_from_ms) {
             all.push("consumeFrom is another".to_owned());
+        }
+        if held.broadcast != wanted.broadcast {
+            all.push(format!("delivery {:?} instead of {:?}", held.broadcast(), wanted.broadcast()));
+        }
+        if held.reset != wanted.reset {
+            all.push("reset is another".to_owned());
         }
         all
     }
@@ -154,6 +174,29 @@ impl Kind for ConsumerGroups {
             topics: i64::try_from(topics.len()).unwrap_or(i64::MAX),
             clients: i64::try_from(answer.clients.len()).unwrap_or(i64::MAX),
         }))
+    }
+}
+
+/// The reset that all broker groups have done.
+fn reset_id(held: &[Wire]) -> Option<String> {
+    let mut ids = held.iter().map(|group| group.reset.as_ref().map(|reset| &reset.id));
+    let first = ids.next()??;
+    ids.all(|id| id == Some(first)).then(|| first.clone())
+}
+
+fn broadcast(delivery: Delivery) -> Broadcast {
+    match delivery {
+        Delivery::Shared => Broadcast::No,
+        Delivery::BroadcastByHost => Broadcast::ByHost,
+        Delivery::BroadcastByClient => Broadcast::ByClient,
+    }
+}
+
+fn start(from: StartDefinition) -> (i32, u64) {
+    match from {
+        StartDefinition::Earliest => (ConsumeFrom::Earliest.into(), 0),
+        StartDefinition::Latest => (ConsumeFrom::Latest.into(), 0),
+        StartDefinition::Timestamp(ms) => (ConsumeFrom::Timestamp.into(), ms),
     }
 }
 
