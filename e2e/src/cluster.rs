@@ -163,6 +163,23 @@ impl Place {
         .await
     }
 
+    /// Waits until a consumer group's Ready condition has this status for its newest generation, and returns it.
+    pub async fn group_condition(&self, name: &str, status: &str) -> Condition {
+        let api: Api<ConsumerGroup> = self.api();
+        wait::eventually(&format!("ConsumerGroup {name} has Ready={status}"), READY_WITHIN, async || {
+            let found = api.get(name).await.map_err(|error| error.to_string())?;
+            let conditions = found.status.map(|status| status.conditions).unwrap_or_default();
+            let fits = |condition: &Condition| {
+                condition.type_ == "Ready"
+                    && condition.status == status
+                    && condition.observed_generation == found.metadata.generation
+            };
+            let found = conditions.iter().find(|condition| fits(condition)).cloned();
+            found.ok_or_else(|| format!("{conditions:?}"))
+        })
+        .await
+    }
+
     /// Waits until a consumer group is Ready for its newest generation.
     pub async fn group_ready(&self, name: &str) -> ConsumerGroup {
         let api: Api<ConsumerGroup> = self.api();

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use client::{ClientConfig, Endpoint, Producer};
+use client::{ClientBuilder, Endpoint, Producer};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -259,8 +259,8 @@ impl Shared {
 }
 
 /// Stays with the member it is given: the next one is the caller's choice.
-fn client(endpoint: &Endpoint) -> ClientConfig {
-    ClientConfig { request_timeout: REQUEST_MAX, pinned: true, ..ClientConfig::new(vec![endpoint.clone()]) }
+fn client(endpoint: &Endpoint) -> ClientBuilder {
+    ClientBuilder::new(endpoint.clone()).request_timeout(REQUEST_MAX).pinned(true)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use client::{ClientConfig, Endpoint};
+use client::{ClientBuilder, Endpoint};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -254,10 +254,10 @@ impl Shared {
         self.watch.elapsed().as_millis() as u64
     }
 
-    fn client(&self, endpoints: Vec<Endpoint>) -> ClientConfig {
+    fn client(&self, endpoints: Vec<Endpoint>) -> ClientBuilder {
         // Who is given one member stays with it: the next one is the sender's choice.
         let pinned = endpoints.len() == 1;
-        ClientConfig { request_timeout: self.plan.request_timeout, pinned, ..ClientConfig::new(endpoints) }
+        ClientBuilder::new(endpoints).request_timeout(self.plan.request_timeout).pinned(pinned)
     }
 
     fn lock_sends(&self) -> MutexGuard<'_, Vec<Send>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use client::{ConsumerConfig, Endpoint, RECEIVE_MAX, SimpleConsumer};
+use client::{Endpoint, Filter, RECEIVE_MAX, SimpleConsumer};
 use tokio::time::{sleep, timeout};
 
 use super::{Arrival, Kind, START_MAX, Shared, client, lock};
@@ -23,9 +23,10 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 pub(super) async fn consumers(kind: Kind, endpoints: &[Endpoint]) -> Vec<SimpleConsumer> {
     let mut consumers = Vec::new();
     for endpoint in endpoints {
-        let config =
-            ConsumerConfig { wait: WAIT, ..ConsumerConfig::new(client(endpoint), kind.name(), kind.name()) };
-        let start = async || SimpleConsumer::start(config.clone()).await.map_err(|error| error.to_string());
+        let consumer = SimpleConsumer::builder(client(endpoint), kind.name())
+            .subscribe(kind.name(), Filter::all())
+            .wait(WAIT);
+        let start = async || consumer.clone().start().await.map_err(|error| error.to_string());
         consumers.push(wait::eventually("a consumer starts", START_MAX, start).await);
     }
     consumers

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use client::{AskError, Checker, Code, Endpoint, Message, Producer, ProducerConfig, Resolution, Undecided};
+use client::{AskError, Checker, Code, Endpoint, Message, Producer, Resolution, Undecided};
 use tokio::time::sleep;
 
 use super::{Fate, Kind, START_MAX, Shared, client, lock};
@@ -26,13 +26,11 @@ pub(super) async fn producers(kind: Kind, endpoints: &[Endpoint]) -> Vec<Produce
             let number = std::str::from_utf8(&message.body).ok().and_then(|text| text.parse().ok());
             number.map_or(Resolution::Unknown, resolution)
         });
-        let config = ProducerConfig {
-            topics: vec![kind.name().to_owned()],
-            checker: (kind == Kind::InTransaction).then_some(checker),
-            attempts_max: 1,
-            ..ProducerConfig::new(client(endpoint))
-        };
-        let start = async || Producer::start(config.clone()).await.map_err(|error| error.to_string());
+        let mut producer = Producer::builder(client(endpoint)).topic(kind.name()).attempts_max(1);
+        if kind == Kind::InTransaction {
+            producer = producer.checker(checker);
+        }
+        let start = async || producer.clone().start().await.map_err(|error| error.to_string());
         producers.push(wait::eventually("a producer starts", START_MAX, start).await);
     }
     producers

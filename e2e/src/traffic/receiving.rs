@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::admin::{AdminClient, AdminConfig};
-use client::{ClientConfig, ConsumerConfig, Delivered, Endpoint, RECEIVE_MAX, SimpleConsumer};
+use client::{ClientBuilder, Delivered, Endpoint, Filter, RECEIVE_MAX, SimpleConsumer};
 use tokio::time::{sleep, timeout};
 
 use super::{LIVE, READER, START_MAX, Shared, TOPIC};
@@ -103,11 +103,10 @@ pub(super) async fn everything(endpoint: Endpoint, ends: &BTreeMap<i32, i64>) ->
 }
 
 async fn start(endpoint: Endpoint, group: &str) -> SimpleConsumer {
-    let client =
-        ClientConfig { request_timeout: REQUEST_MAX, pinned: true, ..ClientConfig::new(vec![endpoint]) };
-    let config = ConsumerConfig { wait: WAIT, ..ConsumerConfig::new(client, group, TOPIC) };
+    let client = ClientBuilder::new(endpoint).request_timeout(REQUEST_MAX).pinned(true);
+    let consumer = SimpleConsumer::builder(client, group).subscribe(TOPIC, Filter::all()).wait(WAIT);
     wait::eventually("a consumer starts", START_MAX, async || {
-        SimpleConsumer::start(config.clone()).await.map_err(|error| error.to_string())
+        consumer.clone().start().await.map_err(|error| error.to_string())
     })
     .await
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use client::{Code, Endpoint, Message, Producer, ProducerConfig, SendError, SendReceipt};
+use client::{Code, Endpoint, Message, Producer, SendError, SendReceipt};
 use tokio::time::sleep;
 
 use super::{START_MAX, Shared, TOPIC};
@@ -58,14 +58,10 @@ pub(super) async fn send_all(shared: Arc<Shared>, producers: Vec<Producer>, send
 }
 
 async fn start(shared: &Shared, endpoints: Vec<Endpoint>, attempts_max: u32) -> Producer {
-    let config = ProducerConfig {
-        topics: vec![TOPIC.to_owned()],
-        attempts_max,
-        ..ProducerConfig::new(shared.client(endpoints))
-    };
+    let producer = Producer::builder(shared.client(endpoints)).topic(TOPIC).attempts_max(attempts_max);
     // Whoever leads looks at the folder of manifests every second; until then there is no topic.
     wait::eventually("a producer starts", START_MAX, async || {
-        Producer::start(config.clone()).await.map_err(|error| error.to_string())
+        producer.clone().start().await.map_err(|error| error.to_string())
     })
     .await
 }
@@ -78,9 +74,13 @@ fn outcome(sent: Result<SendReceipt, SendError>) -> Outcome {
             Some(Code::MasterPersistenceTimeout) => Outcome::Unknown(refused.to_string()),
             Some(_) | None => Outcome::Refused(refused.to_string()),
         },
-        Err(error @ (SendError::Mixed | SendError::Undeclared(_) | SendError::NotSent(_))) => {
-            Outcome::Refused(error.to_string())
-        }
+        Err(
+            error @ (SendError::Empty
+            | SendError::Mixed
+            | SendError::TooLarge { .. }
+            | SendError::Undeclared(_)
+            | SendError::NotSent(_)),
+        ) => Outcome::Refused(error.to_string()),
         Err(error @ SendError::Unknown(_)) => Outcome::Unknown(error.to_string()),
     }
 }

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use client::{ClientConfig, Endpoint, Message, Producer, ProducerConfig};
+use client::{Endpoint, Message, Producer};
 use e2e::bench::Load;
 use e2e::members::Members;
 use e2e::wait::{self, Stopwatch};
@@ -161,9 +161,8 @@ fn start_and_send(members: &mut Members) -> f64 {
     members.launch(0);
     runtime.block_on(async {
         while watch.elapsed() < LONG {
-            let client = ClientConfig::new(vec![endpoint.clone()]);
-            let config = ProducerConfig { attempts_max: 1, ..ProducerConfig::new(client) };
-            if let Ok(producer) = Producer::start(config).await
+            let producer = Producer::builder(endpoint.clone()).attempts_max(1);
+            if let Ok(producer) = producer.start().await
                 && producer.send(Message::new(TOPIC, "first")).await.is_ok()
             {
                 return watch.elapsed().as_secs_f64() * 1e3;

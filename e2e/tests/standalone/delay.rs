@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use client::{
-    ClientConfig, ConsumerConfig, Endpoint, Message, Producer, ProducerConfig, SimpleConsumer, now_ms,
-};
+use client::{Filter, Message, Producer, SimpleConsumer, now_ms};
 use e2e::broker::Broker;
 use e2e::matrix;
 
@@ -19,13 +17,8 @@ fn broker() -> Broker {
     Broker::start(&yaml)
 }
 
-fn client(broker: &Broker) -> ClientConfig {
-    let endpoint: Endpoint = broker.endpoint().parse().expect("an endpoint");
-    ClientConfig::new(vec![endpoint])
-}
-
 async fn producer(broker: &Broker) -> Producer {
-    Producer::start(ProducerConfig::new(client(broker))).await.expect("a producer starts")
+    Producer::builder(broker.endpoint()).start().await.expect("a producer starts")
 }
 
 #[tokio::test]
@@ -48,8 +41,8 @@ async fn nothing_is_early_lost_or_recalled_and_delivered_although_the_broker_is_
     }
     assert!(recalled > 0, "none was recalled in time");
     println!("serves again {} ms after kill -9", broker.kill_and_restart().as_millis());
-    let config = ConsumerConfig::new(client(&broker), "later", "later");
-    let consumer = SimpleConsumer::start(config).await.expect("a consumer starts");
+    let consumer = SimpleConsumer::builder(broker.endpoint(), "later").subscribe("later", Filter::all());
+    let consumer = consumer.start().await.expect("a consumer starts");
     let mut worst_ms = 0;
     while !dues.is_empty() {
         for message in consumer.receive(32, Duration::from_secs(30)).await.unwrap_or_default() {

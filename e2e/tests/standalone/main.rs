@@ -1,5 +1,7 @@
 //! A broker without Kubernetes, and the official SDKs: what a user of a laptop or an edge device sees.
 
+mod admin_service;
+mod batches;
 mod cells;
 mod copies_figures;
 mod cut;
@@ -15,6 +17,9 @@ mod kill;
 mod kinds;
 mod noise;
 mod priority;
+mod pull;
+mod push;
 mod sdks;
 mod start;
+mod trace;
 mod transactions;
