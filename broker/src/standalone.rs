@@ -105,6 +105,10 @@ impl Folder {
                 | ApplyOutcome::Conflict(reason) => {
                     error!(kind, name, reason, "not applied");
                 }
+                ApplyOutcome::Pending(reason) => {
+                    warn!(kind, name, reason, "not stored, trying again");
+                    self.seen.clear();
+                }
             }
         }
     }

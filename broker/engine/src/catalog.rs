@@ -198,6 +198,8 @@ pub enum ApplyOutcome {
     InvalidChange(String),
     /// It belongs to somebody else.
     Conflict(String),
+    /// What it builds on is not stored yet; nothing was changed, ask again.
+    Pending(String),
 }
 
 /// A topic as of one moment; a changed topic is a new value that shares the state of its queues.

@@ -58,6 +58,7 @@ impl Catalog {
             let planned = check_consumer_group(spec)
                 .and(reset)
                 .map_err(ApplyOutcome::Invalid)
+                .and_then(|moves| self.plan_reset(spec, moves))
                 .and_then(|moves| Ok((self.plan_consumer_group(spec, adopt, waiting)?, moves)));
             match planned {
                 Ok(((outcome, put), moves)) => {
@@ -182,6 +183,23 @@ impl Catalog {
         let mut put = GroupPut::new(old.id, spec);
         put.is_change = old.is_folded;
         Ok((put_outcome(old.is_folded), Some(put)))
+    }
+
+    /// The records of a move, unless it has been made since they were drawn up. Of one that is on its way nobody knows
+    /// whether it arrives: who asks again moves what has gone on since, and who does not may lose the move.
+    fn plan_reset(&self, spec: &ConsumerGroupSpec, moves: Vec<Draft>) -> Result<Vec<Draft>, ApplyOutcome> {
+        let Some(reset) = spec.reset.as_ref().filter(|_| !moves.is_empty()) else { return Ok(moves) };
+        let is_same = |spec: &ConsumerGroupSpec| spec.reset.as_ref().is_some_and(|of| of.id == reset.id);
+        if self.consumer_group(&spec.name).is_some_and(|group| is_same(&group.spec)) {
+            return Ok(Vec::new());
+        }
+        if self.latest_group(&spec.name).is_some_and(|latest| !latest.is_delete && is_same(&latest.spec)) {
+            return Err(ApplyOutcome::Pending(format!(
+                "reset `{}` of consumer group `{}` is being stored, apply it again in a moment",
+                reset.id, spec.name
+            )));
+        }
+        Ok(moves)
     }
 
     fn grow(&mut self, queues: &mut Vec<QueueId>, count: u32) {

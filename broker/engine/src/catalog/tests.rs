@@ -151,6 +151,32 @@ proptest! {
 }
 
 #[test]
+fn a_move_that_was_made_while_it_was_drawn_up_is_not_made_again() {
+    let mut catalog = Catalog::default();
+    let waiting = Arc::new(());
+    let group = |trace| ConsumerGroupSpec {
+        name: "g".to_owned(),
+        ordered: false,
+        priority: PriorityPolicy::Strict,
+        retry: RetryPolicy { max_attempts: 1, backoff: Backoff::Custom(vec![1]) },
+        trace,
+        consume_from: ConsumeFrom::Earliest,
+        reset: Some(Reset { id: "1".to_owned(), topics: Vec::new(), to: ConsumeFrom::Latest }),
+        broadcast: Broadcast::No,
+        owner: String::new(),
+    };
+    let mut apply = |trace, moves| {
+        let plan = catalog.plan_consumer_groups(&[group(trace)], vec![Ok(moves)], Adopt::Always, &waiting);
+        fold(&mut catalog, std::slice::from_ref(&plan.changes));
+        plan
+    };
+    apply(false, Vec::new());
+    let moves = change::drafts(vec![Change::from(What::GroupDelete(7))]);
+    let plan = apply(true, moves);
+    assert_eq!((plan.outcomes, plan.moves.len()), (vec![ApplyOutcome::Changed], 0));
+}
+
+#[test]
 fn a_priority_policy_of_a_later_version_is_refused_and_none_is_strict() {
     let retry = RetryPolicy { max_attempts: 1, backoff: Backoff::Custom(vec![1]) };
     let record = |priority| {

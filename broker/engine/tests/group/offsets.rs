@@ -2,6 +2,7 @@
 
 use engine::catalog::{Adopt, ApplyOutcome, ConsumeFrom, ConsumerGroupSpec, Reset};
 use engine::group::{MoveError, Place};
+use engine::inbox::StoreError;
 use engine::lease::LeaseError;
 use store::Offset;
 
@@ -203,6 +204,44 @@ fn a_definition_moves_its_group_once_for_each_id() {
     let half = with_reset("half", &["orders"], ConsumeFrom::Time(6000));
     assert_eq!(broker.apply_group(&half), ApplyOutcome::Changed);
     assert_eq!(broker.take(), ["5", "6", "7", "8", "9"]);
+}
+
+#[test]
+fn a_definition_that_is_applied_again_while_it_is_on_its_way_moves_its_group_once() {
+    let mut broker = Broker::new(1);
+    ten_messages(&mut broker);
+    broker.take();
+    let back = with_reset("again", &[], ConsumeFrom::Earliest);
+    let apply = |broker: &Broker, spec: &ConsumerGroupSpec| {
+        let specs = std::slice::from_ref(spec);
+        broker.group.apply_consumer_groups(specs, Adopt::IfCompatible, &broker.mailbox).unwrap()
+    };
+    let (_, first) = apply(&broker, &back);
+    for spec in [&back, &ConsumerGroupSpec { trace: true, ..back.clone() }] {
+        let (outcomes, second) = apply(&broker, spec);
+        assert!(matches!(outcomes[..], [ApplyOutcome::Pending(_)]) && second.is_none(), "{outcomes:?}");
+    }
+    broker.settle(first);
+    assert_eq!(broker.take().len(), 10);
+    assert_eq!(broker.apply_group(&back), ApplyOutcome::Unchanged);
+    assert!(broker.take().is_empty());
+}
+
+#[test]
+fn a_move_that_the_disk_refused_is_made_by_the_next_one_who_asks() {
+    let mut broker = Broker::new(1);
+    ten_messages(&mut broker);
+    broker.take();
+    let back = with_reset("again", &[], ConsumeFrom::Earliest);
+    broker.disk.set_capacity_bytes(Some(0));
+    let specs = std::slice::from_ref(&back);
+    let (_, first) = broker.group.apply_consumer_groups(specs, Adopt::IfCompatible, &broker.mailbox).unwrap();
+    let first = first.unwrap();
+    broker.step();
+    assert_eq!(first.try_outcome(), Some(Err(StoreError::DiskFull)));
+    broker.disk.set_capacity_bytes(None);
+    assert_eq!(broker.apply_group(&back), ApplyOutcome::Changed);
+    assert_eq!(broker.take().len(), 10);
 }
 
 #[test]

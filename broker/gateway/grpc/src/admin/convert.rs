@@ -189,6 +189,7 @@ pub(super) fn outcome(outcome: ApplyOutcome) -> (Code, String) {
         ApplyOutcome::Invalid(why) => (Code::Invalid, why),
         ApplyOutcome::InvalidChange(why) => (Code::InvalidChange, why),
         ApplyOutcome::Conflict(why) => (Code::Conflict, why),
+        ApplyOutcome::Pending(why) => (Code::Unavailable, why),
     }
 }
 
