@@ -18,7 +18,7 @@ use crate::mailbox::Mailbox;
 use crate::records::{Cell, Link, Linked, ack_drafts, copy_draft, linked};
 use crate::topic::Granted;
 
-/// The message is held so long while its record is on its way.
+/// A message that nobody held any more is held so long while its record is on its way.
 const HOLD_MS: u64 = 30_000;
 /// A pointer's record is not larger: header, numbers and the name of a topic.
 const LINK_BYTES_MAX: u32 = 256;
@@ -110,15 +110,15 @@ impl Group {
         let _ = self.submit_letters(name, letters, acks(done), request.mailbox, Arc::clone(waiting));
     }
 
-    /// Keeps others from the message while it is moved; false if it is done already.
+    /// Keeps others from the message while it is moved, and not from its neighbours in the lease; false if it is done
+    /// already.
     fn hold_for_burial(&self, receipt: &Receipt, now_ms: u64, waiting: &Arc<()>) -> Result<bool, LeaseError> {
         let epoch = self.epoch();
-        let until_ms = now_ms.saturating_add(HOLD_MS);
         let held = self.with_deliveries(receipt, |_, deliveries, tail| {
             let held = if receipt.epoch == epoch {
-                deliveries.renew(receipt, epoch, tail, until_ms, now_ms)?.then_some(*receipt)
+                deliveries.holds(receipt, epoch, tail, now_ms)?.then_some(*receipt)
             } else {
-                deliveries.extend(receipt, epoch, tail, until_ms, now_ms)?
+                deliveries.extend(receipt, epoch, tail, now_ms.saturating_add(HOLD_MS), now_ms)?
             };
             if let Some(held) = &held {
                 deliveries.set_aside(held.offset, held.serial, Arc::downgrade(waiting));

@@ -69,6 +69,24 @@ impl Deliveries {
         Ok(Some(Receipt { attempt, serial, due_ms, epoch, ..*receipt }))
     }
 
+    /// Whether the receipt's message is held under it; nothing changes.
+    ///
+    /// `Ok(false)`: the message is done already.
+    pub(crate) fn holds(
+        &self,
+        receipt: &Receipt,
+        epoch: Epoch,
+        tail: Offset,
+        now_ms: u64,
+    ) -> Result<bool, LeaseError> {
+        match self.claim(receipt, epoch, tail, now_ms)? {
+            Claim::Done => Ok(false),
+            // There is no lease of that serial to keep; the holder has to extend.
+            Claim::Unheld => Err(LeaseError::Superseded),
+            Claim::Held => Ok(true),
+        }
+    }
+
     /// Keeps the receipt's whole lease until `until_ms`, with all messages that are still in it; never shortens it.
     ///
     /// `Ok(false)`: the message is done already.
@@ -80,17 +98,11 @@ impl Deliveries {
         until_ms: u64,
         now_ms: u64,
     ) -> Result<bool, LeaseError> {
-        match self.claim(receipt, epoch, tail, now_ms)? {
-            Claim::Done => Ok(false),
-            // There is no lease of that serial to keep; the holder has to extend.
-            Claim::Unheld => Err(LeaseError::Superseded),
-            Claim::Held => {
-                if self.leases.get(&receipt.serial).is_some_and(|lease| lease.due_ms() < until_ms) {
-                    self.end_at(receipt.serial, until_ms);
-                }
-                Ok(true)
-            }
+        let is_held = self.holds(receipt, epoch, tail, now_ms)?;
+        if is_held && self.leases.get(&receipt.serial).is_some_and(|lease| lease.due_ms() < until_ms) {
+            self.end_at(receipt.serial, until_ms);
         }
+        Ok(is_held)
     }
 
     fn end_at(&mut self, serial: u32, due_ms: u64) {

@@ -65,6 +65,22 @@ fn a_client_forwards_a_message_to_the_dead_letters() {
 }
 
 #[test]
+fn neighbours_of_a_dead_letter_are_held_no_longer_than_their_lease() {
+    let mut broker = Broker::new(1);
+    broker.send(&["bad", "good"]);
+    let received = broker.receive(2);
+    let forwarded =
+        broker.group.dead_letter(&received.deliveries[0].receipt, broker.now_ms, &broker.mailbox).unwrap();
+    broker.now_ms += INVISIBLE_MS;
+    assert_eq!(texts(&broker.receive(9)), ["good"], "the other one is still on its way");
+    broker.step();
+    assert!(forwarded.try_outcome().unwrap().is_ok());
+    assert_eq!(texts(&letters(&mut broker)), ["bad"]);
+    broker.now_ms += INVISIBLE_MS;
+    assert_eq!(texts(&broker.receive(9)), ["good"]);
+}
+
+#[test]
 fn two_forwards_that_make_the_topic_at_the_same_time_agree_on_it() {
     let mut broker = Broker::new(1);
     broker.send(&["a", "b"]);
