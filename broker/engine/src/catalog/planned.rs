@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 
 use store::QueueId;
 
-use super::{Catalog, ConsumerGroupSpec, TopicSpec};
+use super::{Broadcast, Catalog, ConsumerGroupSpec, TopicSpec};
 
 /// What a topic is to become.
 #[derive(Clone, Debug)]
@@ -115,6 +115,21 @@ impl Catalog {
             is_in_flight: false,
             is_folded: true,
         })
+    }
+
+    /// Whether there is no group of this name, and none on its way.
+    pub(crate) fn is_new_group(&self, name: &str) -> bool {
+        self.latest_group(name).is_none_or(|latest| latest.is_delete)
+    }
+
+    /// Members of a broadcast, with those on their way.
+    pub(crate) fn members_to_be(&self, of: u32) -> usize {
+        let is_member = |spec: &ConsumerGroupSpec| spec.broadcast == Broadcast::Member(of);
+        let is_coming =
+            |planned: &PlannedGroup| planned.is_in_flight() && !planned.is_delete && is_member(&planned.spec);
+        let there = self.groups.values().filter(|group| is_member(&group.spec)).count();
+        let new = self.planned_groups.iter().filter(|(name, _)| !self.groups.contains_key(*name));
+        there + new.filter(|(_, planned)| planned.iter().any(is_coming)).count()
     }
 
     pub(super) fn note_topic(&mut self, spec: &TopicSpec, id: u32, queues: &[QueueId], waiting: &Arc<()>) {

@@ -77,7 +77,7 @@ impl Group {
     }
 
     /// Plans and submits in one turn: records lie in the log in the order in which they were planned.
-    fn change(
+    pub(super) fn change(
         &self,
         mailbox: &Arc<Mailbox>,
         plan: impl FnOnce(&RwLock<Catalog>, &Arc<()>) -> Plan,

@@ -6,14 +6,14 @@
 //!
 //! Promise: a member reads as its group's definition says, and follows it when it changes; its progress is kept like any
 //! group's, over restarts and changes of the leader. Members of a group that is gone, or no longer a broadcast, go.
-//! Limit: about 1000 members of a group. Not here: when a member that nobody uses goes (the gateway knows who uses it).
+//! Limit: 1000 members of a group. Not here: when a member that nobody uses goes (the gateway knows who uses it).
 
 use std::sync::Arc;
 
 use store::log::crc32;
 
 use super::Group;
-use crate::catalog::{Adopt, Broadcast, ConsumerGroup, ConsumerGroupSpec};
+use crate::catalog::{Adopt, Broadcast, ConsumerGroup, ConsumerGroupSpec, Plan};
 use crate::inbox::{SubmitError, Ticket};
 use crate::mailbox::Mailbox;
 
@@ -46,13 +46,22 @@ impl Group {
         let Some(who) = who(group, client_id) else { return Ok(Member::There(Arc::clone(group))) };
         let spec = member_spec(group, who);
         let known = self.consumer_group(&spec.name);
-        if known.is_none() && self.members_of(group.id).len() >= MEMBERS_MAX {
-            return Ok(Member::TooMany);
-        }
         if let Some(member) = known.filter(|member| member.spec == spec) {
             return Ok(Member::There(member));
         }
-        let (_, ticket) = self.apply_consumer_groups(&[spec], Adopt::Always, mailbox)?;
+        let mut is_one_too_many = false;
+        let (_, ticket) = self.change(mailbox, |catalog, waiting| {
+            let mut catalog = catalog.write();
+            is_one_too_many =
+                catalog.is_new_group(&spec.name) && catalog.members_to_be(group.id) >= MEMBERS_MAX;
+            if is_one_too_many {
+                return Plan::default();
+            }
+            catalog.plan_consumer_groups(&[spec], vec![Ok(Vec::new())], Adopt::Always, waiting)
+        })?;
+        if is_one_too_many {
+            return Ok(Member::TooMany);
+        }
         Ok(Member::Coming(ticket.unwrap_or_else(|| Ticket::stored(mailbox))))
     }
 

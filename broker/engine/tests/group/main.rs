@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test program: helpers fail as tests do")]
 
 mod batches;
+mod broadcast;
 mod catalog;
 mod crash;
 mod dead_letters;
