@@ -33,6 +33,7 @@ impl Group {
     ) -> Result<Ticket, DeadLetterError> {
         let group = self.consumer_group_by_id(receipt.group);
         let group = group.ok_or(LeaseError::UnknownGroup(receipt.group))?;
+        let name = self.letters_of(&group).ok_or(LeaseError::UnknownGroup(receipt.group))?;
         let topic = self.topic_of(receipt.queue).ok_or(LeaseError::UnknownQueue(receipt.queue))?;
         let waiting = Arc::new(());
         if !self.hold_for_burial(receipt, now_ms, &waiting)? {
@@ -46,7 +47,6 @@ impl Group {
         let message = Piece::of(entry, receipt.offset);
         let letter = self.letter(&topic, &message, receipt.attempt, now_ms)?;
         let cell = Cell { group: group.id, queue: receipt.queue, base: receipt.offset, mask: 1 };
-        let name = self.letters_of(&group);
         Ok(self.submit_letters(name, vec![letter], acks(&cell), mailbox, waiting)?)
     }
 
@@ -106,7 +106,7 @@ impl Group {
 
     fn submit_burial(&self, request: &Receive<'_>, letters: Vec<Draft>, done: &Cell, waiting: &Arc<()>) {
         // If the log is busy they stay held, and are tried again when the lease ends.
-        let name = self.letters_of(request.group);
+        let Some(name) = self.letters_of(request.group) else { return };
         let _ = self.submit_letters(name, letters, acks(done), request.mailbox, Arc::clone(waiting));
     }
 
@@ -215,17 +215,17 @@ impl Group {
         self.inbox.submit_watched(submission, mailbox, Some(waiting))
     }
 
-    fn letters_of(&self, group: &ConsumerGroup) -> String {
-        format!("{DEAD_LETTER_PREFIX}{}", self.letters_from(group))
+    fn letters_of(&self, group: &ConsumerGroup) -> Option<String> {
+        Some(format!("{DEAD_LETTER_PREFIX}{}", self.letters_from(group)?))
     }
 
-    /// The name that dead letters go by: members of a broadcast share those of their group.
-    pub(super) fn letters_from(&self, group: &ConsumerGroup) -> String {
-        let of = match group.spec.broadcast {
-            Broadcast::Member(of) => self.consumer_group_by_id(of),
-            Broadcast::No | Broadcast::ByHost | Broadcast::ByClient => None,
-        };
-        of.as_deref().unwrap_or(group).spec.name.clone()
+    /// The name that dead letters go by: members of a broadcast share those of their group. `None`: it is a member that is
+    /// left over, and nobody would look for its dead letters.
+    pub(super) fn letters_from(&self, group: &ConsumerGroup) -> Option<String> {
+        match group.spec.broadcast {
+            Broadcast::Member(of) => Some(self.consumer_group_by_id(of)?.spec.name.clone()),
+            Broadcast::No | Broadcast::ByHost | Broadcast::ByClient => Some(group.spec.name.clone()),
+        }
     }
 }
 

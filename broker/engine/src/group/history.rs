@@ -276,7 +276,7 @@ impl Group {
         let reader = self.consumer_group_by_id(group);
         let is_member =
             reader.as_ref().is_some_and(|group| matches!(group.spec.broadcast, Broadcast::Member(_)));
-        let name = reader.map(|group| self.letters_from(&group));
+        let name = reader.and_then(|group| self.letters_from(&group));
         let is_end = |event: &Event| match &event.what {
             Happened::Done { group: known } | Happened::Moved { group: known, is_behind: true } => {
                 *known == group && event.place == Some(place)

@@ -1,10 +1,13 @@
 //! Members of broadcasts.
 
-use engine::catalog::{Broadcast, ConsumerGroupSpec};
-use engine::group::{MEMBERS_MAX, Member};
-use engine::inbox::Ticket;
+use std::sync::Arc;
 
-use crate::harness::{Broker, group_spec};
+use engine::catalog::{Broadcast, ConsumerGroup, ConsumerGroupSpec};
+use engine::group::{DeadLetterError, MEMBERS_MAX, Member, Receive, Received};
+use engine::inbox::Ticket;
+use engine::lease::LeaseError;
+
+use crate::harness::{Broker, INVISIBLE_MS, group_spec, texts};
 
 /// A broker whose group `billing` is a broadcast.
 fn broadcasting() -> Broker {
@@ -23,6 +26,37 @@ fn coming(broker: &Broker, client: &str) -> Ticket {
     ticket
 }
 
+fn member(broker: &mut Broker, client: &str) -> Arc<ConsumerGroup> {
+    let ticket = coming(broker, client);
+    broker.settle(Some(ticket));
+    let Member::There(member) = reads_for(broker, client) else { panic!("{client} is no member") };
+    member
+}
+
+fn receive(broker: &Broker, member: &Arc<ConsumerGroup>) -> Received {
+    let topic = broker.topic();
+    let request = Receive {
+        group: member,
+        topic: &topic,
+        tags: None,
+        max: 9,
+        invisible_ms: INVISIBLE_MS,
+        attempt_id: None,
+        mailbox: &broker.mailbox,
+    };
+    broker.group.receive(&request, broker.now_ms, None).unwrap()
+}
+
+fn delete_group(broker: &mut Broker) {
+    let names = ["billing".to_owned()];
+    let (_, ticket) = broker.group.delete_consumer_groups(&names, None, &broker.mailbox).unwrap();
+    broker.settle(ticket);
+}
+
+fn topics(broker: &Broker) -> Vec<String> {
+    broker.group.topics().iter().map(|topic| topic.spec.name.clone()).collect()
+}
+
 #[test]
 fn members_that_come_at_once_are_no_more_than_the_limit() {
     let mut broker = broadcasting();
@@ -35,4 +69,26 @@ fn members_that_come_at_once_are_no_more_than_the_limit() {
     assert_eq!(broker.group.members_of(broker.billing().id).len(), MEMBERS_MAX);
     assert!(matches!(reads_for(&broker, &client(0)), Member::There(_)));
     assert!(matches!(reads_for(&broker, &client(MEMBERS_MAX)), Member::TooMany));
+}
+
+#[test]
+fn a_member_whose_group_is_gone_leaves_no_dead_letters() {
+    let mut broker = broadcasting();
+    let member = member(&mut broker, "one@1");
+    broker.send(&["A", "B"]);
+    let received = receive(&broker, &member);
+    assert_eq!(texts(&received), ["A", "B"]);
+    broker.step();
+    delete_group(&mut broker);
+    let forwarded = broker.group.dead_letter(&received.deliveries[0].receipt, broker.now_ms, &broker.mailbox);
+    let Err(DeadLetterError::Lease(LeaseError::UnknownGroup(id))) = forwarded else {
+        panic!("{:?}", forwarded.err())
+    };
+    assert_eq!(id, member.id);
+    for _ in 0..4 {
+        broker.now_ms += INVISIBLE_MS;
+        receive(&broker, &member);
+        broker.step();
+    }
+    assert_eq!(topics(&broker), ["orders"]);
 }
