@@ -78,6 +78,15 @@ impl Group {
         members
     }
 
+    /// The ids under which a group reads: its own, and those of its members.
+    pub(super) fn reader_ids(&self, group: &ConsumerGroup) -> Vec<u32> {
+        let members = match group.spec.broadcast {
+            Broadcast::No | Broadcast::Member(_) => Vec::new(),
+            Broadcast::ByHost | Broadcast::ByClient => self.members_of(group.id),
+        };
+        std::iter::once(group.id).chain(members.iter().map(|member| member.id)).collect()
+    }
+
     /// Deletes members that `is_unused` says so of, and those whose group is gone or shares its messages now; returns
     /// how many. What cannot be written now is tried again by the next call.
     pub fn forget_members(

@@ -137,14 +137,15 @@ impl Group {
 
     /// The topics that a consumer group reads, or a member of it, by name.
     pub fn topics_read_by(&self, group: &ConsumerGroup) -> Vec<Arc<Topic>> {
-        let mut ids: Vec<u32> = self.members_of(group.id).iter().map(|member| member.id).collect();
-        ids.push(group.id);
+        let ids = self.reader_ids(group);
         let mut topics = self.topics();
-        topics.retain(|topic| {
-            let mut reading = topic.state.lock();
-            ids.iter().any(|&id| reading.subscription(id).is_some())
-        });
+        topics.retain(|topic| is_read_by(topic, &ids));
         topics
+    }
+
+    /// Whether a consumer group reads a topic, or a member of it.
+    pub fn reads(&self, topic: &Topic, group: &ConsumerGroup) -> bool {
+        is_read_by(topic, &self.reader_ids(group))
     }
 
     /// The records of the move that comes with a definition; none if the group has made it, or is new and has nowhere to
@@ -248,6 +249,11 @@ impl Group {
         all.extend(floor_drafts(&floors));
         Ok(all)
     }
+}
+
+fn is_read_by(topic: &Topic, readers: &[u32]) -> bool {
+    let mut reading = topic.state.lock();
+    readers.iter().any(|&id| reading.subscription(id).is_some())
 }
 
 fn no_such_queue(topic: &Topic, queue: u32) -> MoveError {

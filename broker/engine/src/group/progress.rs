@@ -21,9 +21,7 @@ impl Group {
     /// What a consumer group has before it in each queue of a topic, of a broadcast each of its members; nothing if it never
     /// read it.
     pub fn backlog(&self, topic: &Topic, group: &ConsumerGroup, now_ms: u64) -> Vec<Backlog> {
-        let members = self.members_of(group.id);
-        let ids = std::iter::once(group.id).chain(members.iter().map(|member| member.id));
-        ids.flat_map(|id| self.backlog_of(topic, id, now_ms)).collect()
+        self.reader_ids(group).into_iter().flat_map(|id| self.backlog_of(topic, id, now_ms)).collect()
     }
 
     fn backlog_of(&self, topic: &Topic, group: u32, now_ms: u64) -> Vec<Backlog> {
@@ -53,17 +51,24 @@ impl Group {
         }
     }
 
-    /// Forgets where a consumer group stands in a topic: it starts anew when it reads the topic again, and no receipt from
-    /// before is good any more. `None`: it never read the topic.
+    /// Forgets where a consumer group stands in a topic, of a broadcast each of its members: it starts anew when it reads the
+    /// topic again, and no receipt from before is good any more. `None`: it never read the topic.
     pub fn forget(
         &self,
         topic: &Topic,
         group: &ConsumerGroup,
         mailbox: &Arc<Mailbox>,
     ) -> Option<Result<Ticket, SubmitError>> {
-        topic.state.lock().subscription(group.id)?;
-        let stop = Stop { group: group.id, topic: topic.id };
-        Some(self.inbox.submit(drafts(vec![Change::from(What::Stop(stop))]), mailbox))
+        let mut readers = self.reader_ids(group);
+        {
+            let mut reading = topic.state.lock();
+            readers.retain(|&id| reading.subscription(id).is_some());
+        }
+        if readers.is_empty() {
+            return None;
+        }
+        let stop = |group| Change::from(What::Stop(Stop { group, topic: topic.id }));
+        Some(self.inbox.submit(drafts(readers.into_iter().map(stop).collect()), mailbox))
     }
 
     fn progress_on(&self, topic: &Topic, group: u32) -> Vec<Progress> {

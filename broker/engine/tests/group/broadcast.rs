@@ -92,3 +92,20 @@ fn a_member_whose_group_is_gone_leaves_no_dead_letters() {
     }
     assert_eq!(topics(&broker), ["orders"]);
 }
+
+#[test]
+fn a_broadcast_that_stops_to_read_a_topic_does_so_for_every_member() {
+    let mut broker = broadcasting();
+    broker.send(&["A"]);
+    let members = ["one@1", "two@1"].map(|client| member(&mut broker, client));
+    for member in &members {
+        broker.ack_all(&receive(&broker, member));
+    }
+    broker.step();
+    let forgotten = broker.group.forget(&broker.topic(), &broker.billing(), &broker.mailbox).unwrap();
+    broker.settle(Some(forgotten.unwrap()));
+    assert!(broker.group.forget(&broker.topic(), &broker.billing(), &broker.mailbox).is_none());
+    for member in &members {
+        assert_eq!(texts(&receive(&broker, member)), ["A"], "anew");
+    }
+}

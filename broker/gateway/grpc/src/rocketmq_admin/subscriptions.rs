@@ -154,7 +154,7 @@ impl Gateway {
             Some(name) => self.group.topic(name).into_iter().collect(),
             None => self.group.topics(),
         };
-        let known = topics.iter().filter(|topic| self.group.floor(topic, &group, 0).is_some());
+        let known = topics.iter().filter(|topic| self.group.reads(topic, &group));
         known.map(|topic| topic.spec.name.clone()).collect()
     }
 

@@ -18,7 +18,11 @@ async fn reader(broker: &Broker, id: &str, expression: Option<(FilterType, &str)
     open(broker, &broker.call_with("x-mq-client-id", id), settings).await
 }
 
-async fn list(broker: &Broker, topic: &str, group: &str) -> Result<Vec<v2::SubscriptionInfo>, Code> {
+pub(crate) async fn list(
+    broker: &Broker,
+    topic: &str,
+    group: &str,
+) -> Result<Vec<v2::SubscriptionInfo>, Code> {
     let asked = v2::ListSubscriptionRequest {
         deployment_name: None,
         topic: resource(topic).filter(|topic| !topic.name.is_empty()),
@@ -29,7 +33,7 @@ async fn list(broker: &Broker, topic: &str, group: &str) -> Result<Vec<v2::Subsc
     if code == Code::Ok { Ok(told.subscription_info) } else { Err(code) }
 }
 
-async fn delete(broker: &Broker, topic: &str, group: &str) -> Code {
+pub(crate) async fn delete(broker: &Broker, topic: &str, group: &str) -> Code {
     let asked = v2::DeleteSubscriptionRequest {
         topic: resource(topic),
         group: resource(group),

@@ -3,6 +3,7 @@ use gateway_grpc::call::Call;
 use gateway_grpc::method::Method;
 use wire::v2::{self, Code};
 
+use crate::admin_progress::{delete, list};
 use crate::broker::{Broker, code_of, handle, ids, message, resource, simple};
 
 /// A broker whose group `billing` is a broadcast.
@@ -124,6 +125,22 @@ async fn dead_letters_are_the_groups_and_a_reset_moves_every_member() {
     apply(&broker, |spec| spec.reset = Some(again)).await;
     for client in ["one@1", "two@1"] {
         assert_eq!(take(&broker, client).await, ["A", "B"], "{client}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_subscription_of_a_broadcast_is_told_and_deleted_with_those_of_its_members() {
+    let broker = broadcasting(Broadcast::ByHost).await;
+    broker.send_ok(vec![message("A")]).await;
+    for client in ["one@1", "two@1"] {
+        assert_eq!(take(&broker, client).await, ["A"], "{client}");
+    }
+    assert_eq!(list(&broker, "orders", "billing").await.unwrap().len(), 1);
+    assert_eq!(delete(&broker, "orders", "billing").await, Code::Ok);
+    assert!(list(&broker, "orders", "billing").await.unwrap().is_empty());
+    assert_eq!(delete(&broker, "orders", "billing").await, Code::NotFound);
+    for client in ["one@1", "two@1"] {
+        assert_eq!(take(&broker, client).await, ["A"], "{client} begins anew");
     }
 }
 
