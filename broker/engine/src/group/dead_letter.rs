@@ -77,10 +77,8 @@ impl Group {
             let letter = match self.letter(request.topic, message, granted.grant.attempt - 1, now_ms) {
                 Ok(letter) => letter,
                 Err(error) => {
-                    // What the disk refused comes again when its lease ends; the rest could never be moved.
-                    if !matches!(error, ReadError::Io { .. }) {
-                        self.skip(request, granted, bit);
-                    }
+                    // It could never be moved.
+                    self.skip(request, granted, bit);
                     received.corrupt.push(error);
                     continue;
                 }
@@ -131,8 +129,28 @@ impl Group {
         Ok(held.is_some())
     }
 
-    /// The record for the dead letter topic, without its queue.
+    /// The record for the dead letter topic, without its queue. What the disk refuses now is pointed to as it is: who reads
+    /// in order would stand before it for as long as the disk refuses.
     fn letter(&self, topic: &Topic, message: &Piece, attempts: u16, now_ms: u64) -> Result<Draft, ReadError> {
+        match self.letter_of_kind(topic, message, attempts, now_ms) {
+            Err(ReadError::Io { .. }) => {
+                let entry = &message.entry;
+                let link = Link::new(entry.position, entry.bytes, topic.spec.name.clone());
+                let tag_hash = message.tag_hash().unwrap_or(entry.tag_hash);
+                Ok(Draft { lane: entry.lane, ..link.to(message.number).draft(tag_hash, attempts) })
+            }
+            letter => letter,
+        }
+    }
+
+    /// A pointer to the message itself, or a copy of it.
+    fn letter_of_kind(
+        &self,
+        topic: &Topic,
+        message: &Piece,
+        attempts: u16,
+        now_ms: u64,
+    ) -> Result<Draft, ReadError> {
         let (entry, mut number) = (&message.entry, message.number);
         let mut target = (entry.position, entry.bytes);
         let mut origin = topic.spec.name.clone();

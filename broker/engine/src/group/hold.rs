@@ -77,6 +77,17 @@ impl Group {
         }
     }
 
+    /// The message was not handed out after all: it is free again, and that delivery does not count.
+    pub fn take_back(&self, receipt: &Receipt, now_ms: u64) {
+        let queues = self.with_deliveries(receipt, |queues, deliveries, _| {
+            deliveries.take_back(receipt);
+            Ok(Arc::clone(queues))
+        });
+        if let Ok(queues) = queues {
+            self.tell_waiters(&queues, receipt.group, now_ms);
+        }
+    }
+
     /// The messages are about to be written for this client, all of one consumer group: if the group traces, a record with
     /// the next batch says so.
     pub fn note_handed(

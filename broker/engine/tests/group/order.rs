@@ -2,6 +2,7 @@
 
 use engine::catalog::{ConsumerGroupSpec, TopicSpec, TopicType};
 use engine::group::{Receive, Received};
+use store::disk::sim::{Call, Failure};
 use store::log::Draft;
 
 use crate::harness::{Broker, INVISIBLE_MS, config, group_spec, message, texts, topic_spec};
@@ -83,4 +84,50 @@ fn an_expired_lease_makes_way_for_the_same_message_not_for_the_next() {
     broker.ack_all(&after);
     broker.step();
     assert_eq!(texts(&after)[0], "first", "a restart keeps the order too");
+}
+
+/// As `receive`; the disk refuses the first message of it.
+fn receive_refused(broker: &Broker) -> Received {
+    // Read together with its neighbours, and once more by itself.
+    broker.disk.fail(Call::Read, 1, Failure::Io);
+    broker.disk.fail(Call::Read, 2, Failure::Io);
+    let received = receive(broker, 8, "try");
+    broker.disk.forget_faults();
+    received
+}
+
+#[test]
+fn a_message_that_never_verifies_does_not_hold_up_those_behind_it() {
+    let mut broker = broker();
+    for text in ["rotten", "second", "third"] {
+        send(&mut broker, 5, text);
+    }
+    let file = format!("log/{:020}.log", 0);
+    let bytes = broker.disk.contents(&file).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"rotten").unwrap();
+    assert!(broker.disk.flip_bit(&file, at as u64, 3));
+    let received = receive(&broker, 8, "try");
+    assert_eq!(texts(&received), ["second", "third"]);
+    assert!(received.deliveries.iter().all(|delivery| delivery.attempt == 1));
+}
+
+#[test]
+fn a_message_that_the_disk_refuses_goes_to_the_dead_letters_and_those_behind_it_come_for_the_first_time() {
+    let mut broker = broker();
+    send(&mut broker, 5, "refused");
+    send(&mut broker, 5, "second");
+    for _ in 0..3 {
+        let received = receive_refused(&broker);
+        assert!(received.deliveries.is_empty(), "in order: {:?}", texts(&received));
+        assert_eq!(received.corrupt.len(), 1);
+        broker.now_ms += INVISIBLE_MS;
+        broker.step();
+    }
+    assert!(receive_refused(&broker).deliveries.is_empty(), "its attempts are used up");
+    broker.step();
+    let received = receive(&broker, 8, "try");
+    assert_eq!((texts(&received), received.deliveries[0].attempt), (vec!["second".to_owned()], 1));
+    broker.apply_group(&group_spec("undertaker", 2));
+    let letters = broker.receive_from("%DLQ%billing", "undertaker", 8);
+    assert_eq!(texts(&letters), ["refused"], "the disk may be well again");
 }

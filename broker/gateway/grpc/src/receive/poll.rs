@@ -103,15 +103,17 @@ impl Gateway {
             let mut before = None;
             deliveries.retain_mut(|delivery| {
                 if is_stuck {
-                    // In order, nothing overtakes a message that cannot be read now.
-                    give_back(&group, &[delivery.receipt], clock());
+                    group.take_back(&delivery.receipt, clock());
                     return false;
                 }
-                let loaded = delivery.record.is_some()
-                    || load_one(&group, delivery, before.as_ref(), clock(), &mailbox);
+                if delivery.record.is_some() {
+                    return true;
+                }
+                let loaded = load_one(&group, delivery, before.as_ref(), clock(), &mailbox);
                 before.clone_from(&delivery.record);
-                is_stuck = is_ordered && !loaded;
-                loaded
+                // In order, nothing overtakes a message that cannot be read now.
+                is_stuck = is_ordered && matches!(loaded, Err(ReadError::Io { .. }));
+                loaded.is_ok()
             });
             deliveries
         });
@@ -161,16 +163,17 @@ fn request<'a>(plan: &'a Plan, call: &'a Call) -> Receive<'a> {
     }
 }
 
-/// Whether the record is there now, which may be that of the delivery before. What can never be read is done, what cannot be
-/// read right now is given back.
+/// Loads the record, which may be that of the delivery before. What can never be read is done, what cannot be read right now
+/// is given back.
 fn load_one(
     group: &Group,
     delivery: &mut Delivery,
     before: Option<&Record>,
     now_ms: u64,
     mailbox: &Mailbox,
-) -> bool {
-    let Err(error) = group.load_after(delivery, before) else { return true };
+) -> Result<(), ReadError> {
+    let loaded = group.load_after(delivery, before);
+    let Err(error) = &loaded else { return loaded };
     match error {
         ReadError::Trimmed { .. } => {
             let _ = group.ack(&delivery.receipt, now_ms, mailbox);
@@ -184,7 +187,7 @@ fn load_one(
             give_back(group, &[delivery.receipt], now_ms);
         }
     }
-    false
+    loaded
 }
 
 /// Whether the message can be written for this client, and is one that it asked for: the index knows tags by a hash that

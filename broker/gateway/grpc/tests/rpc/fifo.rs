@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use engine::catalog::TopicType;
 use gateway_grpc::method::Method;
+use store::disk::sim::{Call as DiskCall, Failure};
 use wire::v2::{self, ClientType, Code, settings::PubSub};
 
 use crate::broker::{Broker, code_of, handle, message, resource, simple, system};
@@ -145,6 +146,44 @@ async fn a_reply_that_was_not_written_is_not_an_attempt_for_a_client_that_asks_a
     tokio::time::sleep(Duration::from_secs(1)).await;
     let again = broker.take(named).await;
     assert_eq!((ids(&again), system(&again[0]).delivery_attempt), (vec!["M"], Some(1)));
+}
+
+/// What a client gets, with the numbers of the attempts.
+async fn attempts(broker: &Broker) -> Vec<(String, i32)> {
+    let taken = broker.take(take(32)).await;
+    let told = taken.iter().map(system);
+    told.map(|told| (told.message_id.clone(), told.delivery_attempt.unwrap())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_behind_one_that_never_verifies_come_at_once_and_for_the_first_time() {
+    let broker = ledger().await;
+    let rotten = v2::Message { body: "rotten".into(), ..of("a", "0") };
+    for message in [rotten, of("a", "1"), of("a", "2")] {
+        broker.send_ok(vec![message]).await;
+    }
+    let file = format!("log/{:020}.log", 0);
+    let bytes = broker.disk.contents(&file).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"rotten").unwrap();
+    assert!(broker.disk.flip_bit(&file, at as u64, 3));
+    broker.disk.set_cold(true);
+    let began_ms = broker.now_ms();
+    assert_eq!(attempts(&broker).await, [("1".to_owned(), 1), ("2".to_owned(), 1)]);
+    assert_eq!(broker.now_ms(), began_ms);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_behind_one_that_the_disk_refuses_wait_for_it_and_use_up_no_attempt() {
+    let broker = ledger().await;
+    for id in ["0", "1", "2"] {
+        broker.send_ok(vec![of("a", id)]).await;
+    }
+    broker.disk.set_cold(true);
+    broker.disk.fail(DiskCall::Read, 1, Failure::Io);
+    let first = broker.take(take(32)).await;
+    assert_eq!((ids(&first), system(&first[0]).delivery_attempt), (vec!["0"], Some(2)));
+    broker.ack(GROUP, &[handle(&first[0])]).await;
+    assert_eq!(attempts(&broker).await, [("1".to_owned(), 1), ("2".to_owned(), 1)]);
 }
 
 #[tokio::test(start_paused = true)]
