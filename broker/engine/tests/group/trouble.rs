@@ -4,12 +4,13 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use engine::group::{Receive, ReceiveError};
 use engine::inbox::{StoreError, SubmitError};
 use engine::writer::Step;
 use store::disk::sim::{Call, Failure};
 use store::log::ReadError;
 
-use crate::harness::{Broker, group_spec, message, texts};
+use crate::harness::{Broker, INVISIBLE_MS, group_spec, message, texts};
 
 #[test]
 fn a_full_inbox_says_busy_and_takes_more_once_written() {
@@ -112,6 +113,46 @@ fn a_corrupt_message_is_named_skipped_and_never_served() {
     assert_eq!(position, placed[1].position);
     broker.ack_all(&received);
     assert_eq!(broker.group.progress(&broker.billing())[0].lag, 0);
+}
+
+#[test]
+fn messages_whose_index_rows_cannot_be_read_for_a_moment_are_not_taken_for_done() {
+    let mut refused = 0;
+    for nth in 1..=20 {
+        let mut broker = Broker::new(1);
+        for some in [["0", "1"], ["2", "3"], ["4", "5"]] {
+            broker.send(&some);
+            broker.group.flush_index().unwrap();
+        }
+        let (group, topic) = (broker.billing(), broker.topic());
+        let request = Receive {
+            group: &group,
+            topic: &topic,
+            tags: None,
+            max: 9,
+            invisible_ms: INVISIBLE_MS,
+            attempt_id: None,
+            mailbox: &broker.mailbox,
+        };
+        broker.disk.fail(Call::Read, nth, Failure::Io);
+        let mut found = match broker.group.receive(&request, broker.now_ms, None) {
+            Ok(received) => {
+                broker.ack_all(&received);
+                texts(&received)
+            }
+            Err(ReceiveError::Index(_)) => {
+                refused += 1;
+                Vec::new()
+            }
+            Err(error) => panic!("{error}"),
+        };
+        broker.disk.forget_faults();
+        broker.now_ms += INVISIBLE_MS;
+        found.extend(broker.take());
+        found.sort();
+        assert_eq!(found, ["0", "1", "2", "3", "4", "5"], "after read {nth} failed");
+    }
+    assert!(refused > 2, "{refused} reads of the index failed");
 }
 
 #[test]
