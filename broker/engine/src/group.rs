@@ -52,7 +52,9 @@ pub use offsets::{MoveError, Place};
 pub use plant::{Planting, Seed};
 pub use pull::{Pull, PullError, Pulled, PulledMessage};
 pub use search::{Search, Sighting, Wanted};
-pub use transaction::{Check, Checks, DecideError, Decision, TransactionChecks, TransactionId};
+pub use transaction::{
+    Check, Checks, DecideError, Decision, TransactionChecks, TransactionId, transaction_of,
+};
 pub use types::{
     Backlog, CheckpointError, DeadLetterError, Delivery, GroupConfig, LogState, OpenError, Origin,
     PlantError, Progress, Receive, ReceiveError, Received, RetainError, SearchError, TrailError,

@@ -6,7 +6,7 @@
 //!   Settled   version u32, count u32, count x { due ms u64, position u64 }
 //!   Decided   version u32, count u32, count x { position u64, 1 committed or 0 rolled back u64 }
 //!   Floors    version u32, count u32, count x { group u32, queue u32, offset u64 }
-//!   Link      protobuf `Link`; a copied message instead: its own head and body, origin in a trailer of the head
+//!   Link      protobuf `Link`; a copied message instead: its own head and body, transaction and origin in a trailer of the head
 //! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,7 +14,7 @@ use prost::Message;
 use store::log::{Draft, Encoding, Kind, Record};
 use store::{Offset, Position, QueueId};
 
-use crate::halves::Decision;
+use crate::halves::{Decision, TransactionId};
 use crate::timers::Key;
 
 const VERSION: u32 = 1;
@@ -28,6 +28,8 @@ const SETTLED_BYTES: usize = 16;
 const DECIDED_BYTES: usize = 16;
 /// Bytes of a place in a record of floors.
 const FLOOR_BYTES: usize = 16;
+/// Bytes of a transaction in the trailer of a copy.
+const HALF_BYTES: usize = 16;
 /// Cells per record, so that no record is out of proportion.
 const CELLS_MAX: usize = 1024;
 
@@ -208,6 +210,9 @@ pub(crate) struct Link {
 /// not know this one pass over it, and it is found from the end, where the field's own last bytes tell its length.
 #[derive(Clone, PartialEq, Message)]
 struct Trailer {
+    /// Of a message that was sent in a transaction: first check in ms as u64, position as u64.
+    #[prost(bytes = "vec", tag = "536869999")]
+    half: Vec<u8>,
     /// The origin's text, then its length as u32.
     #[prost(bytes = "vec", tag = "536870000")]
     origin: Vec<u8>,
@@ -223,10 +228,12 @@ pub(crate) enum Linked {
 }
 
 impl Trailer {
-    fn new(origin: String) -> Self {
+    fn new(transaction: Option<TransactionId>, origin: String) -> Self {
         let mut origin = origin.into_bytes();
         origin.extend_from_slice(&(origin.len() as u32).to_le_bytes());
-        Self { origin }
+        let half = transaction
+            .map_or_else(Vec::new, |id| [id.check_ms.to_le_bytes(), id.position.0.to_le_bytes()].concat());
+        Self { half, origin }
     }
 
     fn origin_in(head: &[u8]) -> Result<String, String> {
@@ -235,6 +242,15 @@ impl Trailer {
             String::from_utf8(before[from..].to_vec()).ok()
         });
         origin.ok_or_else(|| "copied message does not tell its origin".to_owned())
+    }
+
+    /// The field lies before that of the origin.
+    fn transaction_in(head: &[u8]) -> Option<TransactionId> {
+        let origin = Self::new(None, Self::origin_in(head).ok()?).encode_to_vec();
+        let (before, half) = head.strip_suffix(origin.as_slice())?.split_last_chunk::<HALF_BYTES>()?;
+        let tagged = Self { half: half.to_vec(), origin: Vec::new() }.encode_to_vec();
+        let id = TransactionId { check_ms: u64_at(half, 0), position: Position(u64_at(half, 8)) };
+        before.ends_with(tagged.strip_suffix(half)?).then_some(id)
     }
 }
 
@@ -266,10 +282,21 @@ impl Link {
     }
 }
 
+/// The transaction that a message was sent in, if it was sent in one.
+pub fn transaction_of(record: &Record) -> Option<TransactionId> {
+    let entry = record.entry();
+    if entry.kind == Kind::Half {
+        // The number of a half is the time of its first check.
+        return Some(TransactionId { check_ms: entry.offset.0, position: entry.position });
+    }
+    let is_copy = entry.kind == Kind::Link && entry.encoding != Encoding::None;
+    is_copy.then(|| Trailer::transaction_in(&record.head())).flatten()
+}
+
 /// A record that holds a message once more, because the first one will be trimmed too soon.
 pub(crate) fn copy_draft(record: &Record, origin: String, tag_hash: u32, attempt: u16) -> Draft {
     let mut head = BytesMut::from(&record.head()[..]);
-    head.extend_from_slice(&Trailer::new(origin).encode_to_vec());
+    head.extend_from_slice(&Trailer::new(transaction_of(record), origin).encode_to_vec());
     let entry = record.entry();
     Draft {
         kind: Kind::Link,
@@ -310,7 +337,7 @@ pub(crate) fn fuzz(payload: &[u8]) {
     if let Ok(floors) = decode_floors(payload) {
         floors.for_each(drop);
     }
-    let _ = (Link::decode(payload), Trailer::origin_in(payload));
+    let _ = (Link::decode(payload), Trailer::origin_in(payload), Trailer::transaction_in(payload));
 }
 
 /// The topic that a copied message was sent to, from its head; empty: this is the message's own entry.
@@ -322,7 +349,8 @@ pub(crate) fn origin_of_copy(head: &[u8]) -> Result<String, String> {
 pub(crate) fn origin_of_copy_of(head: &[u8], original: &[u8]) -> Option<String> {
     let trailer = head.strip_prefix(original)?;
     let origin = origin_of_copy(trailer).ok()?;
-    (Trailer::new(origin.clone()).encode_to_vec() == trailer).then_some(origin)
+    let copied = Trailer::new(Trailer::transaction_in(trailer), origin.clone());
+    (copied.encode_to_vec() == trailer).then_some(origin)
 }
 
 /// What a record says if it is a link; `None`: it is a message.

@@ -12,6 +12,7 @@ use crate::mailbox::Mailbox;
 use crate::records::{Link, copy_draft, decided_drafts};
 
 pub use crate::halves::{Decision, TransactionId};
+pub use crate::records::transaction_of;
 
 /// Transactions that one round asks about.
 const CHECKED_MAX: usize = 1024;

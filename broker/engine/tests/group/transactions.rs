@@ -1,11 +1,11 @@
 //! Messages that become visible with the outcome of a transaction.
 
 use engine::catalog::{ABANDONED_TRANSACTIONS_TOPIC, TopicSpec, TopicType};
-use engine::group::{DecideError, Decision, GroupConfig, TransactionId};
+use engine::group::{DecideError, Decision, GroupConfig, Received, TransactionId, transaction_of};
 use engine::inbox::StoreError;
 use store::log::{Draft, Kind, Placed, Retention};
 
-use crate::harness::{Broker, INVISIBLE_MS, config, group_spec, message, texts, topic_spec};
+use crate::harness::{Broker, INVISIBLE_MS, config, group_spec, message, text, texts, topic_spec};
 
 /// Time from a half to its first check.
 const FIRST_MS: u64 = 6000;
@@ -218,7 +218,19 @@ fn the_log_keeps_what_is_not_decided_and_an_old_message_is_copied_when_it_is() {
     broker.writer.retain(broker.now_ms).unwrap();
     assert!(broker.group.log_state().head > id.position, "nothing keeps it any more");
     broker.group.trim_index().unwrap();
-    assert!(texts(&broker.receive(32)).contains(&"patient".to_owned()));
+    let copy_of = |received: &Received| {
+        let copy = received.deliveries.iter().find(|delivery| text(delivery) == "patient");
+        transaction_of(copy.expect("it is there").record.as_ref().unwrap())
+    };
+    assert_eq!(copy_of(&broker.receive(32)), Some(id));
+    for _ in 0..3 {
+        broker.now_ms += INVISIBLE_MS;
+        broker.receive(32);
+        broker.step();
+    }
+    broker.apply_group(&group_spec("undertaker", 2));
+    let letters = broker.receive_from("%DLQ%billing", "undertaker", 32);
+    assert_eq!(copy_of(&letters), Some(id), "a copy of the copy");
 }
 
 /// The disk fails at each call in turn; a commit that was answered is seen once, one that was not at most once.

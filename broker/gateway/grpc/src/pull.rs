@@ -213,7 +213,7 @@ impl Gateway {
         let (head, body) = (record.head(), record.body());
         let head = Head::parse(&head).expect("only messages with a readable head are wanted");
         let origin = message.origin.as_ref();
-        let transaction_id = transaction::id_of(&record.entry(), head.message_id());
+        let transaction_id = transaction::id_of(record, head.message_id());
         let parts = DeliveryParts {
             topic: &plan.named.topic.spec.name,
             namespace: &plan.named.namespace,

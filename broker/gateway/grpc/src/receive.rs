@@ -105,7 +105,7 @@ impl Gateway {
             .as_ref()
             .map(|origin| DeadLetter { topic: &origin.topic, message_id: head.message_id() });
         let receipt = handle::text_of(&delivery.receipt);
-        let transaction_id = transaction::id_of(&record.entry(), head.message_id());
+        let transaction_id = transaction::id_of(record, head.message_id());
         let parts = DeliveryParts {
             topic: &plan.topic.spec.name,
             namespace: &plan.namespace,

@@ -22,9 +22,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use engine::group::{Check, DecideError, Decision, TransactionId};
+use engine::group::{Check, DecideError, Decision, TransactionId, transaction_of};
 use engine::inbox::SubmitError;
-use store::log::{Entry, Kind};
+use store::log::Record;
 use tracing::{debug, error};
 use wire::digest::DigestForm;
 use wire::stored::{DeliveryParts, Head, encode_check};
@@ -45,8 +45,9 @@ const AGAIN: Duration = Duration::from_millis(10);
 const LOOKS_MAX: usize = 200;
 
 /// The id of the transaction that this record was sent in, if it was sent in one.
-pub(crate) fn id_of(entry: &Entry<'_>, message_id: &str) -> Option<String> {
-    (entry.kind == Kind::Half).then(|| pending_id::text(entry.offset.0, entry.position, message_id))
+pub(crate) fn id_of(record: &Record, message_id: &str) -> Option<String> {
+    let id = transaction_of(record)?;
+    Some(pending_id::text(id.check_ms, id.position, message_id))
 }
 
 impl Gateway {

@@ -237,7 +237,7 @@ impl Gateway {
         let record = message.record.as_ref().ok_or_else(|| unreadable("message was not read".to_owned()))?;
         let (head, body) = (record.head(), record.body());
         let head = Head::parse(&head).map_err(|error| unreadable(error.to_string()))?;
-        let transaction_id = transaction::id_of(&record.entry(), head.message_id());
+        let transaction_id = transaction::id_of(record, head.message_id());
         let form = DigestForm::of_client(call.language(), call.version());
         let origin = message.origin.as_ref();
         let parts = DeliveryParts {
