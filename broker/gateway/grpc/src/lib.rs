@@ -24,6 +24,7 @@ pub mod leader;
 pub mod members;
 pub mod method;
 mod offsets;
+mod outgoing;
 mod pending_id;
 mod pull;
 mod recall;

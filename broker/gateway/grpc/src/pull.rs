@@ -16,20 +16,19 @@ use engine::group::{Pull, PullError, Pulled, PulledMessage};
 use engine::waiter::Waiter;
 use prost::Message;
 use store::Offset;
-use store::log::{Encoding, ReadError};
+use store::log::ReadError;
 use tracing::{error, warn};
 use wire::digest::DigestForm;
 use wire::frame;
-use wire::stored::{DeadLetter, DeliveryParts, Head, encode_delivery};
 use wire::v2::{self, Code, pull_message_response::Content};
 
 use crate::call::{Call, Unanswered};
 use crate::filter::Filter;
 use crate::gateway::Gateway;
 use crate::offsets::{Named, offset, unread};
+use crate::outgoing::{Outgoing, is_wanted};
 use crate::refusal::{Failure, Refusal, ok};
 use crate::settings::{LONG_POLLING_MS_MAX, RECEIVE_BATCH_MAX, millis};
-use crate::transaction;
 
 /// The reply leaves this long before the client's deadline.
 const RESERVE_MS: u64 = 500;
@@ -181,7 +180,7 @@ impl Gateway {
             // The runtime is going away.
             (messages, trouble) = loading.await.unwrap_or_default();
         }
-        messages.retain(|message| is_wanted(plan, message));
+        messages.retain(|message| is_wanted(&plan.filter, message.record.as_ref()));
         match trouble {
             Some((_, text)) if messages.is_empty() => {
                 return Err(Refusal::new(Code::InternalServerError, text));
@@ -209,29 +208,18 @@ impl Gateway {
     }
 
     fn put_pulled_message(&self, plan: &Plan, form: DigestForm, message: &PulledMessage, out: &mut BytesMut) {
-        let record = message.record.as_ref().expect("only messages that were read are wanted");
-        let (head, body) = (record.head(), record.body());
-        let head = Head::parse(&head).expect("only messages with a readable head are wanted");
-        let origin = message.origin.as_ref();
-        let transaction_id = transaction::id_of(record, head.message_id());
-        let parts = DeliveryParts {
+        let message = Outgoing {
+            record: message.record.as_ref().expect("only messages that were read are wanted"),
+            origin: message.origin.as_ref(),
             topic: &plan.named.topic.spec.name,
             namespace: &plan.named.namespace,
-            head,
-            body: &body,
-            digest: &form.digest(record.body_crc(), &body),
-            receipt: None,
             queue: plan.named.queue,
-            offset: message.offset.0,
+            offset: message.offset,
             stored_ms: message.stored_ms,
-            store_host: &self.config.host,
             attempt: 1,
-            invisible_ms: None,
-            dead_letter: origin
-                .map(|origin| DeadLetter { topic: &origin.topic, message_id: head.message_id() }),
-            transaction_id: transaction_id.as_deref(),
+            lease: None,
         };
-        encode_delivery(out, &parts);
+        self.put_message(&message, form, out).expect("only messages with a readable head are wanted");
     }
 }
 
@@ -258,18 +246,6 @@ fn refused(error: &PullError) -> Ended {
         PullError::Index(error) => unread(error).into(),
     };
     Ended::Failed(failure)
-}
-
-/// Whether the message can be written for a client, and is one that it asked for.
-fn is_wanted(plan: &Plan, message: &PulledMessage) -> bool {
-    let Some(record) = &message.record else { return false };
-    match Head::parse(&record.head()) {
-        Ok(head) if record.entry().encoding == Encoding::RocketmqV2 => plan.filter.matches(head),
-        Ok(_) | Err(_) => {
-            error!(position = %message.position, "skipped a message whose encoding is not known");
-            false
-        }
-    }
 }
 
 fn put(out: &mut BytesMut, content: Content) {

@@ -17,17 +17,16 @@ use prost::Message;
 use store::log::Record;
 use wire::digest::DigestForm;
 use wire::frame;
-use wire::stored::{DeadLetter, DeliveryParts, Head, encode_delivery};
 use wire::v2::{self, Code, receive_message_response::Content};
 
 use crate::call::{Call, Unanswered};
 use crate::gateway::Gateway;
 use crate::handle;
 use crate::handout::Handout;
+use crate::outgoing::Outgoing;
 use crate::receive::plan::Plan;
 use crate::refusal::{Failure, Refusal};
 use crate::reply;
-use crate::transaction;
 
 /// What a delivery adds to its message, about.
 const OVERHEAD_BYTES: usize = 256;
@@ -97,31 +96,18 @@ impl Gateway {
     }
 
     fn put_delivery(&self, out: &mut BytesMut, plan: &Plan, form: DigestForm, delivery: &Delivery) {
-        let record = delivery.record.as_ref().expect("poll returns loaded deliveries");
-        let (head, body) = (record.head(), record.body());
-        let head = Head::parse(&head).expect("poll returns readable heads");
-        let dead_letter = delivery
-            .origin
-            .as_ref()
-            .map(|origin| DeadLetter { topic: &origin.topic, message_id: head.message_id() });
         let receipt = handle::text_of(&delivery.receipt);
-        let transaction_id = transaction::id_of(record, head.message_id());
-        let parts = DeliveryParts {
+        let message = Outgoing {
+            record: delivery.record.as_ref().expect("poll returns loaded deliveries"),
+            origin: delivery.origin.as_ref(),
             topic: &plan.topic.spec.name,
             namespace: &plan.namespace,
-            head,
-            body: &body,
-            digest: &form.digest(record.body_crc(), &body),
-            receipt: Some(receipt.as_str()),
             queue: delivery.queue_index,
-            offset: delivery.offset.0,
+            offset: delivery.offset,
             stored_ms: delivery.stored_ms,
-            store_host: &self.config.host,
             attempt: u32::from(delivery.attempt),
-            invisible_ms: Some(plan.invisible_ms),
-            dead_letter,
-            transaction_id: transaction_id.as_deref(),
+            lease: Some((receipt.as_str(), plan.invisible_ms)),
         };
-        encode_delivery(out, &parts);
+        self.put_message(&message, form, out).expect("poll returns readable heads");
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use engine::group::{Delivery, Group, Receive, ReceiveError};
 use engine::mailbox::Mailbox;
 use engine::waiter::Waiter;
-use store::log::{Encoding, ReadError, Record};
+use store::log::{ReadError, Record};
 use tracing::{error, warn};
-use wire::stored::Head;
 use wire::v2::Code;
 
 use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::handout::Handout;
+use crate::outgoing::is_wanted;
 use crate::receive::plan::Plan;
 use crate::refusal::{Failure, Refusal};
 use crate::renew::give_back;
@@ -82,7 +82,7 @@ impl Gateway {
     async fn wanted(&self, plan: &Plan, call: &Call, deliveries: Vec<Delivery>) -> Vec<Delivery> {
         let mut deliveries = self.load(call, deliveries, plan.group.spec.ordered).await;
         deliveries.retain(|delivery| {
-            let deliver = is_deliverable(plan, delivery);
+            let deliver = is_wanted(&plan.filter, delivery.record.as_ref());
             if !deliver {
                 // Already gone or done again: what was to be reached.
                 let _ = self.group.ack(&delivery.receipt, self.now_ms(), &call.mailbox);
@@ -188,18 +188,4 @@ fn load_one(
         }
     }
     loaded
-}
-
-/// Whether the message can be written for this client, and is one that it asked for: the index knows tags by a hash that
-/// several tags share, and nothing of other properties.
-fn is_deliverable(plan: &Plan, delivery: &Delivery) -> bool {
-    let Some(record) = &delivery.record else { return false };
-    let head = record.head();
-    match Head::parse(&head) {
-        Ok(head) if record.entry().encoding == Encoding::RocketmqV2 => plan.filter.matches(head),
-        Ok(_) | Err(_) => {
-            error!(position = %delivery.position, "skipped a message whose encoding is not known");
-            false
-        }
-    }
 }

@@ -21,7 +21,6 @@ use engine::group::{PullError, PulledMessage};
 use prost::Message;
 use wire::digest::DigestForm;
 use wire::frame;
-use wire::stored::{DeadLetter, DeliveryParts, Head, encode_delivery};
 use wire::v2::list_message_request::SearchKey;
 use wire::v2::receive_message_response::Content;
 use wire::v2::{self, Code, FilterExpression, FilterType};
@@ -34,8 +33,8 @@ use crate::call::{Call, Unanswered};
 use crate::filter::Filter;
 use crate::gateway::{Gateway, name_of};
 use crate::offsets::unread;
+use crate::outgoing::Outgoing;
 use crate::refusal::{Failure, Refusal, ok};
-use crate::transaction;
 
 const RESULTS_MAX: usize = 256;
 const RESULTS: usize = 32;
@@ -235,30 +234,20 @@ impl Gateway {
     ) -> Result<v2::Message, Refusal> {
         let unreadable = |why: String| Refusal::new(Code::InternalServerError, why);
         let record = message.record.as_ref().ok_or_else(|| unreadable("message was not read".to_owned()))?;
-        let (head, body) = (record.head(), record.body());
-        let head = Head::parse(&head).map_err(|error| unreadable(error.to_string()))?;
-        let transaction_id = transaction::id_of(record, head.message_id());
-        let form = DigestForm::of_client(call.language(), call.version());
-        let origin = message.origin.as_ref();
-        let parts = DeliveryParts {
+        let message = Outgoing {
+            record,
+            origin: message.origin.as_ref(),
             topic: &topic.spec.name,
             namespace: "",
-            head,
-            body: &body,
-            digest: &form.digest(record.body_crc(), &body),
-            receipt: None,
             queue,
-            offset: message.offset.0,
+            offset: message.offset,
             stored_ms: message.stored_ms,
-            store_host: &self.config.host,
             attempt: 0,
-            invisible_ms: None,
-            dead_letter: origin
-                .map(|origin| DeadLetter { topic: &origin.topic, message_id: head.message_id() }),
-            transaction_id: transaction_id.as_deref(),
+            lease: None,
         };
+        let form = DigestForm::of_client(call.language(), call.version());
         let mut framed = BytesMut::new();
-        encode_delivery(&mut framed, &parts);
+        self.put_message(&message, form, &mut framed).map_err(|error| unreadable(error.to_string()))?;
         let response = v2::ReceiveMessageResponse::decode(framed.freeze().slice(frame::PREFIX_BYTES..))
             .map_err(|error| unreadable(error.to_string()))?;
         match response.content {
