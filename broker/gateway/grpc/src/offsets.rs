@@ -23,6 +23,7 @@ use crate::call::Call;
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Failure, Refusal, ok};
 use crate::send::{not_taken, stored};
+use crate::settings::unix_ms;
 
 /// A queue that a request names.
 pub(crate) struct Named {
@@ -85,8 +86,7 @@ impl Gateway {
             Ok(QueryOffsetPolicy::Timestamp) => {
                 let time =
                     request.timestamp.as_ref().ok_or_else(|| bad("timestamp is missing".to_owned()))?;
-                let ms = time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos / 1_000_000));
-                Place::Time(u64::try_from(ms).unwrap_or(0))
+                Place::Time(u64::try_from(unix_ms(time)).unwrap_or(0))
             }
             Err(_) => {
                 return Err(bad(format!("offset policy {} is not known", request.query_offset_policy)));

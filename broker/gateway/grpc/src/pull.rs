@@ -28,10 +28,7 @@ use crate::gateway::Gateway;
 use crate::offsets::{Named, offset, unread};
 use crate::outgoing::{Outgoing, is_wanted};
 use crate::refusal::{Failure, Refusal, ok};
-use crate::settings::{LONG_POLLING_MS_MAX, RECEIVE_BATCH_MAX, millis};
-
-/// The reply leaves this long before the client's deadline.
-const RESERVE_MS: u64 = 500;
+use crate::settings::{LONG_POLLING_MS_MAX, RECEIVE_BATCH_MAX, RESERVE_MS, millis};
 
 /// A checked pull.
 struct Plan {

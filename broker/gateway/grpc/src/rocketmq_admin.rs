@@ -28,6 +28,7 @@ use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::{Call, GrpcError, Unanswered};
 use crate::gateway::{Gateway, GatewayConfig, name_of};
 use crate::refusal::Refusal;
+use crate::settings::unix_ms;
 use crate::unary::{decode, put_status};
 
 pub use log_level::LogLevel;
@@ -231,7 +232,7 @@ fn timestamp(ms: u64) -> prost_types::Timestamp {
 
 /// Milliseconds since 1970 of a time in a request.
 fn time_ms(what: &str, time: &prost_types::Timestamp) -> Result<u64, Refusal> {
-    let ms = time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos / 1_000_000));
+    let ms = unix_ms(time);
     u64::try_from(ms).map_err(|_| Refusal::new(Code::BadRequest, format!("{what} {ms} ms is before 1970")))
 }
 

@@ -16,13 +16,15 @@
 //! Everything else comes back as sent, fields we do not use included: one SDK takes its own namespace from the reply.
 
 use engine::catalog::{Backoff, ConsumerGroupSpec, RetryPolicy};
-use prost_types::Duration;
+use prost_types::{Duration, Timestamp};
 use wire::v2::{self, Language, retry_policy::Strategy, settings::PubSub};
 
 /// Messages that one receive hands out at most.
 pub(crate) const RECEIVE_BATCH_MAX: u16 = 32;
 /// Longest wait of a receive for messages.
 pub(crate) const LONG_POLLING_MS_MAX: u64 = 20_000;
+/// A reply that waited leaves this long before the client's deadline.
+pub(crate) const RESERVE_MS: u64 = 500;
 const PRODUCER_ATTEMPTS: i32 = 3;
 /// Times of a list that was made from growing ones.
 const LISTED_MAX: usize = 64;
@@ -64,6 +66,11 @@ pub(crate) fn for_consumer(mut settings: v2::Settings, group: &ConsumerGroupSpec
 /// Milliseconds of a duration that a client sent; negative ones are told as such.
 pub(crate) fn millis(duration: &Duration) -> i64 {
     duration.seconds.saturating_mul(1000).saturating_add(i64::from(duration.nanos / 1_000_000))
+}
+
+/// Milliseconds since 1970 of a time that a client sent; negative ones are told as such.
+pub(crate) fn unix_ms(time: &Timestamp) -> i64 {
+    millis(&Duration { seconds: time.seconds, nanos: time.nanos })
 }
 
 pub(crate) fn duration(ms: u64) -> Duration {

@@ -13,12 +13,10 @@ use crate::gateway::{Gateway, name_of};
 use crate::refusal::Refusal;
 use crate::renew::LEASE_MS;
 use crate::session::{REQUEST_TIMEOUT_MS, Session};
-use crate::settings::{LONG_POLLING_MS_MAX, RECEIVE_BATCH_MAX, millis};
+use crate::settings::{LONG_POLLING_MS_MAX, RECEIVE_BATCH_MAX, RESERVE_MS, millis};
 
 /// Shortest wait for messages; with less, push consumers would ask in a tight loop.
 const LONG_POLLING_MS_MIN: u64 = 5000;
-/// The reply leaves this long before the client's deadline.
-const RESERVE_MS: u64 = 500;
 /// Clients from this version on know `ILLEGAL_POLLING_TIME`; as text, which is how the protocol compares it.
 const KNOWS_POLLING_TIME: &str = "5.0.3";
 

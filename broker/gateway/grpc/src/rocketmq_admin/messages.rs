@@ -35,13 +35,12 @@ use crate::gateway::{Gateway, name_of};
 use crate::offsets::unread;
 use crate::outgoing::Outgoing;
 use crate::refusal::{Failure, Refusal, ok};
+use crate::settings::RESERVE_MS;
 
 const RESULTS_MAX: usize = 256;
 const RESULTS: usize = 32;
-/// A search takes no longer, ...
+/// A search takes no longer.
 const SEARCH_MS_MAX: u64 = 5000;
-/// ... and its reply leaves this long before the caller's deadline.
-const RESERVE_MS: u64 = 500;
 /// Message ids count seconds from here on, 2021-01-01 (unix ms).
 const IDS_FROM_MS: u64 = 1_609_459_200_000;
 /// Callers of this service need no client id, sends do.
