@@ -142,7 +142,7 @@ pub enum ConsumeFrom {
 }
 
 /// Whether the consumers of a group share the messages, or each of them gets all. In a broadcast each has a group of its
-/// own, a *member*, which is made with its first receive.
+/// own, a *member*, which is made with its first receive or update of its offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Broadcast {
     /// They share.

@@ -1,7 +1,7 @@
 //! Broadcasts: each consumer of the group gets all messages, by a member group of its own.
 //!
-//! Promise: a client's first receive makes its member; one that nobody uses for a day goes, and so do those whose group is
-//! gone. A client cannot name a member: it names the group, and is its own member only.
+//! Promise: a client's first receive, or update of its offset, makes its member; one that nobody uses for a day goes, and so
+//! do those whose group is gone. A client cannot name a member: it names the group, and is its own member only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const TRIES: usize = 3;
 
 /// When members were used last.
 #[derive(Debug, Default)]
-pub(crate) struct Members {
+pub(crate) struct Usage {
     used_ms: Mutex<HashMap<u32, u64>>,
     looked_ms: Mutex<u64>,
 }
@@ -47,7 +47,7 @@ impl Gateway {
             let group = self.consumer_group(name)?;
             match self.group.reads_for(&group, call.client_id(), &call.mailbox).map_err(not_taken)? {
                 Member::There(member) => {
-                    self.members.used_ms.lock().insert(member.id, self.now_ms());
+                    self.broadcast_usage.used_ms.lock().insert(member.id, self.now_ms());
                     return Ok(member);
                 }
                 Member::Coming(ticket) => drop(stored(Ok(ticket)).await?),
@@ -70,14 +70,14 @@ impl Gateway {
     /// Once a minute: forgets members that nobody uses.
     pub(crate) fn forget_members(&self, now_ms: u64) {
         {
-            let mut looked_ms = self.members.looked_ms.lock();
+            let mut looked_ms = self.broadcast_usage.looked_ms.lock();
             if looked_ms.saturating_add(LOOK_EVERY_MS) > now_ms {
                 return;
             }
             *looked_ms = now_ms;
         }
         // Without the lock while groups are deleted: receives take it.
-        let used_ms = self.members.used_ms.lock().clone();
+        let used_ms = self.broadcast_usage.used_ms.lock().clone();
         // Nobody knows when those were used that this leader has not heard of: their time begins now.
         let mut current = HashMap::new();
         let is_unused = |member: &ConsumerGroup| {
@@ -91,7 +91,7 @@ impl Gateway {
             }
         }
         {
-            let mut used_ms = self.members.used_ms.lock();
+            let mut used_ms = self.broadcast_usage.used_ms.lock();
             used_ms.retain(|member, last_ms| {
                 current
                     .entry(*member)

@@ -76,8 +76,7 @@ pub struct Gateway {
     now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub(crate) sessions: Sessions,
     pub(crate) renewals: Renewals,
-    /// Of broadcasts.
-    pub(crate) members: broadcast::Members,
+    pub(crate) broadcast_usage: broadcast::Usage,
     pub(crate) pollers: AtomicUsize,
     pub(crate) streams: AtomicU64,
     /// Questions to producers, who take turns.
@@ -137,7 +136,7 @@ impl Gateway {
             group,
             now_ms,
             renewals: Renewals::new(),
-            members: broadcast::Members::default(),
+            broadcast_usage: broadcast::Usage::default(),
             pollers: AtomicUsize::new(0),
             streams: AtomicU64::new(0),
             checks: AtomicUsize::new(0),
