@@ -58,7 +58,9 @@ pub enum MoveError {
         tail: Offset,
     },
     /// That time has not come yet.
-    #[error("time {time_ms} ms is in the future, it is {now_ms} ms now")]
+    #[error(
+        "time {time_ms} ms is in the future, it is {now_ms} ms now; `latest` is what is sent from now on"
+    )]
     InFuture {
         /// What was asked for.
         time_ms: u64,
