@@ -39,7 +39,7 @@ pub enum Refusal {
     /// It belongs to another owner.
     #[error("conflict{}", after(.0))]
     Conflict(String),
-    /// The broker cannot write now; try again.
+    /// The broker cannot write now, or what this builds on is not stored yet; try again.
     #[error("unavailable{}", after(.0))]
     Unavailable(String),
     /// A code that this client does not know.
