@@ -70,8 +70,10 @@ impl Copies {
             all.place.ready::<Topic>(traffic::TOPIC).await;
             all.place.ready::<ConsumerGroup>(traffic::LIVE).await;
             all.place.ready::<ConsumerGroup>(traffic::READER).await;
-            for name in kinds::names() {
+            for name in kinds::topics() {
                 all.place.ready::<Topic>(name).await;
+            }
+            for name in kinds::groups() {
                 all.place.ready::<ConsumerGroup>(name).await;
             }
         });
