@@ -10,11 +10,12 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crds::{BrokerCluster, ConsumerGroup, Topic};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::cluster::reach::Reach;
 use crate::wait;
@@ -121,72 +122,39 @@ impl Place {
         self.kubectl(&[&["exec", pod, "--", "millpond"], args].concat())
     }
 
-    /// Waits until a broker cluster is Ready for its newest generation.
-    pub async fn cluster_ready(&self, name: &str) -> BrokerCluster {
-        let api: Api<BrokerCluster> = self.api();
-        wait::eventually(&format!("BrokerCluster {name} is Ready"), READY_WITHIN, async || {
+    /// Waits until an object is Ready for its newest generation.
+    pub async fn ready<K>(&self, name: &str) -> K
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug,
+        K: Serialize + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let api: Api<K> = self.api();
+        wait::eventually(&format!("{} {name} is Ready", kind::<K>()), READY_WITHIN, async || {
             let found = api.get(name).await.map_err(|error| error.to_string())?;
-            let status = found.status.clone().unwrap_or_default();
-            ready(&status.conditions, found.metadata.generation, status.observed_generation).map(|()| found)
+            ready(&Told::by(&found), found.meta().generation).map(|()| found)
         })
         .await
     }
 
-    /// Waits until a topic is Ready for its newest generation.
-    pub async fn topic_ready(&self, name: &str) -> Topic {
-        let api: Api<Topic> = self.api();
-        wait::eventually(&format!("Topic {name} is Ready"), READY_WITHIN, async || {
+    /// Waits until an object's Ready condition has this status for its newest generation, and returns it.
+    pub async fn condition<K>(&self, name: &str, status: &str) -> Condition
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug,
+        K: Serialize + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let api: Api<K> = self.api();
+        wait::eventually(&format!("{} {name} has Ready={status}", kind::<K>()), READY_WITHIN, async || {
             let found = api.get(name).await.map_err(|error| error.to_string())?;
-            let status = found.status.clone().unwrap_or_default();
-            ready(&status.conditions, found.metadata.generation, status.observed_generation).map(|()| found)
-        })
-        .await
-    }
-
-    /// Waits until a topic's Ready condition has this status for its newest generation, and returns it.
-    pub async fn topic_condition(&self, name: &str, status: &str) -> Condition {
-        let api: Api<Topic> = self.api();
-        wait::eventually(&format!("Topic {name} has Ready={status}"), READY_WITHIN, async || {
-            let found = api.get(name).await.map_err(|error| error.to_string())?;
-            let conditions = found.status.map(|status| status.conditions).unwrap_or_default();
+            let conditions = Told::by(&found).conditions;
             let fits = |condition: &Condition| {
                 condition.type_ == "Ready"
                     && condition.status == status
-                    && condition.observed_generation == found.metadata.generation
-            };
-            conditions
-                .iter()
-                .find(|condition| fits(condition))
-                .cloned()
-                .ok_or_else(|| format!("{conditions:?}"))
-        })
-        .await
-    }
-
-    /// Waits until a consumer group's Ready condition has this status for its newest generation, and returns it.
-    pub async fn group_condition(&self, name: &str, status: &str) -> Condition {
-        let api: Api<ConsumerGroup> = self.api();
-        wait::eventually(&format!("ConsumerGroup {name} has Ready={status}"), READY_WITHIN, async || {
-            let found = api.get(name).await.map_err(|error| error.to_string())?;
-            let conditions = found.status.map(|status| status.conditions).unwrap_or_default();
-            let fits = |condition: &Condition| {
-                condition.type_ == "Ready"
-                    && condition.status == status
-                    && condition.observed_generation == found.metadata.generation
+                    && condition.observed_generation == found.meta().generation
             };
             let found = conditions.iter().find(|condition| fits(condition)).cloned();
             found.ok_or_else(|| format!("{conditions:?}"))
-        })
-        .await
-    }
-
-    /// Waits until a consumer group is Ready for its newest generation.
-    pub async fn group_ready(&self, name: &str) -> ConsumerGroup {
-        let api: Api<ConsumerGroup> = self.api();
-        wait::eventually(&format!("ConsumerGroup {name} is Ready"), READY_WITHIN, async || {
-            let found = api.get(name).await.map_err(|error| error.to_string())?;
-            let status = found.status.clone().unwrap_or_default();
-            ready(&status.conditions, found.metadata.generation, status.observed_generation).map(|()| found)
         })
         .await
     }
@@ -195,7 +163,7 @@ impl Place {
     pub async fn gone<K>(&self, name: &str)
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug,
-        K: serde::de::DeserializeOwned,
+        K: DeserializeOwned,
         K::DynamicType: Default,
     {
         let api: Api<K> = self.api();
@@ -211,7 +179,7 @@ impl Place {
     pub async fn names<K>(&self) -> Vec<String>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug,
-        K: serde::de::DeserializeOwned,
+        K: DeserializeOwned,
         K::DynamicType: Default,
     {
         let list = self.api::<K>().list(&ListParams::default()).await.expect("a list");
@@ -224,12 +192,40 @@ impl Place {
     }
 }
 
+/// What each of our objects says about itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Told {
+    observed_generation: Option<i64>,
+    conditions: Vec<Condition>,
+}
+
+impl Told {
+    fn by(object: &impl Serialize) -> Self {
+        let mut object = serde_json::to_value(object).expect("an object is JSON");
+        // No status yet is one that says nothing.
+        let status: Option<Self> =
+            serde_json::from_value(object["status"].take()).expect("a status with conditions");
+        status.unwrap_or_default()
+    }
+}
+
+fn kind<K: kube::Resource>() -> String
+where
+    K::DynamicType: Default,
+{
+    K::kind(&K::DynamicType::default()).into_owned()
+}
+
 /// Whether the conditions say Ready about this generation; otherwise the reason.
-fn ready(conditions: &[Condition], generation: Option<i64>, observed: Option<i64>) -> Result<(), String> {
+fn ready(
+    Told { conditions, observed_generation: observed }: &Told,
+    generation: Option<i64>,
+) -> Result<(), String> {
     let Some(ready) = conditions.iter().find(|condition| condition.type_ == "Ready") else {
         return Err("no Ready condition".to_owned());
     };
-    if ready.status != "True" || observed != generation || ready.observed_generation != generation {
+    if ready.status != "True" || *observed != generation || ready.observed_generation != generation {
         return Err(format!(
             "Ready={} ({}: {}), generation {generation:?}, observed {observed:?}",
             ready.status, ready.reason, ready.message

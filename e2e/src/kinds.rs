@@ -1,268 +1,247 @@
-//! Clients that send messages in order, for later and in transactions all the time, and check what comes.
+//! Clients that send in all the ways there are all the time, read in all the ways there are, and check what comes.
 //!
 //! ```text
-//!   sender of a kind   ──▶ fates: has to come, may come, must not come   ┐
-//!   consumer of a kind ──▶ deliveries, in the order of their arrival     ┴──▶ problems
+//!   sender of a kind      ──▶ sent: has to come, may come, must not come   ┐
+//!   readers of its topic  ──▶ arrivals, in their order                     ┴──▶ problems
+//!
+//!   kind             readers: one that takes everything, and
+//!   in order         -
+//!   for later        -
+//!   in transactions  -
+//!   in batches       filters by tag and SQL, by offset, three members of broadcasts, a group that is moved back
+//!   by priority      one that reads the backlog when all is sent
 //! ```
 //!
-//! Promise: `finish` finds every acknowledged message that did not come, every message out of order within its message group,
-//! every one that came before its time, and every one that came without being committed.
+//! Promise: `finish` finds every acknowledged message that did not come to each reader that wants it, every one that came to one
+//! that does not, that came not as it was sent, out of order within its message group, before its time, without being
+//! committed or from two places, every hole between offsets, every commit that was forgotten, a member of a broadcast that
+//! did not go on where it was, a backlog that did not come from the highest level down, and a history that does not tell
+//! what happened.
 //! Not here: where messages lie (`history`), what disturbs the brokers (`members`).
 
+mod by_offset;
+mod history;
+mod kind;
+mod ledger;
+mod reader;
 mod receiving;
 mod sending;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use client::admin::{AdminClient, AdminConfig, ConsumeFrom, MoveOffsets, MoveTo};
 use client::{ClientBuilder, Endpoint, Producer};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::traffic::Targets;
-use crate::{matrix, wait};
+use crate::wait;
+use kind::KINDS;
+use ledger::{Fate, Ledger};
+use reader::{READERS, Reader};
+
+pub use reader::{groups, manifests, manifests_of, topics};
 
 /// A client starts within this time, or something is wrong.
 const START_MAX: Duration = Duration::from_secs(20);
 /// What is owed comes within this time: some transactions wait for a second question.
 const OWED_MAX: Duration = Duration::from_secs(90);
+/// A group is moved within this time.
+const MOVE_MAX: Duration = Duration::from_secs(20);
 /// Each call ends within this time.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
-
-/// A sort of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    InOrder,
-    ForLater,
-    InTransaction,
-}
-
-const KINDS: [Kind; 3] = [Kind::InOrder, Kind::ForLater, Kind::InTransaction];
-
-impl Kind {
-    /// Topic and consumer group.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::InOrder => "kinds-in-order",
-            Self::ForLater => "kinds-for-later",
-            Self::InTransaction => "kinds-in-transaction",
-        }
-    }
-}
-
-/// What has to become of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Comes,
-    MayCome,
-    Never,
-}
-
-/// One delivery.
-#[derive(Debug, Clone)]
-struct Arrival {
-    kind: Kind,
-    body: String,
-    /// In milliseconds since 1970.
-    at_ms: u64,
-}
-
-/// The topics and groups that the clients need on a broker of its own.
-pub fn manifests() -> String {
-    manifests_of("local")
-}
-
-/// The topics and groups that the clients need in this broker cluster.
-pub fn manifests_of(cluster: &str) -> String {
-    let mut yaml = String::new();
-    for kind in KINDS {
-        let (topic_type, ordered) = match kind {
-            Kind::InOrder => ("FIFO", true),
-            Kind::ForLater => ("DELAY", false),
-            Kind::InTransaction => ("TRANSACTION", false),
-        };
-        let topic = format!("type: {topic_type}\n  queues: {{perGroup: 2}}");
-        let retry = "retry: {maxAttempts: 100, backoff: {custom: [1s]}}";
-        matrix::object(&mut yaml, "Topic", kind.name(), cluster, &topic);
-        let group = format!("consumeFrom: Earliest\n  ordered: {ordered}\n  {retry}");
-        matrix::object(&mut yaml, "ConsumerGroup", kind.name(), cluster, &group);
-    }
-    yaml
-}
-
-/// Names of the topics, and of the groups.
-pub fn names() -> [&'static str; 3] {
-    KINDS.map(Kind::name)
-}
+/// Who reads waits so long for a first message.
+const WAIT: Duration = Duration::from_millis(500);
+/// A member that has said nothing for so long is cut off.
+const SILENCE_MAX: Duration = Duration::from_secs(7);
+/// Before another member is asked.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Running clients.
 #[derive(Debug)]
 pub struct Kinds {
     runtime: Runtime,
+    endpoints: Vec<Endpoint>,
     shared: Arc<Shared>,
     /// They give back the producers, whose checkers are still needed.
     senders: Vec<JoinHandle<Vec<Producer>>>,
-    consumers: Vec<JoinHandle<()>>,
+    readers: BTreeMap<Reader, Reading>,
+}
+
+/// A running reader.
+#[derive(Debug)]
+struct Reading {
+    stops: Arc<AtomicBool>,
+    task: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    fates: Mutex<BTreeMap<(Kind, String), Fate>>,
-    arrivals: Mutex<Vec<Arrival>>,
-    problems: Mutex<Vec<String>>,
+    ledger: Mutex<Ledger>,
     stops_sending: AtomicBool,
-    stops_receiving: AtomicBool,
+}
+
+/// Three times something is disturbed, with all that clients do in between; tells what came.
+///
+/// # Panics
+/// When a promise is broken.
+pub fn live_through<T: Targets>(members: &mut T, mut disturb: impl FnMut(&mut T, &Kinds)) -> String {
+    let mut clients = Kinds::start(members);
+    disturb(members, &clients);
+    clients.start_over(members);
+    clients.leave();
+    disturb(members, &clients);
+    clients.come_back();
+    disturb(members, &clients);
+    clients.finish(members)
 }
 
 impl Kinds {
-    /// Starts clients of each kind, and waits until messages of each came.
+    /// Starts senders of each kind and their readers, and waits until messages came to each.
     pub fn start(members: &impl Targets) -> Self {
-        let endpoints: Vec<Endpoint> =
-            members.endpoints().iter().map(|text| text.parse().expect("an endpoint")).collect();
+        let endpoints = members.endpoints().iter().map(|text| text.parse().expect("an endpoint")).collect();
         let runtime = Runtime::new().expect("a runtime");
-        let shared = Arc::<Shared>::default();
-        let mut senders = vec![];
-        let mut consumers = vec![];
+        let shared = Arc::default();
+        let mut kinds = Self { runtime, endpoints, shared, senders: Vec::new(), readers: BTreeMap::new() };
         for kind in KINDS {
-            let producers = runtime.block_on(sending::producers(kind, &endpoints));
-            let sending = Arc::clone(&shared);
-            senders.push(match kind {
-                Kind::InOrder => runtime.spawn(sending::in_order(sending, producers)),
-                Kind::ForLater => runtime.spawn(sending::for_later(sending, producers)),
-                Kind::InTransaction => runtime.spawn(sending::in_transactions(sending, producers)),
-            });
-            let readers = runtime.block_on(receiving::consumers(kind, &endpoints));
-            consumers.push(runtime.spawn(receiving::receive(Arc::clone(&shared), kind, readers)));
+            let producers = kinds.runtime.block_on(sending::producers(kind, &kinds.endpoints));
+            let sender = sending::send(Arc::clone(&kinds.shared), kind, producers);
+            kinds.senders.push(kinds.runtime.spawn(sender));
         }
-        let kinds = Self { runtime, shared, senders, consumers };
+        for reader in READERS {
+            kinds.begin(reader);
+        }
         kinds.flow();
         kinds
     }
 
-    /// Waits until more messages of each kind have come.
+    /// Waits until more messages have come to each reader.
     ///
     /// # Panics
     /// When they have not for a minute and a half.
     pub fn flow(&self) {
         let before = self.counts();
-        wait::until("messages of each kind come", OWED_MAX, || {
+        wait::until("messages come to each reader", OWED_MAX, || {
             let now = self.counts();
-            KINDS
-                .iter()
-                .all(|kind| now.get(kind) >= before.get(kind).map(|count| count + 10).as_ref().or(Some(&10)))
-                .then_some(())
+            before.iter().all(|(reader, before)| now[reader] >= before + 10).then_some(())
         });
     }
 
-    /// Stops sending, waits for what has to come, and tells how many messages of each kind did.
+    /// Moves a group back to the beginning.
+    fn start_over(&mut self, members: &impl Targets) {
+        self.end(Reader::Before);
+        let to = MoveOffsets {
+            group: Reader::Again.group().to_owned(),
+            to: Some(MoveTo::Place(ConsumeFrom::Earliest.into())),
+            ..Default::default()
+        };
+        let admin = self.admin(members);
+        let moves = self.runtime.block_on(wait::eventually("a group is moved back", MOVE_MAX, async || {
+            admin.move_offsets(to.clone()).await.map_err(|error| error.to_string())
+        }));
+        assert!(!moves.is_empty() && moves.iter().all(|moved| moved.to == 0), "{moves:?}");
+        self.begin(Reader::Again);
+    }
+
+    /// A member of a broadcast leaves, and what it is done with is in the log.
+    fn leave(&mut self) {
+        self.end(Reader::AtHome);
+        self.shared.ledger().left();
+        self.flow();
+    }
+
+    fn come_back(&mut self) {
+        self.begin(Reader::AtHome);
+    }
+
+    /// Stops sending, waits for what has to come, and tells how many messages did.
     ///
     /// # Panics
     /// When something did not come, or should not have.
-    pub fn finish(self) -> String {
+    fn finish(mut self, members: &impl Targets) -> String {
         self.shared.stops_sending.store(true, Ordering::Relaxed);
-        let stopped = self.senders.into_iter();
+        let stopped = std::mem::take(&mut self.senders).into_iter();
         let producers: Vec<_> =
             stopped.map(|sender| self.runtime.block_on(sender).expect("a sender does not panic")).collect();
-        let shared = &self.shared;
+        self.settle();
+        drop(producers);
+        let readers: Vec<Reader> = self.readers.keys().copied().collect();
+        for reading in self.readers.values() {
+            reading.stops.store(true, Ordering::Relaxed);
+        }
+        for reader in &readers {
+            self.end(*reader);
+        }
+        let leader = &self.endpoints[members.leader()];
+        self.runtime.block_on(receiving::drain(&self.shared, Reader::Afterwards, leader));
+        let traced = self.runtime.block_on(history::check(&self.shared, &self.admin(members)));
+        let ledger = self.shared.ledger();
+        let problems = ledger.problems();
+        let told = problems.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+        assert!(problems.is_empty(), "{} problems:\n{told}", problems.len());
+        let count = |reader: &Reader| format!("{reader:?} {}", ledger.count(*reader));
+        let counts: Vec<_> =
+            readers.iter().chain([&Reader::Before, &Reader::Afterwards]).map(count).collect();
+        let never = KINDS.map(|kind| ledger.fated(kind, Fate::Never)).iter().sum::<usize>();
+        format!("{}; {never} rolled back; {traced} traced", counts.join(", "))
+    }
+
+    /// Waits until nothing is owed to anybody.
+    fn settle(&self) {
         let mut owed = Vec::new();
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             wait::until("what is owed comes", OWED_MAX, || {
-                owed = shared.owed();
+                let ledger = self.shared.ledger();
+                owed = self.readers.keys().map(|reader| (*reader, ledger.owed(*reader))).collect();
+                owed.retain(|(_, names)| !names.is_empty());
                 owed.is_empty().then_some(())
             });
         }));
-        assert!(found.is_ok(), "{} messages never came: {:.400}", owed.len(), format!("{owed:?}"));
-        drop(producers);
-        shared.stops_receiving.store(true, Ordering::Relaxed);
-        for consumer in self.consumers {
-            self.runtime.block_on(consumer).expect("a consumer does not panic");
-        }
-        let mut problems = lock(&shared.problems).clone();
-        problems.extend(shared.out_of_order());
-        problems.extend(shared.too_early());
-        problems.extend(shared.unwanted());
-        let told = problems.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-        assert!(problems.is_empty(), "{} problems:\n{told}", problems.len());
-        let fates = lock(&shared.fates);
-        let counts = KINDS.map(|kind| {
-            let count = |fate| fates.iter().filter(|((of, _), is)| *of == kind && **is == fate).count();
-            format!("{}: {} came, {} did not", kind.name(), count(Fate::Comes), count(Fate::Never))
-        });
-        counts.join("; ")
+        let count: usize = owed.iter().map(|(_, names)| names.len()).sum();
+        assert!(found.is_ok(), "{count} messages never came: {:.400}", format!("{owed:?}"));
     }
 
-    fn counts(&self) -> BTreeMap<Kind, usize> {
-        let mut counts = BTreeMap::new();
-        for arrival in lock(&self.shared.arrivals).iter() {
-            *counts.entry(arrival.kind).or_default() += 1;
-        }
-        counts
+    fn begin(&mut self, reader: Reader) {
+        let stops = Arc::<AtomicBool>::default();
+        let (shared, stopping) = (Arc::clone(&self.shared), Arc::clone(&stops));
+        let task = if reader == Reader::ByOffset {
+            let consumers = self.runtime.block_on(by_offset::consumers(&self.endpoints));
+            self.runtime.spawn(async move { by_offset::read(&shared, &stopping, consumers).await })
+        } else {
+            let consumers = self.runtime.block_on(receiving::consumers(reader, &self.endpoints));
+            self.runtime.spawn(async move { receiving::receive(&shared, reader, &stopping, consumers).await })
+        };
+        self.readers.insert(reader, Reading { stops, task });
+    }
+
+    fn end(&mut self, reader: Reader) {
+        let Reading { stops, task } = self.readers.remove(&reader).expect("it runs");
+        stops.store(true, Ordering::Relaxed);
+        self.runtime.block_on(task).expect("a reader does not panic");
+    }
+
+    fn admin(&self, members: &impl Targets) -> AdminClient {
+        let endpoint = members.admin(members.leader()).parse().expect("an endpoint");
+        let _in_runtime = self.runtime.enter();
+        AdminClient::new(AdminConfig::new(endpoint)).expect("a client")
+    }
+
+    fn counts(&self) -> BTreeMap<Reader, usize> {
+        let ledger = self.shared.ledger();
+        self.readers.keys().map(|reader| (*reader, ledger.count(*reader))).collect()
     }
 }
 
 impl Shared {
-    fn note(&self, kind: Kind, body: &str, fate: Fate) {
-        lock(&self.fates).insert((kind, body.to_owned()), fate);
-    }
-
-    fn owed(&self) -> Vec<(Kind, String)> {
-        let arrivals = lock(&self.arrivals);
-        let come: BTreeSet<_> =
-            arrivals.iter().map(|arrival| (arrival.kind, arrival.body.as_str())).collect();
-        let fates = lock(&self.fates);
-        let owed = fates
-            .iter()
-            .filter(|((kind, body), fate)| **fate == Fate::Comes && !come.contains(&(*kind, body.as_str())));
-        owed.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// A body is message group and number; what comes again does not count.
-    fn out_of_order(&self) -> Vec<String> {
-        let mut last: BTreeMap<String, u64> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        let mut wrong = Vec::new();
-        for arrival in lock(&self.arrivals).iter().filter(|arrival| arrival.kind == Kind::InOrder) {
-            let Some((group, number)) = arrival.body.split_once('.') else { continue };
-            let number: u64 = number.parse().expect("a number of ours");
-            if seen.insert(arrival.body.clone()) {
-                let before = last.insert(group.to_owned(), number);
-                if before.map_or(number != 0, |before| number != before + 1) {
-                    wrong.push(format!("message {number} of group {group} came after {before:?}"));
-                }
-            }
-        }
-        wrong
-    }
-
-    /// A body is the time and a number.
-    fn too_early(&self) -> Vec<String> {
-        let arrivals = lock(&self.arrivals);
-        let early = arrivals.iter().filter(|arrival| {
-            let due = arrival.body.split_once('.').and_then(|(due, _)| due.parse().ok());
-            arrival.kind == Kind::ForLater && due.is_some_and(|due: u64| arrival.at_ms < due)
-        });
-        early.map(|arrival| format!("{} came at {}", arrival.body, arrival.at_ms)).collect()
-    }
-
-    fn unwanted(&self) -> Vec<String> {
-        let fates = lock(&self.fates);
-        let arrivals = lock(&self.arrivals);
-        let unwanted = arrivals.iter().filter(|arrival| {
-            !matches!(fates.get(&(arrival.kind, arrival.body.clone())), Some(Fate::Comes | Fate::MayCome))
-        });
-        unwanted
-            .map(|arrival| format!("{:?} {} came and should not have", arrival.kind, arrival.body))
-            .collect()
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Stays with the member it is given: the next one is the caller's choice.
-fn client(endpoint: &Endpoint) -> ClientBuilder {
-    ClientBuilder::new(endpoint.clone()).request_timeout(REQUEST_MAX).pinned(true)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Stays with the members it is given: the next one is the caller's choice.
+fn client(endpoints: Vec<Endpoint>) -> ClientBuilder {
+    ClientBuilder::from(endpoints).request_timeout(REQUEST_MAX).pinned(true)
 }

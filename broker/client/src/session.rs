@@ -98,6 +98,7 @@ impl Session {
         let dialer = Dialer::new(&config.trust)?;
         let identity = Identity {
             client_id: id::client_id(),
+            client_type: role.client_type(),
             namespace: config.namespace.clone(),
             request_timeout: config.request_timeout,
         };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::group_record::{GroupRecord, GroupRequest, RECORD_ANNOTATION, REQUEST_ANNOTATION};
-use crds::{BrokerCluster, BrokerClusterStatus, names};
+use crds::{BrokerCluster, BrokerClusterStatus, ConsumerGroup, Topic, names};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -67,12 +67,14 @@ impl Copies {
         all.place.apply(&(cluster + &traffic::manifests_of(name) + &kinds::manifests_of(name)));
         all.converge(copies);
         all.runtime.block_on(async {
-            all.place.topic_ready(traffic::TOPIC).await;
-            all.place.group_ready(traffic::LIVE).await;
-            all.place.group_ready(traffic::READER).await;
-            for name in kinds::names() {
-                all.place.topic_ready(name).await;
-                all.place.group_ready(name).await;
+            all.place.ready::<Topic>(traffic::TOPIC).await;
+            all.place.ready::<ConsumerGroup>(traffic::LIVE).await;
+            all.place.ready::<ConsumerGroup>(traffic::READER).await;
+            for name in kinds::topics() {
+                all.place.ready::<Topic>(name).await;
+            }
+            for name in kinds::groups() {
+                all.place.ready::<ConsumerGroup>(name).await;
             }
         });
         all

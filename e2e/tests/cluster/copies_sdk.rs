@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crds::{ConsumerGroup, Topic};
 use e2e::cluster::copies::Copies;
 use e2e::matrix;
 use e2e::sdk::{Call, Mode, Sdk};
@@ -22,8 +23,8 @@ fn sdks_go_on_when_the_leader_is_killed() {
     }
     group.place().apply(&yaml);
     for (name, ..) in streams {
-        group.on(group.place().topic_ready(name));
-        group.on(group.place().group_ready(name));
+        group.on(group.place().ready::<Topic>(name));
+        group.on(group.place().ready::<ConsumerGroup>(name));
     }
     let reach = group.on(group.place().reach("sdks"));
     let running = streams.map(|(name, sdk, mode)| {

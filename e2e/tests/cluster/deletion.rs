@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crds::{BrokerCluster, Topic};
+use crds::{BrokerCluster, ConsumerGroup, Topic};
 use e2e::cluster::Place;
 use e2e::sdk::{Call, Mode, Scenario, Sdk};
 use e2e::{matrix, verify, wait};
@@ -13,8 +13,8 @@ async fn retained_cluster_comes_back_with_its_messages() {
     let here = Place::new("retain").await;
     let yaml = super::shop("") + &super::pair("orders");
     here.apply(&yaml);
-    here.group_ready("orders").await;
-    here.topic_ready("orders").await;
+    here.ready::<ConsumerGroup>("orders").await;
+    here.ready::<Topic>("orders").await;
     let reach = here.reach("shop").await;
     let call = Call::new(Sdk::Go, Mode::Simple, reach.endpoint(), "orders", "orders");
     let sent = call.run(Scenario::Send, matrix::COUNT).expect("a report");
@@ -24,8 +24,8 @@ async fn retained_cluster_comes_back_with_its_messages() {
     here.gone::<BrokerCluster>("shop").await;
     assert_eq!(here.names::<PersistentVolumeClaim>().await, ["data-shop-g0-0"]);
     here.apply(&yaml);
-    here.cluster_ready("shop").await;
-    here.topic_ready("orders").await;
+    here.ready::<BrokerCluster>("shop").await;
+    here.ready::<Topic>("orders").await;
     let reach = here.reach("shop").await;
     let call = Call::new(Sdk::Go, Mode::Simple, reach.endpoint(), "orders", "orders");
     let received = call.run(Scenario::Receive, matrix::COUNT).expect("a report");
@@ -37,7 +37,7 @@ async fn retained_cluster_comes_back_with_its_messages() {
 async fn deleted_cluster_takes_its_disks_along() {
     let here = Place::new("delete").await;
     here.apply(&super::shop(", deletionPolicy: Delete"));
-    here.cluster_ready("shop").await;
+    here.ready::<BrokerCluster>("shop").await;
     assert!(here.kubectl(&["delete", "brokercluster", "shop", "--timeout=60s"]).ok);
     here.gone::<PersistentVolumeClaim>("data-shop-g0-0").await;
     here.remove().await;
@@ -50,8 +50,8 @@ async fn topics_are_kept_or_deleted_in_the_broker_as_their_policy_says() {
     matrix::object(&mut yaml, "Topic", "kept", "shop", "deletionPolicy: Retain");
     matrix::object(&mut yaml, "Topic", "dropped", "shop", "deletionPolicy: Delete");
     here.apply(&yaml);
-    here.topic_ready("kept").await;
-    here.topic_ready("dropped").await;
+    here.ready::<Topic>("kept").await;
+    here.ready::<Topic>("dropped").await;
     assert!(here.kubectl(&["delete", "topics", "kept", "dropped", "--timeout=60s"]).ok);
     here.gone::<Topic>("kept").await;
     here.gone::<Topic>("dropped").await;
@@ -64,7 +64,7 @@ async fn topics_are_kept_or_deleted_in_the_broker_as_their_policy_says() {
     let mut again = String::new();
     matrix::object(&mut again, "Topic", "kept", "shop", "deletionPolicy: Delete");
     here.apply(&again);
-    here.topic_ready("kept").await;
+    here.ready::<Topic>("kept").await;
     here.remove().await;
 }
 
@@ -72,7 +72,7 @@ async fn topics_are_kept_or_deleted_in_the_broker_as_their_policy_says() {
 async fn a_topic_without_its_cluster_releases_itself() {
     let here = Place::new("orphan").await;
     here.apply(&(super::shop(", deletionPolicy: Delete") + &super::pair("orders")));
-    here.topic_ready("orders").await;
+    here.ready::<Topic>("orders").await;
     assert!(here.kubectl(&["delete", "brokercluster", "shop", "--timeout=60s"]).ok);
     let said = here.kubectl(&["delete", "topic", "orders", "--timeout=60s"]);
     assert!(said.ok, "{}", said.text);

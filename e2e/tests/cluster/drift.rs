@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crds::{BrokerCluster, Topic};
 use e2e::cluster::Place;
 use e2e::wait;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -14,7 +15,7 @@ const UNDONE_WITHIN: Duration = Duration::from_mins(1);
 async fn deleted_and_edited_children_come_back() {
     let here = Place::new("drift").await;
     here.apply(&super::shop(""));
-    here.cluster_ready("shop").await;
+    here.ready::<BrokerCluster>("shop").await;
     assert!(here.kubectl(&["delete", "service", "shop"]).ok);
     let services: Api<Service> = here.api();
     wait::eventually("the Service is back", UNDONE_WITHIN, async || {
@@ -30,7 +31,7 @@ async fn deleted_and_edited_children_come_back() {
         if replicas == Some(1) { Ok(()) } else { Err(format!("{replicas:?} replicas")) }
     })
     .await;
-    here.cluster_ready("shop").await;
+    here.ready::<BrokerCluster>("shop").await;
     here.remove().await;
 }
 
@@ -38,7 +39,7 @@ async fn deleted_and_edited_children_come_back() {
 async fn a_topic_deleted_in_the_broker_comes_back() {
     let here = Place::new("topicdrift").await;
     here.apply(&(super::shop("") + &super::pair("orders")));
-    here.topic_ready("orders").await;
+    here.ready::<Topic>("orders").await;
     let said = here.millpond("shop-g0-0", &["topics", "delete", "orders"]);
     assert!(said.ok, "{}", said.text);
     wait::eventually("the broker has the topic again", UNDONE_WITHIN, async || {

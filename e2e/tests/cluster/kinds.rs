@@ -1,7 +1,7 @@
-//! Messages in order, for later and in transactions, while pods are killed: with one copy and with three.
+//! Messages of every kind, read in every way, while pods are killed: with one copy and with three.
 
 use e2e::cluster::copies::Copies;
-use e2e::kinds::Kinds;
+use e2e::kinds;
 use e2e::traffic::Targets;
 
 #[test]
@@ -15,13 +15,12 @@ fn the_only_copy_killed_keeps_the_promises_of_every_kind() {
 }
 
 fn keep_promises(name: &str, copies: usize) {
-    let group = Copies::start(name, copies);
-    let clients = Kinds::start(&group);
-    for _ in 0..2 {
+    let mut group = Copies::start(name, copies);
+    let told = kinds::live_through(&mut group, |group, clients| {
         group.delete(group.leader());
         clients.flow();
         group.converge(copies);
-    }
-    println!("{copies} copies, leader killed twice: {}", clients.finish());
+    });
+    println!("{copies} copies, leader killed three times: {told}");
     group.remove();
 }

@@ -1,6 +1,6 @@
 //! `kubectl apply` is the whole job: it becomes Ready, says so in columns, and an edit is carried out.
 
-use crds::Topic;
+use crds::{BrokerCluster, ConsumerGroup, Topic};
 use e2e::cluster::Place;
 use e2e::sdk::{Call, Mode, Scenario, Sdk};
 use e2e::{matrix, place, verify};
@@ -11,9 +11,9 @@ async fn quickstart_becomes_ready_and_passes_messages() {
     let yaml =
         std::fs::read_to_string(place::root().join("examples/quickstart.yaml")).expect("the quickstart");
     here.apply(&yaml);
-    let cluster = here.cluster_ready("shop").await;
-    here.topic_ready("orders").await;
-    here.group_ready("billing").await;
+    let cluster = here.ready::<BrokerCluster>("shop").await;
+    here.ready::<Topic>("orders").await;
+    here.ready::<ConsumerGroup>("billing").await;
     let status = cluster.status.expect("a status");
     assert_eq!(status.endpoint, Some(format!("shop.{}.svc:8081", here.namespace)));
     let reach = here.reach("shop").await;
@@ -32,8 +32,8 @@ async fn quickstart_becomes_ready_and_passes_messages() {
 async fn kubectl_get_answers_in_columns() {
     let here = Place::new("columns").await;
     here.apply(&(super::shop("") + &super::pair("orders")));
-    here.cluster_ready("shop").await;
-    here.topic_ready("orders").await;
+    here.ready::<BrokerCluster>("shop").await;
+    here.ready::<Topic>("orders").await;
     let columns = |kind: &str| {
         let said = here.kubectl(&["get", kind]);
         let mut lines = said.text.lines();
@@ -55,17 +55,17 @@ async fn kubectl_get_answers_in_columns() {
 async fn an_edit_reaches_the_broker_and_an_impossible_one_keeps_the_old_state() {
     let here = Place::new("edit").await;
     here.apply(&(super::shop("") + &super::pair("orders")));
-    here.topic_ready("orders").await;
+    here.ready::<Topic>("orders").await;
     let patch = |queues: u32| {
         let patch = format!("{{\"spec\":{{\"queues\":{{\"perGroup\":{queues}}}}}}}");
         let said = here.kubectl(&["patch", "topic", "orders", "--type", "merge", "--patch", &patch]);
         assert!(said.ok, "{}", said.text);
     };
     patch(8);
-    let topic = here.topic_ready("orders").await;
+    let topic = here.ready::<Topic>("orders").await;
     assert_eq!(topic.status.and_then(|status| status.queues), Some(8));
     patch(2);
-    let refused = here.topic_condition("orders", "False").await;
+    let refused = here.condition::<Topic>("orders", "False").await;
     assert_eq!(refused.reason, "InvalidChange", "{}", refused.message);
     let topics: kube::Api<Topic> = here.api();
     let queues = topics.get("orders").await.expect("the topic").status.and_then(|status| status.queues);
@@ -77,9 +77,9 @@ async fn an_edit_reaches_the_broker_and_an_impossible_one_keeps_the_old_state() 
 async fn a_topic_waits_for_a_cluster_that_does_not_exist_yet() {
     let here = Place::new("waiting").await;
     here.apply(&super::pair("orders"));
-    let waiting = here.topic_condition("orders", "False").await;
+    let waiting = here.condition::<Topic>("orders", "False").await;
     assert!(waiting.reason.contains("Cluster"), "{}: {}", waiting.reason, waiting.message);
     here.apply(&super::shop(""));
-    here.topic_ready("orders").await;
+    here.ready::<Topic>("orders").await;
     here.remove().await;
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crds::{BrokerCluster, ConsumerGroup, Topic};
 use e2e::cluster::Place;
 use e2e::sdk::stream::Stream;
 use e2e::sdk::{Call, Mode, Sdk};
@@ -12,10 +13,10 @@ const FLOW: Duration = Duration::from_secs(90);
 async fn killed_pod_loses_nothing_that_was_acknowledged() {
     let here = Place::new("load").await;
     here.apply(&(super::shop("") + &super::pair("go") + &super::pair("java") + &super::pair("python")));
-    here.cluster_ready("shop").await;
+    here.ready::<BrokerCluster>("shop").await;
     for name in ["go", "java", "python"] {
-        here.topic_ready(name).await;
-        here.group_ready(name).await;
+        here.ready::<Topic>(name).await;
+        here.ready::<ConsumerGroup>(name).await;
     }
     let reach = here.reach("shop").await;
     let running: Vec<(&str, Stream)> =
@@ -49,6 +50,6 @@ async fn killed_pod_loses_nothing_that_was_acknowledged() {
             report.errors
         );
     }
-    here.cluster_ready("shop").await;
+    here.ready::<BrokerCluster>("shop").await;
     here.remove().await;
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crds::Topic;
 use crds::object::ObjectState;
+use crds::{BrokerCluster, Topic};
 use e2e::cluster::Place;
 use e2e::wait::{self, Stopwatch};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -16,7 +16,7 @@ const COUNT: usize = 1000;
 async fn a_thousand_topics_applied_at_once_are_ready_within_a_minute() {
     let here = Place::new("many").await;
     here.apply(&super::shop(""));
-    here.cluster_ready("shop").await;
+    here.ready::<BrokerCluster>("shop").await;
     let topics: Api<Topic> = here.api();
     let watch = Stopwatch::start();
     // Not with kubectl, which holds itself to some twenty objects a second.

@@ -1,5 +1,6 @@
 //! Consumer groups that are moved by their manifest, and broadcasts.
 
+use crds::{BrokerCluster, ConsumerGroup, Topic};
 use e2e::cluster::Place;
 use e2e::matrix;
 
@@ -31,10 +32,10 @@ fn patch(here: &Place, reset: &str) {
 async fn a_manifest_moves_its_group_once_and_a_broadcast_reaches_every_client() {
     let here = Place::new("offsets").await;
     here.apply(&manifests());
-    here.cluster_ready("shop").await;
-    here.topic_ready("orders").await;
+    here.ready::<BrokerCluster>("shop").await;
+    here.ready::<Topic>("orders").await;
     for group in ["billing", "prices"] {
-        here.group_ready(group).await;
+        here.ready::<ConsumerGroup>(group).await;
     }
     for number in 0..MESSAGES {
         let said = here.millpond(POD, &["send", "orders", &format!("number {number}")]);
@@ -47,15 +48,15 @@ async fn a_manifest_moves_its_group_once_and_a_broadcast_reaches_every_client() 
     assert_eq!(receive(&here, "prices"), MESSAGES);
 
     patch(&here, "{\"id\":\"again\",\"to\":\"Earliest\"}");
-    let status = here.group_ready("billing").await.status.expect("a status");
+    let status = here.ready::<ConsumerGroup>("billing").await.status.expect("a status");
     assert_eq!(status.reset_id.as_deref(), Some("again"));
     assert_eq!(receive(&here, "billing"), MESSAGES);
 
     patch(&here, "{\"id\":\"wrong\",\"to\":\"Earliest\",\"topics\":[\"nothing\"]}");
-    let refused = here.group_condition("billing", "False").await;
+    let refused = here.condition::<ConsumerGroup>("billing", "False").await;
     assert!(refused.message.contains("`nothing` does not exist"), "{}: {}", refused.reason, refused.message);
     patch(&here, "null");
-    let status = here.group_ready("billing").await.status.expect("a status");
+    let status = here.ready::<ConsumerGroup>("billing").await.status.expect("a status");
     assert_eq!(status.reset_id.as_deref(), Some("again"), "the last one that was done");
     assert_eq!(receive(&here, "billing"), 0);
     here.remove().await;

@@ -1,5 +1,6 @@
 //! One operator, any number of clusters and namespaces.
 
+use crds::{ConsumerGroup, Topic};
 use e2e::cluster::Place;
 use e2e::sdk::{Call, Mode, Scenario, Sdk};
 use e2e::{matrix, verify};
@@ -14,8 +15,8 @@ async fn clusters_of_the_same_name_in_two_namespaces_do_not_see_each_other() {
     matrix::object(&mut only_left, "Topic", "only-left", "shop", "queues: {perGroup: 1}");
     left.apply(&only_left);
     for here in [&left, &right] {
-        here.topic_ready("orders").await;
-        here.group_ready("orders").await;
+        here.ready::<Topic>("orders").await;
+        here.ready::<ConsumerGroup>("orders").await;
         let reach = here.reach("shop").await;
         let call = Call::new(Sdk::Go, Mode::Simple, reach.endpoint(), "orders", "orders");
         let report = call.run(Scenario::Roundtrip, matrix::COUNT).expect("a report");
@@ -24,7 +25,7 @@ async fn clusters_of_the_same_name_in_two_namespaces_do_not_see_each_other() {
             Vec::<String>::new()
         );
     }
-    left.topic_ready("only-left").await;
+    left.ready::<Topic>("only-left").await;
     let list = |here: &Place| here.millpond("shop-g0-0", &["topics", "list", "-o", "json"]).text;
     assert!(list(&left).contains("only-left"), "{}", list(&left));
     assert!(!list(&right).contains("only-left"), "{}", list(&right));

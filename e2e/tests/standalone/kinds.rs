@@ -1,7 +1,7 @@
-//! Messages in order, for later and in transactions, while brokers die: with one copy and with three.
+//! Messages of every kind, read in every way, while brokers die: with one copy and with three.
 
 use e2e::broker::Broker;
-use e2e::kinds::{self, Kinds};
+use e2e::kinds;
 use e2e::members::Members;
 use e2e::traffic::Targets;
 
@@ -25,24 +25,22 @@ impl Targets for Alone {
 #[test]
 fn the_only_broker_killed_keeps_the_promises_of_every_kind() {
     let mut alone = Alone(Broker::start(&kinds::manifests()));
-    let clients = Kinds::start(&alone);
-    for _ in 0..3 {
+    let told = kinds::live_through(&mut alone, |alone, clients| {
         alone.0.kill_and_restart();
         clients.flow();
-    }
-    println!("{}", clients.finish());
+    });
+    println!("{told}");
 }
 
 #[test]
 fn leaders_killed_one_after_another_keep_the_promises_of_every_kind() {
     let mut members = Members::start(3, &kinds::manifests());
-    let clients = Kinds::start(&members);
-    for _ in 0..3 {
+    let told = kinds::live_through(&mut members, |members, clients| {
         let leader = members.leader();
         members.kill(leader);
         clients.flow();
         members.launch(leader);
         members.converge();
-    }
-    println!("{}", clients.finish());
+    });
+    println!("{told}");
 }

@@ -93,6 +93,7 @@ mod tests {
     fn link(port: u16) -> Arc<Link> {
         let identity = Identity {
             client_id: "test".to_owned(),
+            client_type: v2::ClientType::Producer,
             namespace: String::new(),
             request_timeout: Duration::from_millis(20),
         };

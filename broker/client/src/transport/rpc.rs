@@ -6,6 +6,8 @@ use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
+use wire::v2::ClientType;
+
 use crate::endpoint::Endpoint;
 
 /// Version of the protocol's client side that this client behaves like.
@@ -58,6 +60,7 @@ const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) client_id: String,
+    pub(crate) client_type: ClientType,
     pub(crate) namespace: String,
     pub(crate) request_timeout: Duration,
 }
@@ -127,6 +130,10 @@ impl Head {
         put("x-mq-client-version", CLIENT_VERSION)?;
         put("x-mq-protocol", "v2")?;
         put("x-mq-namespace", &identity.namespace)?;
+        if identity.client_type == ClientType::PullConsumer {
+            // Its routes are different, and a broker that was started again has no session to know it by.
+            put("x-millpond-client-type", identity.client_type.as_str_name())?;
+        }
         if rpc != Rpc::Telemetry {
             headers.insert(TIMEOUT, timeout_text(identity.request_timeout));
         }
@@ -146,6 +153,7 @@ mod tests {
     fn each_call_has_its_own_head() {
         let identity = Identity {
             client_id: "a@1@0@z".into(),
+            client_type: ClientType::PullConsumer,
             namespace: String::new(),
             request_timeout: Duration::from_secs(3),
         };
@@ -159,5 +167,7 @@ mod tests {
         assert_eq!(receive.headers()["grpc-timeout"], "23000m");
         assert_eq!(heads.request(Rpc::SendMessage, Duration::ZERO).headers()["grpc-timeout"], "3000m");
         assert_eq!(heads.timeout(Rpc::Telemetry, Duration::ZERO), None);
+        let route = heads.request(Rpc::QueryRoute, Duration::ZERO);
+        assert_eq!(route.headers()["x-millpond-client-type"], "PULL_CONSUMER");
     }
 }

@@ -38,6 +38,11 @@ impl Call {
         self.header("x-mq-client-version")
     }
 
+    /// Header `x-millpond-client-type`: the name of a `ClientType`; empty when absent.
+    pub fn client_type(&self) -> &str {
+        self.header("x-millpond-client-type")
+    }
+
     /// When the client stops waiting (unix ms), from `grpc-timeout`.
     pub fn deadline_ms(&self) -> Option<u64> {
         timeout_of(&self.headers).map(|ms| self.arrived_ms.saturating_add(ms))

@@ -90,9 +90,12 @@ impl Gateway {
         Ok(v2::QueryAssignmentResponse { status: Some(ok()), assignments })
     }
 
+    /// A client that comes from another broker, or from before this one was started again, has no session here yet; one of ours
+    /// says with each call what it is. Told less than every queue, it would never read the others.
     fn pulls(&self, call: &Call) -> bool {
         let session = self.sessions.find(call.client_id());
-        session.is_some_and(|session| session.profile().client_type == ClientType::PullConsumer)
+        call.client_type() == ClientType::PullConsumer.as_str_name()
+            || session.is_some_and(|session| session.profile().client_type == ClientType::PullConsumer)
     }
 
     /// Every queue with a way to its broker group; the members of a group all lead to the same one.

@@ -253,3 +253,17 @@ async fn a_client_that_pulls_is_told_every_queue_and_clients_of_a_group_share_th
     }
     assert_eq!(shares, [[0, 2], [1, 3]]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_that_it_pulls_is_told_every_queue_by_a_broker_that_has_no_session_of_it() {
+    let broker = Broker::start().await;
+    let call = broker.call_with("x-millpond-client-type", "PULL_CONSUMER");
+    let route = v2::QueryRouteRequest { topic: resource("orders"), endpoints: None };
+    let told: v2::QueryRouteResponse = broker.unary_as(&call, Method::QueryRoute, route).await;
+    assert!(told.message_queues.iter().map(|queue| queue.id).eq(0..4), "{told:?}");
+    let ask =
+        v2::QueryAssignmentRequest { topic: resource("orders"), group: resource("billing"), endpoints: None };
+    let told: v2::QueryAssignmentResponse = broker.unary_as(&call, Method::QueryAssignment, ask).await;
+    let share = told.assignments.iter().map(|share| share.message_queue.as_ref().map(|queue| queue.id));
+    assert!(share.eq((0..4).map(Some)), "{told:?}");
+}
