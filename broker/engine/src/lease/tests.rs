@@ -85,7 +85,7 @@ impl Run {
             Op::DeadLetter(index) => self.with_receipt(index, Self::dead_letter),
             Op::Trim(count) => self.trim((self.oldest + count).min(self.tail)),
             Op::Move(index) => {
-                self.move_to(self.oldest + index.index((self.tail - self.oldest) as usize + 1) as u64)
+                self.move_to(self.oldest + index.index((self.tail - self.oldest) as usize + 1) as u64);
             }
             Op::Restart => self.restart(),
         }
