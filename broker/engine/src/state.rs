@@ -66,7 +66,7 @@ impl State {
                 let mut catalog = self.catalog.write();
                 for what in whats {
                     arrivals.extend(stopped(&catalog, &what));
-                    catalog.fold(what);
+                    catalog.fold(what, entry.epoch);
                 }
             }
             Kind::Acks => {
@@ -157,6 +157,14 @@ impl State {
     }
 
     /// The first link to a half decides it: it is an entry of its own queue, or of the topic of those that were given up.
+    /// The beginnings of the queues that a consumer group stops to read.
+    pub(crate) fn stopped_floors(&self, what: &What) -> Vec<Floor> {
+        let What::Stop(stop) = what else { return Vec::new() };
+        let catalog = self.catalog.read();
+        let queues = catalog.topic_by_id(stop.topic).map_or(&[][..], |topic| &topic.queues);
+        queues.iter().map(|&queue| Floor { group: stop.group, queue, offset: Offset(0) }).collect()
+    }
+
     fn fold_link(&self, entry: &Entry<'_>) -> Result<(), String> {
         if entry.encoding == Encoding::None && self.halves.len() > 0 {
             let link = records::decode_link(entry.body)?;

@@ -142,15 +142,12 @@ impl Writer {
     }
 
     /// Deletes segments that are over the retention and not needed to replay the checkpoints, which know only what is
-    /// agreed. Their messages are no longer delivered; `Group::trim_index` forgets them for good.
+    /// agreed, nor for what waited when the last one was written. Their messages are no longer delivered; `Group::trim_index` forgets them for good.
     pub fn retain(&mut self, now_ms: u64) -> Result<(), RetainError> {
         if self.role == Role::Closed {
             return Ok(());
         }
         let keep_from = Position(self.group.keep_from.load(Ordering::Acquire));
-        let state = &self.group.state;
-        let pending = [state.timers.line.oldest_position(), state.halves.oldest_position()];
-        let keep_from = pending.into_iter().flatten().fold(keep_from, Position::min);
         self.log.retain(now_ms, self.group.config.retention, keep_from)?;
         Ok(())
     }

@@ -11,8 +11,8 @@ use store::log::{AppendError, Placed};
 
 use crate::event::Event;
 use crate::invariant::checkpoints_change_nothing;
-use crate::moves;
-use crate::world::{Awaited, Broker, World};
+use crate::world::{Awaited, Broker, START_MS, World};
+use crate::{members, moves, pulls};
 
 /// Starts that may fail by planned crashes, one after another.
 const STARTS_MAX: u32 = 20;
@@ -45,7 +45,8 @@ impl World {
     pub(crate) fn set_up(&mut self) -> Result<(), String> {
         let group = Arc::clone(&self.broker.group);
         let readers = self.readers.iter().map(|reader| reader.spec.clone());
-        let specs: Vec<ConsumerGroupSpec> = readers.chain([moves::spec()]).collect();
+        let specs: Vec<ConsumerGroupSpec> =
+            readers.chain([members::spec(), moves::spec(), pulls::spec()]).collect();
         let topics = group.apply_topics(&self.topics, Adopt::Always, &self.mailbox);
         let consumer_groups = group.apply_consumer_groups(&specs, Adopt::Always, &self.mailbox);
         for applied in [topics, consumer_groups] {
@@ -78,6 +79,9 @@ impl World {
         let acks_written = written > before && !self.was_full && matches!(stepped, Ok(Step::Wrote));
         self.has_unrecorded &= self.was_full || self.broker.group.has_pending();
         self.was_full = false;
+        if acks_written {
+            self.members_written(written);
+        }
         self.tell(Event::Stepped { acks_written, written })
     }
 
@@ -91,6 +95,7 @@ impl World {
             self.trace.note(format_args!("compare"));
             checkpoints_change_nothing(&self.disk, &self.config, self.now_ms)?;
         }
+        self.set_clock();
         let mut power_lost = power_lost;
         for _ in 0..STARTS_MAX {
             if self.random.one_in(4) {
@@ -104,6 +109,9 @@ impl World {
                     self.pollers.clear();
                     self.has_unrecorded = false;
                     self.moves_went_down(power_lost, durable);
+                    self.pulls_went_down(power_lost, durable);
+                    self.members_went_down(power_lost, durable)?;
+                    self.fleeting_went_down(power_lost, durable)?;
                     self.tell(Event::Restarted { power_lost, durable })?;
                     return self.set_up();
                 }
@@ -117,6 +125,21 @@ impl World {
             }
         }
         Err(format!("no start in {STARTS_MAX} tries"))
+    }
+
+    /// While the broker is down somebody may set the clock; while it is up its clock never goes back.
+    fn set_clock(&mut self) {
+        if !self.random.one_in(4) {
+            return;
+        }
+        let before_ms = self.now_ms;
+        self.now_ms = if self.random.one_in(3) {
+            self.now_ms + self.pick(0, 3_600_000)
+        } else {
+            START_MS.max(self.now_ms - self.pick(0, 3_600_000))
+        };
+        self.trace.note(format_args!("the clock is set from {before_ms} to {}", self.now_ms));
+        self.invariants.clock_was_set(before_ms);
     }
 
     fn go_down(&mut self, power_lost: bool) {
@@ -155,6 +178,15 @@ impl World {
             Awaited::Setup => Ok(()),
             Awaited::Move { number, ref places } => {
                 self.moved(number, places, placed);
+                Ok(())
+            }
+            Awaited::Commit { number, queue, offset } => {
+                self.committed(number, queue, offset, placed);
+                Ok(())
+            }
+            Awaited::Member { ref client } => self.member_made(client, placed),
+            Awaited::Fleet(fleet) => {
+                self.fleet_answered(fleet, placed);
                 Ok(())
             }
             Awaited::Letter { reader, message } => self.tell(Event::Acked { reader, message }),

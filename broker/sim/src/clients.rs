@@ -7,9 +7,10 @@ use engine::catalog::TopicType;
 use engine::group::{DeadLetterError, Delivery, Group, Receive};
 use engine::lease::LeaseError;
 use engine::waiter::Waiter;
-use store::QueueId;
-use store::log::{Draft, Encoding, Kind, ReadError, crc32};
+use store::log::{Draft, Encoding, Kind, ReadError, Record, crc32};
+use store::{Position, QueueId};
 
+use crate::backoff::wait_ms;
 use crate::event::Event;
 use crate::world::{Awaited, Holding, World, body_of, tag_hash};
 
@@ -147,7 +148,11 @@ impl World {
             return Ok(());
         }
         let at = self.pick(0, self.holdings.len() as u64) as usize;
-        match self.pick(0, 16) {
+        match self.pick(0, 18) {
+            16.. => {
+                let holding = self.holdings.swap_remove(at);
+                self.fail(holding)
+            }
             0..10 => {
                 let holding = self.holdings.swap_remove(at);
                 self.ack(holding)
@@ -190,6 +195,24 @@ impl World {
         match self.broker.group.extend(&receipt, 0, self.now_ms) {
             Ok(_) => self.tell(Event::Released { reader, message }),
             Err(error) => self.refused("give back", &holding, error),
+        }
+    }
+
+    /// A consumer failed with a message: it wants it again after the wait that the broker tells for this attempt.
+    fn fail(&mut self, holding: Holding) -> Result<(), String> {
+        let Holding { reader, message, receipt } = holding;
+        let known = self.broker.group.consumer_group(&self.readers[reader].spec.name);
+        let backoff = known.map(|group| group.spec.retry.backoff.clone());
+        let wait_ms = wait_ms(&backoff.ok_or("a consumer group is gone")?, receipt.attempt);
+        match self.broker.group.extend(&receipt, wait_ms, self.now_ms) {
+            // Done, as a consumer heard before.
+            Ok(new) if new == receipt => Ok(()),
+            Ok(new) => {
+                self.tell(Event::Held { reader, message, due_ms: new.due_ms })?;
+                self.invariants.failed(reader, message, receipt.attempt, self.now_ms);
+                Ok(())
+            }
+            Err(error) => self.refused("fail", &holding, error),
         }
     }
 
@@ -317,7 +340,7 @@ impl World {
     }
 }
 
-fn draft(message: u64, lane: u32) -> Draft {
+pub(crate) fn draft(message: u64, lane: u32) -> Draft {
     let body = Bytes::from(body_of(message));
     Draft {
         kind: Kind::Message,
@@ -337,12 +360,17 @@ fn draft(message: u64, lane: u32) -> Draft {
 
 /// The message of a delivery, if every byte of it is right.
 pub(crate) fn message_of(delivery: &Delivery) -> Result<u64, String> {
-    let record = delivery.record.as_ref().ok_or("a loaded delivery has no record")?;
+    message_in(delivery.record.as_ref(), delivery.position)
+}
+
+/// The message of a record that was read from there.
+pub(crate) fn message_in(record: Option<&Record>, position: Position) -> Result<u64, String> {
+    let record = record.ok_or("a loaded message has no record")?;
     let body = record.body();
     let number = body.first_chunk().ok_or("a body is shorter than any that was sent")?;
     let message = u64::from_le_bytes(*number);
     if body != body_of(message) {
-        return Err(format!("message {message} at {} has other bytes than were sent", delivery.position));
+        return Err(format!("message {message} at {position} has other bytes than were sent"));
     }
     Ok(message)
 }

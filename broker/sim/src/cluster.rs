@@ -21,6 +21,7 @@ mod copies;
 mod driver;
 mod faults;
 mod machines;
+mod moves;
 mod network;
 mod peace;
 mod plan;

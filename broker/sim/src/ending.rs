@@ -12,6 +12,7 @@ use store::log::ReadError;
 
 use crate::clients::message_of;
 use crate::event::{Event, Place};
+use crate::fleeting;
 use crate::invariant::a_history_tells_every_end;
 use crate::world::{Awaited, World};
 
@@ -32,6 +33,9 @@ impl World {
             a_history_tells_every_end(&self.broker.group, self.now_ms)?;
         }
         self.drain_moved()?;
+        self.pull_everything()?;
+        self.drain_members()?;
+        self.drain_fleeting()?;
         self.audit()
     }
 
@@ -71,11 +75,15 @@ impl World {
                 return Ok(());
             }
         }
-        Err(format!("not through after {ROUNDS_MAX} rounds of peace: {}", self.lagging().join(", ")))
+        let (group, lagging) = (&self.broker.group, self.lagging().join(", "));
+        let (timers, open) = (group.pending_timers(), group.open_transactions());
+        Err(format!(
+            "not through after {ROUNDS_MAX} rounds of peace: {timers} timers and {open} transactions are pending, {lagging}"
+        ))
     }
 
     /// Steps of the log thread until nobody waits.
-    fn settle(&mut self) -> Result<(), String> {
+    pub(crate) fn settle(&mut self) -> Result<(), String> {
         for _ in 0..ROUNDS_MAX {
             let before = self.broker.group.log_state().written;
             self.step()?;
@@ -118,7 +126,7 @@ impl World {
         let (_, ticket) = applied.map_err(|error| error.to_string())?;
         self.awaited.extend(ticket.map(|ticket| (ticket, Awaited::Setup)));
         self.settle()?;
-        for topic in group.topics() {
+        for topic in group.topics().into_iter().filter(|topic| topic.spec.name != fleeting::TOPIC) {
             self.audit_topic(&topic.spec.name)?;
             for queue in &topic.queues {
                 let (oldest, tail) = group.queue_range(*queue);

@@ -1,6 +1,7 @@
 //! What must hold whatever happens; each file is one promise.
 
 mod a_delayed_message_keeps_its_time;
+mod a_failed_message_waits_its_backoff;
 mod a_history_tells_every_end;
 pub(crate) mod a_member_never_goes_back_to_an_earlier_epoch;
 pub(crate) mod a_message_group_is_first_read_in_order;
@@ -10,6 +11,7 @@ pub(crate) mod a_promise_falls_only_when_its_candidacy_failed;
 mod a_transaction_is_seen_once_it_is_committed;
 pub(crate) mod an_answer_waits_for_enough_copies;
 pub(crate) mod an_epoch_has_one_leader;
+mod an_offset_keeps_its_message;
 pub(crate) mod an_offset_names_one_message;
 mod attempts_stay_within_the_limit;
 mod checkpoints_change_nothing;
@@ -27,6 +29,7 @@ pub(crate) mod what_is_agreed_stays;
 
 use engine::group::Decision;
 use store::log::Flush;
+use store::{Offset, Position, QueueId};
 
 use crate::event::Event;
 use crate::world::Reader;
@@ -42,6 +45,8 @@ pub(crate) struct Invariants {
     one_holder: a_message_has_one_holder_at_a_time::Holders,
     done: done_messages_stay_done::Done,
     attempts: attempts_stay_within_the_limit::Attempts,
+    waits: a_failed_message_waits_its_backoff::Waits,
+    names: an_offset_keeps_its_message::Names,
     complete: every_message_is_done_or_dead_lettered_once::Fates,
     in_order: a_message_group_is_read_in_order::Lanes,
     times: a_delayed_message_keeps_its_time::Times,
@@ -57,6 +62,8 @@ impl Invariants {
             one_holder: a_message_has_one_holder_at_a_time::Holders::default(),
             done: done_messages_stay_done::Done::default(),
             attempts: attempts_stay_within_the_limit::Attempts::new(readers),
+            waits: a_failed_message_waits_its_backoff::Waits::new(readers),
+            names: an_offset_keeps_its_message::Names::new(flush),
             complete: every_message_is_done_or_dead_lettered_once::Fates::new(readers),
             in_order: a_message_group_is_read_in_order::Lanes::new(readers),
             times: a_delayed_message_keeps_its_time::Times::new(flush),
@@ -72,6 +79,8 @@ impl Invariants {
         self.one_holder.observe(event)?;
         self.done.observe(event)?;
         self.attempts.observe(event)?;
+        self.waits.observe(event)?;
+        self.names.observe(event)?;
         self.complete.observe(event)?;
         self.in_order.observe(event)?;
         self.times.observe(event)?;
@@ -88,6 +97,11 @@ impl Invariants {
     pub(crate) fn sent_for(&mut self, message: u64, due_ms: u64) {
         self.times.sent(message, due_ms);
         self.in_order.delayed(message);
+    }
+
+    /// The clock showed this before the broker started again; now it may show less.
+    pub(crate) fn clock_was_set(&mut self, from_ms: u64) {
+        self.times.clock_was_set(from_ms);
     }
 
     /// A message is sent in a transaction.
@@ -120,11 +134,29 @@ impl Invariants {
     /// The disk crashed; the broker goes on until it is started again.
     pub(crate) fn crashed(&mut self) {
         self.urgent_first.crashed();
+        self.attempts.crashed();
     }
 
     /// A consumer tries to give a message up.
     pub(crate) fn may_be_given_up(&mut self, reader: usize, message: u64) {
         self.urgent_first.given_up(reader, message);
+        self.attempts.given_up(reader, message);
+    }
+
+    /// A consumer failed with a message and wants it again later.
+    pub(crate) fn failed(&mut self, reader: usize, message: u64, attempt: u16, now_ms: u64) {
+        self.waits.failed(reader, message, attempt, now_ms);
+    }
+
+    /// Somebody who reads by offset got the message.
+    pub(crate) fn pulled(
+        &mut self,
+        queue: QueueId,
+        offset: Offset,
+        message: u64,
+        position: Position,
+    ) -> Result<(), String> {
+        self.names.read(queue, offset, message, position)
     }
 
     /// A consumer gives a message up, and will hear whether that is stored.

@@ -12,14 +12,18 @@
 #![forbid(unsafe_code)]
 
 mod background;
+mod backoff;
 mod broker;
 mod clients;
 pub mod cluster;
 mod ending;
 pub mod event;
+mod fleeting;
 mod invariant;
+mod members;
 mod moves;
 mod pollers;
+mod pulls;
 mod story;
 mod trace;
 mod transactions;

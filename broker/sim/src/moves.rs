@@ -1,15 +1,17 @@
-//! A consumer group that an administrator moves to and fro, and what it must get.
+//! A consumer group that an administrator moves to and fro, or makes forget a topic, and what it must get.
 //!
 //! Promise: once a move is answered, nothing below its place comes, and everything from there on does, until the next
-//! move; a crash changes nothing about that, unless the record of the move was lost with the power.
+//! move; a crash changes nothing about that, unless the record of the move was lost with the power. What a group forgot
+//! comes again from the beginning. Receipts from before count for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::catalog::{Backoff, Broadcast, ConsumeFrom, ConsumerGroupSpec, PriorityPolicy, RetryPolicy};
 use engine::group::{Place, Receive};
+use engine::inbox::Ticket;
 use engine::lease::Receipt;
-use store::log::Placed;
+use store::log::{Flush, Placed};
 use store::{Offset, Position, QueueId};
 
 use crate::world::{Awaited, World};
@@ -33,6 +35,8 @@ struct Standing {
     place: Option<(Offset, Position)>,
     /// Number of the last move that was asked for.
     last: u64,
+    /// That is to forget the topic, and is on its way.
+    is_stopping: bool,
     /// What came since.
     seen: BTreeSet<Offset>,
 }
@@ -55,12 +59,16 @@ impl World {
     /// The group is moved, or gets something and does something with it.
     pub(crate) fn move_or_read(&mut self) -> Result<(), String> {
         let topic = TOPICS[self.pick(0, TOPICS.len() as u64) as usize];
-        match self.pick(0, 4) {
-            0 => {
+        match self.pick(0, 9) {
+            0 | 1 => {
                 self.ask_to_move(topic);
                 Ok(())
             }
-            1 => {
+            4 => {
+                self.ask_to_forget(topic);
+                Ok(())
+            }
+            2 | 3 => {
                 self.ack_moved();
                 Ok(())
             }
@@ -85,13 +93,33 @@ impl World {
         let Ok(places) = group.places(&topic, some, place, self.now_ms) else { return };
         self.trace.note(format_args!("move in {}: {place:?} is {places:?}", topic.spec.name));
         let Ok(ticket) = group.move_offsets(&moved, &[(&topic, &places)], &self.mailbox) else { return };
+        let places = places.iter().map(|&(queue, offset)| (topic.queues[queue as usize], offset)).collect();
+        self.move_is_coming(ticket, places, false);
+        // Who is moved in one queue while it is about to forget the topic stays where it was in the others.
+        let last = self.mover.moves;
+        for queue in &topic.queues {
+            if let Some(standing) = self.mover.queues.get_mut(queue).filter(|known| known.is_stopping) {
+                *standing = Standing { last, ..Standing::default() };
+            }
+        }
+    }
+
+    /// What is forgotten begins anew: that is a move back to the beginning.
+    fn ask_to_forget(&mut self, topic: &str) {
+        let group = Arc::clone(&self.broker.group);
+        let (Some(topic), Some(moved)) = (group.topic(topic), group.consumer_group(NAME)) else { return };
+        let Some(Ok(ticket)) = group.forget(&topic, &moved, &self.mailbox) else { return };
+        self.trace.note(format_args!("forget in {}", topic.spec.name));
+        self.move_is_coming(ticket, topic.queues.iter().map(|queue| (*queue, Offset(0))).collect(), true);
+    }
+
+    fn move_is_coming(&mut self, ticket: Ticket, places: Vec<(QueueId, Offset)>, is_stopping: bool) {
         self.mover.moves += 1;
         let number = self.mover.moves;
-        for &(queue, _) in &places {
-            let standing = self.mover.queues.entry(topic.queues[queue as usize]).or_default();
-            *standing = Standing { last: number, ..Standing::default() };
+        for (queue, _) in &places {
+            let standing = self.mover.queues.entry(*queue).or_default();
+            *standing = Standing { last: number, is_stopping, ..Standing::default() };
         }
-        let places = places.iter().map(|&(queue, offset)| (topic.queues[queue as usize], offset)).collect();
         self.awaited.push((ticket, Awaited::Move { number, places }));
     }
 
@@ -101,7 +129,7 @@ impl World {
         let end = Position(last.position.0 + u64::from(last.bytes));
         for (queue, offset) in places {
             if let Some(standing) = self.mover.queues.get_mut(queue).filter(|found| found.last == number) {
-                standing.place = Some((*offset, end));
+                (standing.place, standing.is_stopping) = (Some((*offset, end)), false);
                 // It took effect with this answer.
                 standing.seen.clear();
             }
@@ -110,9 +138,9 @@ impl World {
 
     /// What was not answered may have happened or not; what was not synced is lost with the power.
     pub(crate) fn moves_went_down(&mut self, power_lost: bool, durable: Position) {
-        self.mover.holdings.clear();
+        let is_lost = power_lost && self.config.log.flush == Flush::Async;
         for standing in self.mover.queues.values_mut() {
-            if standing.place.is_some_and(|(_, end)| power_lost && end > durable) {
+            if is_lost && standing.place.is_some_and(|(_, end)| end > durable) {
                 standing.place = None;
             }
         }

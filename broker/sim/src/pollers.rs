@@ -70,7 +70,8 @@ impl World {
     }
 }
 
-fn is_woken(waiter: &Waiter) -> bool {
+/// Whether somebody woke it since it looked last.
+pub(crate) fn is_woken(waiter: &Waiter) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     pin!(waiter.woken()).as_mut().poll(&mut context) == Poll::Ready(())
 }

@@ -52,7 +52,10 @@ fn play(world: &mut World) -> Result<(), String> {
     // In some, queues fill up; in others consumers wait.
     let send_in = 1 << world.random.below(5);
     for _ in 0..STEPS {
-        match world.pick(0, 26) {
+        match world.pick(0, 32) {
+            30 | 31 => world.flee_or_stay()?,
+            28 | 29 => world.broadcast_some()?,
+            26 | 27 => world.pull_some()?,
             25 => world.move_or_read()?,
             22 => world.recall(),
             23 => world.decide()?,
@@ -96,7 +99,12 @@ fn wait(world: &mut World) -> Result<(), String> {
     }
 }
 
+/// Now and then the clock is set forward.
 fn pass_time(world: &mut World) {
-    let ms = if world.random.one_in(6) { 120_000 } else { 200 };
+    let ms = match world.pick(0, 60) {
+        0 => 86_400_000,
+        1..=10 => 120_000,
+        _ => 200,
+    };
     world.now_ms += world.random.below(ms);
 }

@@ -16,9 +16,12 @@ use store::log::{Flush, LogConfig, Retention};
 use store::{Offset, Position, QueueId};
 
 use crate::event::Event;
+use crate::fleeting::{Fleet, Fleeting};
 use crate::invariant::Invariants;
+use crate::members::Members;
 use crate::moves::Mover;
 use crate::pollers::Poller;
+use crate::pulls::Pulls;
 use crate::trace::Trace;
 use crate::transactions::Half;
 
@@ -55,6 +58,12 @@ pub(crate) enum Awaited {
     Decision { message: u64, decision: Decision },
     /// An administrator that moved a consumer group to these places.
     Move { number: u64, places: Vec<(QueueId, Offset)> },
+    /// A reader that committed an offset.
+    Commit { number: u64, queue: QueueId, offset: Offset },
+    /// A consumer of the broadcast that becomes a member.
+    Member { client: String },
+    /// Whoever has to do with the topic and the group that come and go.
+    Fleet(Fleet),
     /// Whoever set things up.
     Setup,
 }
@@ -79,6 +88,9 @@ pub(crate) struct World {
     pub(crate) holdings: Vec<Holding>,
     pub(crate) pollers: Vec<Poller>,
     pub(crate) mover: Mover,
+    pub(crate) pulls: Pulls,
+    pub(crate) fleeting: Fleeting,
+    pub(crate) members: Members,
     pub(crate) next_message: u64,
     /// Messages with a delivery time: that, and where they were stored once that is known.
     pub(crate) timed: BTreeMap<u64, (u64, Option<Position>)>,
@@ -124,6 +136,9 @@ impl World {
             holdings: Vec::new(),
             pollers: Vec::new(),
             mover: Mover::default(),
+            pulls: Pulls::default(),
+            fleeting: Fleeting::default(),
+            members: Members::default(),
             next_message: 0,
             timed: BTreeMap::new(),
             halves: BTreeMap::new(),
@@ -222,13 +237,18 @@ fn readers() -> Vec<Reader> {
         tags,
         acks,
     };
+    let waiting = |backoff: Backoff, reader: Reader| {
+        let retry = RetryPolicy { backoff, ..reader.spec.retry };
+        Reader { spec: ConsumerGroupSpec { retry, ..reader.spec }, ..reader }
+    };
+    let growing = |initial_ms, max_ms| Backoff::Exponential { initial_ms, max_ms, multiplier_permille: 2500 };
     let tracing =
         |reader: Reader| Reader { spec: ConsumerGroupSpec { trace: true, ..reader.spec }, ..reader };
     vec![
-        reader("steady", 1000, None, true),
+        waiting(growing(400, 60_000), reader("steady", 1000, None, true)),
         by(PriorityPolicy::Weighted, reader("choosy", 1000, Some(vec![tag_hash(1)]), true)),
-        tracing(reader("clumsy", 3, None, false)),
+        waiting(Backoff::Custom(vec![700, 9000]), tracing(reader("clumsy", 3, None, false))),
         by(PriorityPolicy::Aging { interval_ms: 10_000 }, in_order(reader("orderly", 1000, None, true))),
-        in_order(reader("fumbling", 3, None, false)),
+        waiting(growing(3000, 5000), in_order(reader("fumbling", 3, None, false))),
     ]
 }

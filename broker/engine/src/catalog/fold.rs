@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use store::QueueId;
+use store::{Epoch, QueueId};
 
 use super::change::{GroupPut, TopicPut, What};
 use super::{Catalog, ConsumerGroup, Topic, TopicSpec};
 use crate::topic::Queues;
 
 impl Catalog {
-    /// Applies one change; applying it again, or after later ones, changes nothing that those later ones decided.
-    pub(crate) fn fold(&mut self, what: What) {
+    /// Applies one change of an epoch; applying it again, or after later ones, changes nothing that those later ones decided.
+    pub(crate) fn fold(&mut self, what: What, epoch: Epoch) {
         match what {
             What::TopicPut(put) => self.put_topic(put),
             What::TopicDelete(id) => self.delete_topic(id),
@@ -24,7 +24,7 @@ impl Catalog {
             }
             What::Stop(stop) => {
                 if let Some(topic) = self.topics_by_id.get(&stop.topic) {
-                    topic.state.lock().unsubscribe(stop.group);
+                    topic.state.lock().stop(stop.group, epoch);
                 }
             }
         }

@@ -29,6 +29,17 @@ pub(crate) struct Snapshot {
     groups: Vec<GroupPut>,
     #[prost(message, repeated, tag = "7")]
     pub(crate) subscriptions: Vec<Subscribed>,
+    #[prost(message, repeated, tag = "8")]
+    stopped: Vec<Stopped>,
+}
+
+/// The epoch in which a consumer group stopped to read a topic last.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Stopped {
+    #[prost(uint32, tag = "1")]
+    topic: u32,
+    #[prost(uint32, tag = "2")]
+    epoch: u32,
 }
 
 /// A consumer group on a topic.
@@ -84,6 +95,7 @@ impl Catalog {
             topics,
             groups,
             subscriptions: Vec::new(),
+            stopped: self.topics().iter().filter_map(stopped).collect(),
         }
     }
 
@@ -100,6 +112,11 @@ impl Catalog {
         }
         for put in snapshot.groups {
             this.put_consumer_group(put);
+        }
+        for Stopped { topic, epoch } in snapshot.stopped {
+            if let Some(topic) = this.topics_by_id.get(&topic) {
+                topic.state.lock().set_stopped_in(Epoch(epoch));
+            }
         }
         for subscribed in snapshot.subscriptions {
             if let Some(topic) = this.topics_by_id.get(&subscribed.topic) {
@@ -118,6 +135,11 @@ impl Subscribed {
     fn states(&self) -> Vec<State> {
         self.queues.iter().map(QueueState::state).collect()
     }
+}
+
+fn stopped(topic: &Arc<Topic>) -> Option<Stopped> {
+    let epoch = topic.state.lock().stopped_in();
+    (epoch > Epoch(0)).then_some(Stopped { topic: topic.id, epoch: epoch.0 })
 }
 
 /// All subscriptions of one topic.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
+use store::Epoch;
 
 use super::*;
 
@@ -75,7 +76,7 @@ fn plan(catalog: &mut Catalog, op: &Op, waiting: &Arc<()>) -> Vec<Change> {
 
 fn fold(catalog: &mut Catalog, records: &[Vec<Change>]) {
     for change in records.iter().flatten() {
-        catalog.fold(change.what.clone().unwrap());
+        catalog.fold(change.what.clone().unwrap(), Epoch(1));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use prost::Message;
+use store::Position;
 use store::checkpoint::{self, Checkpoint};
 use store::log::EpochStart;
 
@@ -63,6 +64,7 @@ impl Group {
         if self.state.index.wants_flush() {
             self.state.index.flush()?;
         }
+        let pending = [self.state.timers.line.oldest_position(), self.state.halves.oldest_position()];
         let index = self.state.index.snapshot();
         let timeline = self.state.timers.line.snapshot();
         let halves = self.state.halves.section();
@@ -80,6 +82,8 @@ impl Group {
         ];
         let keep_from = checkpoint::write(&*self.disk, &Checkpoint { covered, sections })?;
         self.state.timers.line.checkpointed(&timeline)?;
+        // What waited before the sync: that it waits no more may be known to memory alone.
+        let keep_from = pending.into_iter().flatten().fold(keep_from, Position::min);
         self.keep_from.store(keep_from.0, Ordering::Release);
         self.covered.store(covered.0, Ordering::Relaxed);
         Ok(())

@@ -14,7 +14,7 @@ use store::log::{BATCH_BYTES_MAX, Encoding, Entry, Kind, OpenError, Record};
 use store::{Offset, Position, QueueId};
 
 use super::{Group, SearchError, TrailError};
-use crate::catalog::{ABANDONED_TRANSACTIONS_TOPIC, Broadcast, DEAD_LETTER_PREFIX};
+use crate::catalog::{self, ABANDONED_TRANSACTIONS_TOPIC, Broadcast, DEAD_LETTER_PREFIX};
 use crate::halves::Decision;
 use crate::handed;
 use crate::lease::{Standing, contains};
@@ -73,7 +73,8 @@ pub enum Happened {
         /// Id of the consumer group.
         group: u32,
     },
-    /// A consumer group was moved to another place: before the message, so that it comes again, or behind it.
+    /// A consumer group was moved to another place: before the message, so that it comes again, or behind it. One that
+    /// stopped to read the topic begins anew.
     Moved {
         /// Id of the consumer group.
         group: u32,
@@ -247,7 +248,13 @@ impl Group {
                     trail.move_to(entry.stored_ms, &floor);
                 }
             }
-            Kind::Message | Kind::Meta | Kind::Epoch | Kind::Pad | Kind::Timed | Kind::Half => {}
+            Kind::Meta => {
+                let whats = catalog::decode(entry.body)?;
+                for floor in whats.iter().flat_map(|what| self.state.stopped_floors(what)) {
+                    trail.move_to(entry.stored_ms, &floor);
+                }
+            }
+            Kind::Message | Kind::Epoch | Kind::Pad | Kind::Timed | Kind::Half => {}
         }
         Ok(())
     }

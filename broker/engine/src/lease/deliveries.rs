@@ -29,7 +29,7 @@ pub(crate) struct Deliveries {
     /// Offsets on their way to the dead letter topic: the lease that guards them, and what is gone once it is settled.
     leaving: BTreeMap<Offset, (u32, Weak<()>)>,
     serial: u32,
-    /// The epoch of the last move: receipts of it and earlier ones are no good in later epochs.
+    /// The epoch of the last move, or in which the group had stopped to read before: receipts of it and earlier ones are no good in later epochs.
     pub(super) moved_in: Epoch,
     /// Of a group that reads in order.
     pub(super) lines: Option<Box<Lines>>,
@@ -47,9 +47,9 @@ impl Deliveries {
         *self = Self { next: to, serial: self.serial, moved_in: epoch, lines, ..Self::default() };
     }
 
-    /// Leases from now on have later serials.
-    pub(crate) fn after(self, serial: u32) -> Self {
-        Self { serial, ..self }
+    /// Leases from now on have later serials; receipts of `epoch` and earlier ones are no good in later epochs.
+    pub(crate) fn after(self, serial: u32, epoch: Epoch) -> Self {
+        Self { serial, moved_in: epoch, ..self }
     }
 
     /// Of the latest lease.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use store::index::IndexEntry;
-use store::{Offset, QueueId};
+use store::{Epoch, Offset, QueueId};
 
 use super::pullers::Pullers;
 use super::search::Search;
@@ -23,6 +23,9 @@ pub(crate) struct Reading {
     /// Serials up to here are of leases of groups that do not read any more: their receipts are no good for what a group
     /// holds that reads again.
     used_serial: u32,
+    /// The epoch in which a group stopped to read last. Receipts of it and earlier ones are no good in later epochs for
+    /// groups that began since.
+    stopped_in: Epoch,
     /// Who waited for a group that does not read any more; to be woken, so that it begins anew.
     orphans: Vec<Arc<Waiter>>,
     is_closed: bool,
@@ -113,8 +116,9 @@ impl Reading {
 
     /// A consumer group begins to read; false if it did before.
     pub(crate) fn start(&mut self, group: u32, offsets: &[u64]) -> bool {
-        let used_serial = self.used_serial;
-        let starting_at = |&offset: &u64| Deliveries::starting_at(Offset(offset)).after(used_serial);
+        let (used_serial, stopped_in) = (self.used_serial, self.stopped_in);
+        let starting_at =
+            |&offset: &u64| Deliveries::starting_at(Offset(offset)).after(used_serial, stopped_in);
         self.subscribe(group, || offsets.iter().map(starting_at).collect())
     }
 
@@ -122,6 +126,11 @@ impl Reading {
     pub(crate) fn restore(&mut self, group: u32, states: &[State]) {
         let restored = |state| Deliveries::restore(state, Offset(u64::MAX));
         self.subscribe(group, || states.iter().map(restored).collect());
+    }
+
+    /// Sets the epoch of the last stop, as a checkpoint has it.
+    pub(crate) fn set_stopped_in(&mut self, epoch: Epoch) {
+        self.stopped_in = epoch;
     }
 
     /// Sets tails after a start.
@@ -161,6 +170,17 @@ impl Reading {
         for subscription in self.subscriptions.values_mut() {
             subscription.deliveries.resize_with(queues.len(), Deliveries::default);
         }
+    }
+
+    /// A consumer group reads the topic no more, by a record of this epoch.
+    pub(crate) fn stop(&mut self, group: u32, epoch: Epoch) {
+        self.unsubscribe(group);
+        self.stopped_in = self.stopped_in.max(epoch);
+    }
+
+    /// The epoch in which a group stopped to read last.
+    pub(crate) fn stopped_in(&self) -> Epoch {
+        self.stopped_in
     }
 
     pub(crate) fn unsubscribe(&mut self, group: u32) {

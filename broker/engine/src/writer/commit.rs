@@ -14,6 +14,7 @@ use store::Position;
 use store::log::{Draft, Entry, Kind, Placed};
 
 use super::{CommitError, Outcomes, Role, Step, Writer};
+use crate::catalog;
 use crate::group::Group;
 use crate::inbox::Submission;
 use crate::records::{Floor, decode_floors};
@@ -127,7 +128,7 @@ impl Writer {
             let Ok(placed) = outcome else { continue };
             let drafts = &self.drafts[part.clone()];
             fold(&self.group, drafts, placed, &mut self.arrivals);
-            for floor in floors(drafts) {
+            for floor in floors(&self.group, drafts) {
                 // It may not have been written, for want of room, while the move was.
                 self.carried.forget(&floor);
                 self.group.pending.forget(&floor);
@@ -150,7 +151,7 @@ impl Writer {
             submission.drafts.extend(drafts.by_ref().take(part.len()));
             match outcome {
                 Ok(placed) if !placed.is_empty() => {
-                    let floors = floors(&submission.drafts);
+                    let floors = floors(&self.group, &submission.drafts);
                     self.moves += usize::from(!floors.is_empty());
                     self.waiting.push_back(Written { submission, placed, floors });
                 }
@@ -169,10 +170,30 @@ impl Writer {
     }
 }
 
-/// The places that consumer groups are moved to.
-fn floors(drafts: &[Draft]) -> Vec<Floor> {
-    let moves = drafts.iter().filter(|draft| draft.kind == Kind::Floors);
-    moves.filter_map(|draft| decode_floors(&draft.body).ok()).flatten().collect()
+/// The places that consumer groups are moved to; who stops to read a topic goes back to its beginning.
+fn floors(group: &Group, drafts: &[Draft]) -> Vec<Floor> {
+    let mut floors = Vec::new();
+    for draft in drafts {
+        match draft.kind {
+            Kind::Floors => floors.extend(decode_floors(&draft.body).into_iter().flatten()),
+            Kind::Meta => {
+                let whats = catalog::decode(&draft.body).into_iter().flatten();
+                floors.extend(whats.flat_map(|what| group.state.stopped_floors(&what)));
+            }
+            Kind::Message
+            | Kind::Link
+            | Kind::Acks
+            | Kind::Attempts
+            | Kind::Handed
+            | Kind::Settled
+            | Kind::Decided
+            | Kind::Epoch
+            | Kind::Pad
+            | Kind::Timed
+            | Kind::Half => {}
+        }
+    }
+    floors
 }
 
 fn fold(group: &Group, drafts: &[Draft], placed: &[Placed], arrivals: &mut Vec<Arrival>) {

@@ -85,6 +85,31 @@ fn a_receipt_from_before_does_not_ack_what_is_held_since() {
 }
 
 #[test]
+fn a_receipt_from_before_and_of_an_earlier_start_does_not_count_either() {
+    for has_checkpoint in [false, true] {
+        let mut broker = Broker::new(1);
+        broker.send(&["0", "1"]);
+        let before = broker.receive(2);
+        broker.step();
+        let mut broker = broker.restart();
+        assert!(forget(&mut broker));
+        if has_checkpoint {
+            broker.group.checkpoint().unwrap();
+        }
+        let mut broker = broker.restart();
+        // It begins anew, and may get everything once more.
+        assert_eq!(texts(&broker.receive(1)), ["0"]);
+        broker.now_ms += 2 * INVISIBLE_MS;
+        for delivery in &before.deliveries {
+            let acked = broker.group.ack(&delivery.receipt, broker.now_ms, &broker.mailbox);
+            assert!(acked.is_err(), "{acked:?}");
+        }
+        broker.step();
+        assert_eq!(broker.take(), ["0", "1"], "checkpoint: {has_checkpoint}");
+    }
+}
+
+#[test]
 fn who_waits_for_a_group_that_is_forgotten_is_woken_and_begins_anew() {
     let mut broker = Broker::new(1);
     broker.send(&["0"]);

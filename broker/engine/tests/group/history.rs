@@ -307,3 +307,17 @@ fn a_move_of_the_group_is_part_of_the_history() {
     assert_eq!(told, [done.clone(), again.clone(), done, again, passed]);
     assert_eq!(standings(&broker, &sent), [("billing".to_owned(), Standing::Finished)]);
 }
+
+#[test]
+fn a_group_that_stopped_to_read_has_the_message_before_it_again() {
+    let mut broker = Broker::new(1);
+    let sent = send(&mut broker, named("M"));
+    let group = broker.billing();
+    let receipt = broker.receive(1).deliveries[0].receipt;
+    ack(&mut broker, &receipt);
+    let stopped = broker.group.forget(&broker.topic(), &group, &broker.mailbox).unwrap();
+    broker.settle(Some(stopped.unwrap()));
+    let told: Vec<_> = history(&broker, &sent).into_iter().map(|(_, what, _)| what).collect();
+    let again = Happened::Moved { group: group.id, is_behind: false };
+    assert_eq!(told, [Happened::Done { group: group.id }, again]);
+}

@@ -3,7 +3,7 @@
 use engine::catalog::{ABANDONED_TRANSACTIONS_TOPIC, TopicSpec, TopicType};
 use engine::group::{DecideError, Decision, GroupConfig, Received, TransactionId, transaction_of};
 use engine::inbox::StoreError;
-use store::log::{Draft, Kind, Placed, Retention};
+use store::log::{Draft, Flush, Kind, Placed, Retention};
 
 use crate::harness::{Broker, INVISIBLE_MS, config, group_spec, message, text, texts, topic_spec};
 
@@ -231,6 +231,39 @@ fn the_log_keeps_what_is_not_decided_and_an_old_message_is_copied_when_it_is() {
     broker.apply_group(&group_spec("undertaker", 2));
     let letters = broker.receive_from("%DLQ%billing", "undertaker", 32);
     assert_eq!(copy_of(&letters), Some(id), "a copy of the copy");
+}
+
+#[test]
+fn what_a_power_cut_opens_again_can_be_decided_again() {
+    let retention = Retention { max_age_ms: 10_000, max_bytes: None };
+    let small = store::log::LogConfig { segment_bytes: 64 << 10, flush: Flush::Async, ..config().log };
+    let filling = "x".repeat(8 << 10);
+    let mut opened = 0;
+    for cut in 0..8 {
+        let mut broker = broker(GroupConfig { retention, log: small, ..config() });
+        let id = half(&mut broker, "M");
+        for _ in 0..40 {
+            broker.now_ms += 2000;
+            broker.send(&[filling.as_str()]);
+        }
+        for _ in 0..2 {
+            broker.group.checkpoint().unwrap();
+        }
+        decide(&mut broker, id, Decision::RollBack).unwrap();
+        // The decision is in memory, and not on the disk yet.
+        broker.writer.retain(broker.now_ms).unwrap();
+        let Broker { disk, config, group, writer, now_ms, .. } = broker;
+        drop((group, writer));
+        disk.power_cut(cut);
+        let mut broker = Broker { now_ms, ..Broker::open(disk, config) };
+        let checks = broker.group.due_checks(broker.now_ms);
+        assert!(checks.unreadable.is_empty(), "{:?}", checks.unreadable);
+        opened += checks.due.len();
+        // As it was, if it stands.
+        decide(&mut broker, id, Decision::RollBack).unwrap();
+        assert_eq!(broker.group.open_transactions(), 0);
+    }
+    assert!(opened > 0, "no power cut took the decision");
 }
 
 /// The disk fails at each call in turn; a commit that was answered is seen once, one that was not at most once.

@@ -50,6 +50,7 @@ impl Cluster {
         self.views.cut_truth(left);
         self.clients.acknowledged.retain(|_, (_, record)| *record < left);
         self.clients.undelivered.forget(left);
+        self.clients.moves.forget(left);
         self.invariants.offsets.forget(left);
         self.invariants.lines.forget(left);
         self.invariants.may_diverge = true;

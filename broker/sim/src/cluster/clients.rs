@@ -14,9 +14,10 @@ use engine::inbox::Ticket;
 use engine::lease::Receipt;
 use engine::mailbox::Mailbox;
 use store::log::{Draft, Encoding, Kind, Placed, crc32};
-use store::{Position, QueueId};
+use store::{Offset, Position, QueueId};
 
 use super::agenda::{Happening, What};
+use super::moves::{MOVED, Moves};
 use super::undelivered::Undelivered;
 use super::world::Cluster;
 use crate::clients::message_of;
@@ -55,6 +56,8 @@ pub(crate) enum Answer {
     Undecided(Range<u64>),
     /// What became of a transaction.
     Decision { message: u64, decision: Decision },
+    /// Where a consumer group was moved to.
+    Move { number: u64, places: Vec<(QueueId, Offset)> },
 }
 
 struct Holding {
@@ -73,6 +76,7 @@ pub(crate) struct Clients {
     /// Messages that are to be delivered as was answered: where they lie, and the record that says so.
     pub(crate) acknowledged: BTreeMap<u64, (Position, Position)>,
     pub(crate) undelivered: Undelivered,
+    pub(crate) moves: Moves,
     pub(crate) audited: BTreeSet<u64>,
 }
 
@@ -86,6 +90,7 @@ impl Clients {
             next_message: 0,
             acknowledged: BTreeMap::new(),
             undelivered: Undelivered::default(),
+            moves: Moves::default(),
             audited: BTreeSet::new(),
         }
     }
@@ -114,11 +119,14 @@ impl Cluster {
         }
         let last = self.clients.doors.len() as u64 - 1;
         let door = if self.random.one_in(6) { self.random.below(last + 1) } else { last } as usize;
-        match self.pick(0, 10) {
+        self.moves_stand()?;
+        match self.pick(0, 12) {
             0..6 if !self.is_peace => self.send_some(door),
             6 => self.receive(door, READER, 1 + self.random.clone().below(20) as usize, 5000)?,
             7 => self.receive(door, ORDERLY, 1 + self.random.clone().below(20) as usize, 5000)?,
             8 if !self.is_peace => self.decide_some(door),
+            9 if !self.is_peace => self.move_some(door),
+            10 => self.pull_some(door)?,
             _ => self.finish_some(),
         }
         Ok(())
@@ -238,7 +246,7 @@ impl Cluster {
                 attempt_id: None,
                 mailbox: &self.clients.mailbox,
             };
-            let Ok(received) = group.receive(&request, self.now_ms, None) else { continue };
+            let Ok(received) = group.receive(&request, self.clock(at), None) else { continue };
             for mut delivery in received.deliveries {
                 if delivery.record.is_none() && group.load(&mut delivery).is_err() {
                     continue; // the disk, or retention
@@ -251,7 +259,7 @@ impl Cluster {
                 if !self.views.holds_lost(at) {
                     let offsets = &mut self.invariants.offsets;
                     offsets.told(message, queue, offset, position, &self.views)?;
-                    self.clients.undelivered.may_come(message, self.now_ms)?;
+                    self.clients.undelivered.may_come(message, self.latest_clock_ms)?;
                     if reader == ORDERLY && topic.spec.topic_type == TopicType::Fifo {
                         let head = group.head();
                         self.invariants.lines.delivered(queue, lane_of(message), offset, position, head)?;
@@ -269,7 +277,7 @@ impl Cluster {
         let count = if self.is_peace { self.clients.holdings.len() } else { self.clients.holdings.len() / 2 };
         let rest = self.clients.holdings.split_off(count);
         for holding in std::mem::replace(&mut self.clients.holdings, rest) {
-            let done = holding.group.ack(&holding.receipt, self.now_ms, &self.clients.mailbox);
+            let done = holding.group.ack(&holding.receipt, self.clock(holding.at), &self.clients.mailbox);
             self.note(format_args!("ack {} at {}: {done:?}", holding.message, holding.at));
             self.nudge(holding.at);
         }
@@ -302,6 +310,7 @@ impl Cluster {
         let clients = &mut self.clients;
         match answer {
             Answer::SetUp => {}
+            Answer::Move { number, places } => clients.moves.answered(number, &places, placed),
             Answer::Entries(messages) => {
                 for (message, Placed { position, offset, .. }) in messages.zip(placed) {
                     let Some(queue) = self.views.find(*position) else {
@@ -358,7 +367,7 @@ fn draft(message: u64, lane: u32) -> Draft {
     }
 }
 
-fn topics() -> Vec<TopicSpec> {
+pub(crate) fn topics() -> Vec<TopicSpec> {
     let topic = |name: &str, queues| TopicSpec {
         name: name.to_owned(),
         topic_type: TopicType::Normal,
@@ -383,5 +392,5 @@ fn readers() -> Vec<ConsumerGroupSpec> {
         owner: String::new(),
     };
     let orderly = ConsumerGroupSpec { ordered: true, ..reader(ORDERLY) };
-    vec![reader(READER), orderly, reader(AUDITOR)]
+    vec![reader(READER), orderly, reader(AUDITOR), reader(MOVED)]
 }

@@ -46,7 +46,7 @@ impl Cluster {
         let machine = &self.machines[at];
         let disk: Arc<dyn Disk> = Arc::new(machine.disk.clone());
         let (group, writer) =
-            Group::open(disk, machine.config.clone(), self.now_ms).map_err(|error| died(&error))?;
+            Group::open(disk, machine.config.clone(), self.clock(at)).map_err(|error| died(&error))?;
         self.openings += 1;
         Ok(Copy { group, writer, grown: Arc::default(), opening: self.openings })
     }
@@ -57,10 +57,11 @@ impl Cluster {
             process.copy = Some(self.open_copy(process.at)?);
         }
         stamp(process);
+        let now_ms = self.clock(process.at);
         let Some(copy) = &mut process.copy else { return Ok(()) };
         let grown: Arc<AtomicBool> = Arc::clone(&copy.grown);
         copy.writer.on_written(Arc::new(move || grown.store(true, Ordering::Relaxed)));
-        let start = copy.writer.lead(epoch, self.now_ms).map_err(|error| died(&error))?;
+        let start = copy.writer.lead(epoch, now_ms).map_err(|error| died(&error))?;
         process.freight.reader = Some(copy.group.log_reader());
         process.freight.committed = copy.group.published();
         process.last_epoch = epoch;
@@ -141,7 +142,7 @@ impl Cluster {
         }
         let planting = Planting { log_id, segment_bytes, epochs };
         let disk: Arc<dyn Disk> = Arc::new(self.machines[process.at].disk.clone());
-        Group::plant(&disk, &planting, &state, self.now_ms).map_err(|error| died(&error))?;
+        Group::plant(&disk, &planting, &state, self.clock(process.at)).map_err(|error| died(&error))?;
         let copy = self.open_copy(process.at)?;
         process.last_epoch = copy.group.epoch();
         let history = on_disk(&copy).history;
@@ -200,9 +201,10 @@ impl Cluster {
 
     /// The log thread has a turn.
     pub(crate) fn write(&mut self, process: &mut Process) -> Outcome {
+        let now_ms = self.clock(process.at);
         let Some(copy) = process.copy.as_mut().filter(|_| !process.is_reopening) else { return Ok(()) };
         for _ in 0..4 {
-            let step = copy.writer.step(self.now_ms).map_err(|error| died(&error))?;
+            let step = copy.writer.step(now_ms).map_err(|error| died(&error))?;
             if step == Step::Idle {
                 break;
             }
@@ -213,11 +215,12 @@ impl Cluster {
 
     /// What happens beside the driver, between two of its effects.
     pub(crate) fn beside(&mut self, process: &mut Process) -> Outcome {
+        let now_ms = self.clock(process.at);
         let Some(copy) = process.copy.as_mut().filter(|_| !process.is_reopening) else { return Ok(()) };
         if self.random.one_in(4) {
             copy.group.sync().map_err(|error| died(&error))?;
         } else {
-            copy.writer.step(self.now_ms).map_err(|error| died(&error))?;
+            copy.writer.step(now_ms).map_err(|error| died(&error))?;
         }
         self.look_at_growth(process);
         Ok(())
@@ -244,20 +247,20 @@ impl Cluster {
     pub(crate) fn keep_house(&mut self, process: &mut Process) -> Outcome {
         let ms = self.pick(20, 400);
         self.plan_for(process, ms, What::House);
-        let kind = self.pick(0, 16);
+        let (kind, now_ms) = (self.pick(0, 16), self.clock(process.at));
         let Some(copy) = process.copy.as_mut().filter(|_| !process.is_reopening) else { return Ok(()) };
         let group = &copy.group;
         match kind {
             0..7 => group.sync().map_err(|error| died(&error))?,
             7 | 8 => drop(group.checkpoint()),
             9 => drop(group.prepare_segment()),
-            10 => drop(copy.writer.retain(self.now_ms)),
+            10 => drop(copy.writer.retain(now_ms)),
             11 => {
                 drop(group.trim_index());
                 drop(group.flush_index());
             }
-            12 => drop(group.work_timers(self.now_ms)),
-            13 => drop(group.flush_timers(self.now_ms)),
+            12 => drop(group.work_timers(now_ms)),
+            13 => drop(group.flush_timers(now_ms)),
             _ => {
                 let group = Arc::clone(group);
                 self.check_transactions(process.at, &group);

@@ -12,6 +12,9 @@ use super::arbiter::Way;
 use super::copies::on_disk;
 use super::world::{Cluster, Freight, Process, Trouble};
 
+/// The clocks of two machines differ by less.
+const CLOCKS_DIFFER_MS_MAX: u64 = 4000;
+
 impl Cluster {
     /// A broker starts, if there is none.
     pub(crate) fn start(&mut self, at: usize) -> Result<(), String> {
@@ -21,6 +24,10 @@ impl Cluster {
         if !self.is_peace && self.random.one_in(12) {
             let nth = self.pick(1, 40);
             self.machines[at].disk.crash_at(nth);
+        }
+        // While it is down somebody may set its clock, also back; while it runs its clock never goes back.
+        if !self.is_peace && self.random.one_in(3) {
+            self.machines[at].ahead_ms = self.pick(0, CLOCKS_DIFFER_MS_MAX);
         }
         match self.introduce(at).and_then(|file| self.begin(at, file)) {
             Ok(()) => Ok(()),

@@ -165,6 +165,7 @@ impl Cluster {
 
     /// Everything that was acknowledged is still there for somebody who never asked before.
     fn audit(&mut self) -> Result<(), String> {
+        self.moves_stand()?;
         let Some(leader) =
             self.machines.iter().filter_map(|machine| machine.process.as_ref()).find(|p| p.is_leading())
         else {

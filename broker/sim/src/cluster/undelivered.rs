@@ -89,7 +89,7 @@ impl Cluster {
         let decision = if self.random.one_in(3) { Decision::RollBack } else { Decision::Commit };
         for topic in group.topics() {
             let mailbox = Arc::clone(&self.clients.mailbox);
-            let Ok(ticket) = group.decide(&topic, id, decision, self.now_ms, &mailbox) else { continue };
+            let Ok(ticket) = group.decide(&topic, id, decision, self.clock(at), &mailbox) else { continue };
             self.note(format_args!("{decision:?} of {message} at {at}"));
             if decision == Decision::Commit {
                 self.clients.undelivered.commits.insert(message);
@@ -101,7 +101,7 @@ impl Cluster {
 
     /// The leader's round: it asks producers, one of whom may answer.
     pub(crate) fn check_transactions(&mut self, at: usize, group: &Arc<Group>) {
-        for check in group.due_checks(self.now_ms).due {
+        for check in group.due_checks(self.clock(at)).due {
             group.asked(&check);
             let body = check.record.body();
             let Some(number) = body.first_chunk() else { continue };

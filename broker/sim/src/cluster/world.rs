@@ -48,6 +48,8 @@ pub(crate) struct Machine {
     pub(crate) process: Option<Box<Process>>,
     /// Stopped by a signal until then.
     pub(crate) paused_until_ms: u64,
+    /// Its clock goes before the others by so much.
+    pub(crate) ahead_ms: u64,
     /// The arbiter is out of reach.
     pub(crate) lost_arbiter: bool,
     /// Looks at the record find an old state.
@@ -105,6 +107,8 @@ pub(crate) struct Freight {
 pub(crate) struct Cluster {
     pub(crate) random: Random,
     pub(crate) now_ms: u64,
+    /// The most that any clock has shown.
+    pub(crate) latest_clock_ms: u64,
     pub(crate) trace: Trace,
     pub(crate) plan: Plan,
     pub(crate) agenda: Agenda,
@@ -146,6 +150,7 @@ impl Cluster {
             runs: 0,
             process: None,
             paused_until_ms: 0,
+            ahead_ms: 0,
             lost_arbiter: false,
             sees_old: false,
             file: None,
@@ -164,6 +169,7 @@ impl Cluster {
         let timing = Timing { peer_timeout_ms: plan.peer_timeout_ms, ack_stall_ms: plan.ack_stall_ms };
         let mut world = Self {
             now_ms: START_MS,
+            latest_clock_ms: START_MS,
             trace,
             agenda: Agenda::default(),
             network,
@@ -203,6 +209,11 @@ impl Cluster {
         least + self.random.below(end - least)
     }
 
+    /// What the clock of a machine shows.
+    pub(crate) fn clock(&self, at: usize) -> u64 {
+        self.now_ms + self.machines[at].ahead_ms
+    }
+
     pub(crate) fn after(&mut self, ms: u64, happening: Happening) {
         self.agenda.push(self.now_ms + ms, happening);
     }
@@ -219,6 +230,8 @@ impl Cluster {
             return Err("nothing happens any more".to_owned());
         };
         self.now_ms = self.now_ms.max(at_ms);
+        let ahead_ms = self.machines.iter().map(|machine| machine.ahead_ms).max().unwrap_or(0);
+        self.latest_clock_ms = self.latest_clock_ms.max(self.now_ms + ahead_ms);
         self.steps += 1;
         self.happen(happening)?;
         self.check()

@@ -23,6 +23,11 @@ impl Times {
         self.dues.insert(message, due_ms);
     }
 
+    /// What was due by then may be there already, whatever the clock shows now.
+    pub(crate) fn clock_was_set(&mut self, from_ms: u64) {
+        self.dues.retain(|_, due_ms| *due_ms > from_ms);
+    }
+
     pub(crate) fn observe(&mut self, event: &Event) -> Result<(), String> {
         match *event {
             Event::Delivered { message, now_ms, .. } => {

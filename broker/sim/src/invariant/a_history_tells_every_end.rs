@@ -1,5 +1,6 @@
 //! A consumer group is done with a message exactly if the message's history says so.
 
+use engine::catalog::ConsumeFrom;
 use engine::group::{Event, Group, Happened, Spot, Trail, Wanted};
 use engine::lease::Standing;
 
@@ -19,7 +20,11 @@ pub(crate) fn a_history_tells_every_end(group: &Group, now_ms: u64) -> Result<()
         while group.trail_on(&mut trail).map_err(|error| error.to_string())? {}
         for (id, place, standing) in group.standings(&trail, now_ms) {
             let (is_done, is_told) = (standing == Standing::Finished, tells_end(group, &trail, id, place));
-            if is_done != is_told {
+            // Who began behind it is done with it, and no record says so.
+            let may_begin_behind = group
+                .consumer_group_by_id(id)
+                .is_none_or(|group| group.spec.consume_from != ConsumeFrom::Earliest);
+            if is_done != is_told && !(is_done && may_begin_behind) {
                 let what = trail.events();
                 return Err(format!("{place:?} is {standing:?} for group {id}, its history: {what:?}"));
             }

@@ -6,6 +6,7 @@ use crate::world::World;
 /// Lets woken consumers look, then looks itself on behalf of those who still wait. Right after a step of the log thread.
 pub(crate) fn no_wake_is_lost(world: &mut World) -> Result<(), String> {
     world.run_woken()?;
+    world.run_woken_pulls()?;
     for (reader, topic) in world.still_waiting() {
         // A look of its own: it must not be given what another one holds.
         world.tries.remove(&(reader, topic.clone()));
