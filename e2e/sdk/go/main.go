@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
@@ -30,6 +31,7 @@ type session struct {
 	received  []received
 	acked     map[int]bool
 	seen      map[int]int  // deliveries of each message so far
+	ended     atomic.Bool  // SIGTERM came
 	took      map[int]bool // consumers that have had a message
 	confirmed []confirmed
 	copies    int // deliveries of a message that was delivered before (stream)
@@ -101,6 +103,9 @@ func (s *session) done(m *rmq.MessageView) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	index := view(m, "", 0).Index
+	if isRecalled(s.options, index) {
+		return // nobody waits for it
+	}
 	s.acked[index] = true
 	if s.mode == "simple" && s.groups > 0 {
 		s.confirmed = append(s.confirmed, confirmed{index, m.GetOffset(), s.nowMs()})
@@ -232,7 +237,7 @@ func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer, consumer in
 }
 
 func (s *session) send(p rmq.Producer, i int) bool {
-	return s.sendBy(i, func(ctx context.Context, m *rmq.Message) ([]*rmq.SendReceipt, error) {
+	return s.sendPaced(i, func(ctx context.Context, m *rmq.Message) ([]*rmq.SendReceipt, error) {
 		receipts, err := p.Send(ctx, m)
 		if err == nil && isRecalled(s.options, i) {
 			s.recall(p, i, receipts[0].RecallHandle)
@@ -241,12 +246,27 @@ func (s *session) send(p rmq.Producer, i int) bool {
 	})
 }
 
-// sendBy sends message i in a way of its own.
-func (s *session) sendBy(i int, how func(context.Context, *rmq.Message) ([]*rmq.SendReceipt, error)) bool {
+// sending is a way to send a message.
+type sending func(context.Context, *rmq.Message) ([]*rmq.SendReceipt, error)
+
+// sendPaced sends message i; with a pace until it is acknowledged, and then the next one waits.
+func (s *session) sendPaced(i int, how sending) bool {
+	beganMs, m := s.nowMs(), message(s.options, i)
+	for deadline := time.Now().Add(s.timeout); !s.sendBy(i, m, beganMs, how); time.Sleep(100 * time.Millisecond) {
+		if s.pace == 0 || time.Now().After(deadline) {
+			return false
+		}
+	}
+	if s.pace > 0 {
+		s.progress()
+		time.Sleep(s.pace)
+	}
+	return true
+}
+
+func (s *session) sendBy(i int, m *rmq.Message, beganMs int64, how sending) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	beganMs := s.nowMs()
-	m := message(s.options, i)
 	receipts, err := how(ctx, m)
 	if err != nil {
 		s.problem(fmt.Sprintf("send %d", i), err)

@@ -54,6 +54,8 @@ final class Session {
     int copies;
     int failures;
     volatile boolean stopped;
+    /** SIGTERM came. */
+    volatile boolean ended;
     private final long began = System.nanoTime();
     private final ClientServiceProvider provider = ClientServiceProvider.loadService();
 
@@ -122,12 +124,23 @@ final class Session {
         return sent.size();
     }
 
+    /** How often all messages were sent: more than once only with a pace. */
+    int rounds() {
+        return Math.max(1, sentCount() / options.count);
+    }
+
+    /** Whether this message is to be sent: after all messages of a round, and with a pace, SIGTERM is the end. */
+    boolean goesOn(int index) {
+        return index < options.count || options.pace > 0 && (index % options.count != 0 || !ended);
+    }
+
     synchronized int failed() {
         return (int) received.stream().filter(view -> view.get("verdict").equals("fail")).count();
     }
 
     private void done(MessageView m) {
-        if (ours(m)) {
+        // For what is taken back nobody waits.
+        if (ours(m) && !Messages.isRecalled(options, Messages.index(m))) {
             acked.add(Messages.index(m));
             if (options.mode.equals("simple") && options.groups > 0) {
                 synchronized (this) {
@@ -259,10 +272,25 @@ final class Session {
         }
     }
 
+    /** With a pace until it is acknowledged, and then the next one waits. */
     boolean send(int index, Sending how) {
+        long atMs = elapsedMs();
+        Message message = Messages.message(options, index);
+        while (!send(index, message, atMs, how)) {
+            if (options.pace == 0 || elapsedMs() > atMs + options.timeout * 1000) {
+                return false;
+            }
+            pause(100);
+        }
+        if (options.pace > 0) {
+            progress();
+            pause(options.pace);
+        }
+        return true;
+    }
+
+    private boolean send(int index, Message message, long atMs, Sending how) {
         try {
-            long atMs = elapsedMs();
-            Message message = Messages.message(options, index);
             SendReceipt receipt = how.run(message);
             Map<String, Object> entry = new LinkedHashMap<>();
             entry.put("id", receipt.getMessageId().toString());
@@ -294,7 +322,7 @@ final class Session {
         return true;
     }
 
-    void progress() {
+    synchronized void progress() {
         System.err.printf("progress acknowledged=%d received=%d failures=%d%n", sent.size(), acked.size(), failures);
     }
 
