@@ -92,11 +92,6 @@ pub fn manifests_of(cluster: &str) -> String {
     yaml
 }
 
-/// Names of the topics, and of the groups.
-pub fn names() -> [&'static str; 3] {
-    KINDS.map(Kind::name)
-}
-
 /// Running clients.
 #[derive(Debug)]
 pub struct Kinds {

@@ -5,18 +5,36 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use crate::blows::Blows;
 use crate::sdk::report::{Received, Report, Verdict};
 use crate::sdk::{Call, Scenario};
 
 /// Everything that is wrong with the report of `count` messages; empty: nothing.
 pub fn problems(call: &Call, scenario: Scenario, count: usize, report: &Report) -> Vec<String> {
+    disturbed_problems(call, scenario, count, report, &Blows::default())
+}
+
+/// As `problems`, of a run with blows, which sends `count` messages or more.
+pub fn disturbed_problems(
+    call: &Call,
+    scenario: Scenario,
+    count: usize,
+    report: &Report,
+    blows: &Blows,
+) -> Vec<String> {
+    let count = if blows.is_none() { count } else { count.max(report.sent.len()) };
     let mut wrong = Vec::new();
     if !report.ok {
         wrong.push(format!("did not come to its end: {}", report.errors.join("; ")));
     }
-    let ids: BTreeMap<usize, &str> = report.sent.iter().map(|sent| (sent.index, sent.id.as_str())).collect();
+    let mut ids: BTreeMap<usize, &str> =
+        report.sent.iter().map(|sent| (sent.index, sent.id.as_str())).collect();
     if scenario != Scenario::Receive && (ids.len() != count || report.sent.len() != count) {
         wrong.push(format!("{} of {count} messages were sent", report.sent.len()));
+    }
+    // Its sender knows only the last of the tries that may be stored.
+    for sent in report.sent.iter().filter(|sent| blows.doubt(report, sent)) {
+        ids.remove(&sent.index);
     }
     for delivery in &report.received {
         let id = ids.get(&delivery.index).copied();
@@ -30,7 +48,12 @@ pub fn problems(call: &Call, scenario: Scenario, count: usize, report: &Report) 
     }
     for index in 0..count {
         let seen = deliveries.get(&index).map(Vec::as_slice).unwrap_or_default();
-        if let Some(text) = course(call, scenario, index, seen) {
+        let text = if blows.is_none() {
+            course(call, scenario, index, seen)
+        } else {
+            disturbed_course(call, scenario, index, seen, blows)
+        };
+        if let Some(text) = text {
             wrong.push(format!("message {index}: {text}"));
         }
     }
@@ -120,6 +143,88 @@ fn course(call: &Call, scenario: Scenario, index: usize, seen: &[&Received]) -> 
     }
 }
 
+/// As `course`, while leaders were killed: a delivery may get lost on its way, or come again, and a message may be stored
+/// twice, with another id.
+fn disturbed_course(
+    call: &Call,
+    scenario: Scenario,
+    index: usize,
+    seen: &[&Received],
+    blows: &Blows,
+) -> Option<String> {
+    let done = seen.iter().filter(|delivery| delivery.verdict == Verdict::Ack).count();
+    let is_wanted = scenario != Scenario::Tagfilter || index % 4 < 2;
+    if (done > 0) != is_wanted {
+        return Some(format!("{done} deliveries were done"));
+    }
+    let mut copies: BTreeMap<(&str, &str), Vec<&Received>> = BTreeMap::new();
+    for delivery in seen {
+        copies.entry((&delivery.id, &delivery.topic)).or_default().push(delivery);
+    }
+    // A first delivery is not recorded: what was held when a leader died comes again as if for the first time.
+    let most = crate::matrix::DLQ_ATTEMPTS as usize + blows.count();
+    copies.into_iter().find_map(|((_, topic), seen)| {
+        let is_over = scenario == Scenario::Dlq && topic == call.topic && seen.len() > most;
+        let falls = |pair: &[&Received]| {
+            let [one, next] = [pair[0], pair[1]];
+            one.attempt > next.attempt && !blows.met(one.came_ms)
+        };
+        let attempts: Vec<u32> = seen.iter().map(|delivery| delivery.attempt).collect();
+        (is_over || seen.windows(2).any(falls))
+            .then(|| format!("delivery attempts from {topic} were {attempts:?}"))
+    })
+}
+
 fn expect(attempts: &[u32], wanted: &[u32]) -> Option<String> {
     (attempts != wanted).then(|| format!("delivery attempts were {attempts:?}, not {wanted:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdk::{Mode, Sdk};
+
+    const BLOW_MS: u64 = 100_000;
+
+    /// Problems of one message, whose leader was killed; deliveries as (attempt, when it came, whether it was done).
+    fn problems(scenario: Scenario, index: usize, deliveries: &[(u32, u64, bool)]) -> Option<String> {
+        let call = Call::new(Sdk::Go, Mode::Simple, "", "t", "g");
+        let delivery = |(attempt, came_ms, is_done): &(u32, u64, bool)| {
+            let is_dead = scenario == Scenario::Dlq && *is_done;
+            let text = serde_json::json!({
+                "id": "", "topic": if is_dead { "%DLQ%g" } else { "t" }, "index": index, "tag": null, "keys": [],
+                "properties": {}, "attempt": attempt, "group": null, "offset": 0, "bytes": 0, "sha256": "",
+                "verdict": if *is_done { "ack" } else { "fail" }, "atMs": 0, "cameMs": came_ms,
+            });
+            serde_json::from_value(text).unwrap()
+        };
+        let seen: Vec<Received> = deliveries.iter().map(delivery).collect();
+        let mut blows = Blows::default();
+        blows.add(BLOW_MS..BLOW_MS + 500);
+        disturbed_course(&call, scenario, index, &seen.iter().collect::<Vec<_>>(), &blows)
+    }
+
+    #[test]
+    fn what_a_filter_wants_comes_after_a_blow_too_and_nothing_else_does() {
+        assert_eq!(problems(Scenario::Tagfilter, 0, &[(1, 0, true), (2, BLOW_MS + 1, true)]), None);
+        assert!(problems(Scenario::Tagfilter, 1, &[]).is_some());
+        assert!(problems(Scenario::Tagfilter, 2, &[(1, 0, true)]).is_some());
+    }
+
+    #[test]
+    fn a_message_is_tried_once_more_for_each_blow_and_no_more() {
+        let tries = [(1, 0, false), (1, BLOW_MS + 600, false), (2, BLOW_MS + 700, false), (1, 0, true)];
+        assert_eq!(problems(Scenario::Dlq, 0, &tries), None);
+        assert!(problems(Scenario::Dlq, 0, &tries[..3]).is_some());
+        let more = [&[(1, 0, false)], &tries[..]].concat();
+        assert!(problems(Scenario::Dlq, 0, &more).is_some());
+    }
+
+    #[test]
+    fn the_count_of_attempts_falls_back_only_where_its_record_may_be_lost() {
+        let again = |came_ms| [(1, 0, false), (2, came_ms, false), (1, BLOW_MS + 600, true)];
+        assert_eq!(problems(Scenario::Redeliver, 0, &again(BLOW_MS - 10)), None);
+        assert!(problems(Scenario::Redeliver, 0, &again(BLOW_MS - 2_000)).is_some());
+        assert!(problems(Scenario::Redeliver, 0, &again(BLOW_MS + 550)).is_some());
+    }
 }

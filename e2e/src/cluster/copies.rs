@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::group_record::{GroupRecord, GroupRequest, RECORD_ANNOTATION, REQUEST_ANNOTATION};
-use crds::{BrokerCluster, BrokerClusterStatus, names};
+use crds::{BrokerCluster, BrokerClusterStatus, ConsumerGroup, Topic, names};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -48,6 +48,12 @@ impl Copies {
     /// Makes the cluster `name` with so many copies in a namespace of its own, and waits until all are in sync and
     /// traffic can start. `E2E_BROKER_IMAGE` names another image than the operator's.
     pub fn start(name: &str, copies: usize) -> Self {
+        let manifests = traffic::manifests_of(name) + &kinds::manifests_of(name);
+        Self::start_with(name, copies, "", &manifests)
+    }
+
+    /// As `start`, with more at the end of the cluster's `spec`, and these topics and groups.
+    pub fn start_with(name: &str, copies: usize, more: &str, manifests: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let (place, relays) = runtime.block_on(async {
             let mut relays = Vec::new();
@@ -62,17 +68,16 @@ impl Copies {
             std::env::var("E2E_BROKER_IMAGE").map(|image| format!(", image: '{image}'")).unwrap_or_default();
         let cluster = format!(
             "apiVersion: millpond.io/v1alpha1\nkind: BrokerCluster\nmetadata: {{name: {name}}}\n\
-             spec: {{copies: {copies}, storage: {{size: 1Gi}}, deletionPolicy: Delete{image}}}\n---\n"
+             spec: {{copies: {copies}, storage: {{size: 1Gi}}, deletionPolicy: Delete{more}{image}}}\n---\n"
         );
-        all.place.apply(&(cluster + &traffic::manifests_of(name) + &kinds::manifests_of(name)));
+        all.place.apply(&(cluster + manifests));
         all.converge(copies);
         all.runtime.block_on(async {
-            all.place.topic_ready(traffic::TOPIC).await;
-            all.place.group_ready(traffic::LIVE).await;
-            all.place.group_ready(traffic::READER).await;
-            for name in kinds::names() {
-                all.place.topic_ready(name).await;
-                all.place.group_ready(name).await;
+            for topic in all.place.names::<Topic>().await {
+                all.place.topic_ready(&topic).await;
+            }
+            for group in all.place.names::<ConsumerGroup>().await {
+                all.place.group_ready(&group).await;
             }
         });
         all
