@@ -144,13 +144,20 @@ fn pair(play: Play, topic: &str, group: &str, yaml: &mut String, cluster: &str) 
     matrix::object(yaml, "ConsumerGroup", &play.name(), cluster, group);
 }
 
-/// Plays all at once, because most of their time is waiting, and kills the leader so many times meanwhile.
+/// As `problems`.
 ///
 /// # Panics
 /// With everything that is wrong.
 pub fn assert_kept(site: &mut Site, plays: &[Play], blows: usize) {
+    let wrong = problems(site, plays, blows);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Plays all at once, because most of their time is waiting, and kills the leader so many times meanwhile. Returns everything
+/// that is wrong.
+pub fn problems(site: &mut Site, plays: &[Play], blows: usize) -> Vec<String> {
     let rendezvous = Rendezvous::new(plays.len(), blows);
-    let wrong: Vec<String> = thread::scope(|scope| {
+    thread::scope(|scope| {
         let start = |(number, play): (usize, &Play)| {
             let call = play.call(&site.endpoint(number));
             let stage = Stage { play: *play, call, seat: rendezvous.seat() };
@@ -159,8 +166,7 @@ pub fn assert_kept(site: &mut Site, plays: &[Play], blows: usize) {
         let running: Vec<_> = plays.iter().enumerate().map(start).collect();
         rendezvous.strike(|| site.strike());
         all_wrong(running)
-    });
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    })
 }
 
 /// What is wrong with each, a panic among it.

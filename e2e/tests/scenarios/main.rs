@@ -18,9 +18,11 @@ const LINES: [[Feature; 2]; 4] = [
 
 fn keep_promises(site: impl FnOnce(&[scenarios::Play]) -> Site, cells: &[Cell], blows: usize) {
     let mut site = site(&scenarios::plays(&Feature::ALL, cells));
+    let mut wrong = Vec::new();
     for line in LINES {
-        scenarios::assert_kept(&mut site, &scenarios::plays(&line, cells), blows);
+        wrong.extend(scenarios::problems(&mut site, &scenarios::plays(&line, cells), blows));
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     site.remove();
 }
 
