@@ -81,12 +81,17 @@ class Session {
     return this.options.scenario !== 'stream' || this.options.groups > 0;
   }
 
-  done(m) {
+  /**
+   * It was acknowledged (simple) or is about to be (push). Where brokers are killed an acknowledgement whose answer got lost
+   * may count, and then the message does not come again.
+   */
+  done(m, isAnswered) {
+    if (!isAnswered && this.options.pace === 0 && this.options.scenario !== 'stream') return;
     // For what is taken back nobody waits.
     if (!this.ours(m) || isRecalled(this.options, indexOf(m))) return;
     this.acked.add(indexOf(m));
     const { groups, mode } = this.options;
-    if (mode === 'simple' && groups > 0) {
+    if (isAnswered && mode === 'simple' && groups > 0) {
       this.confirmed.push({ index: indexOf(m), offset: m.offset, atMs: this.nowMs() });
     }
   }
@@ -127,7 +132,7 @@ class Session {
           return ConsumeResult.FAILURE;
         }
         await sleep(this.options.work);
-        this.done(m);
+        this.done(m, true);
         return ConsumeResult.SUCCESS;
       };
       const c = new PushConsumer({
@@ -167,8 +172,13 @@ class Session {
     const verdict = this.deliver(m, number, this.options.groups > 0 && failed.has(m.messageGroup));
     if (verdict === ACK) {
       await sleep(this.options.work);
-      await c.ack(m);
-      this.done(m);
+      try {
+        await c.ack(m);
+      } catch (error) {
+        this.done(m, false);
+        throw error;
+      }
+      this.done(m, true);
     } else if (verdict === HIDE) {
       await c.changeInvisibleDuration(m, 3000);
     } else {

@@ -43,7 +43,7 @@ class Listener(MessageListener):
             self.session.ordered.hold()
             return ConsumeResult.FAILURE
         time.sleep(self.session.options.work / 1000)
-        self.session.done(m)
+        self.session.done(m, True)
         return ConsumeResult.SUCCESS
 
 
@@ -111,12 +111,18 @@ class Session:
         """Whether the report has every message."""
         return self.options.scenario != "stream" or self.options.groups > 0
 
-    def done(self, m):
+    def done(self, m, is_answered):
+        """It was acknowledged (simple) or is about to be (push).
+
+        Where brokers are killed an acknowledgement whose answer got lost may count, and then the message does not come again.
+        """
+        if not is_answered and not self.options.pace and self.options.scenario != "stream":
+            return
         # For what is taken back nobody waits.
         if self.ours(m) and not is_recalled(self.options, index_of(m)):
             with self.lock:
                 self.acked.add(index_of(m))
-                if self.options.mode == "simple" and self.options.groups:
+                if is_answered and self.options.mode == "simple" and self.options.groups:
                     self.confirmed.append({"index": index_of(m), "atMs": self.now_ms()})
 
     def config(self):
@@ -169,8 +175,12 @@ class Session:
         verdict = self.deliver(m, number, self.options.groups > 0 and m.message_group in failed)
         if verdict == ACK:
             time.sleep(self.options.work / 1000)
-            c.ack(m)
-            self.done(m)
+            try:
+                c.ack(m)
+            except Exception:
+                self.done(m, False)
+                raise
+            self.done(m, True)
         elif verdict == HIDE:
             c.change_invisible_duration(m, 3)
         else:

@@ -138,11 +138,18 @@ final class Session {
         return (int) received.stream().filter(view -> view.get("verdict").equals("fail")).count();
     }
 
-    private void done(MessageView m) {
+    /**
+     * It was acknowledged (simple) or is about to be (push). Where brokers are killed an acknowledgement whose answer got lost
+     * may count, and then the message does not come again.
+     */
+    private void done(MessageView m, boolean isAnswered) {
+        if (!isAnswered && options.pace == 0 && !options.scenario.equals("stream")) {
+            return;
+        }
         // For what is taken back nobody waits.
         if (ours(m) && !Messages.isRecalled(options, Messages.index(m))) {
             acked.add(Messages.index(m));
-            if (options.mode.equals("simple") && options.groups > 0) {
+            if (isAnswered && options.mode.equals("simple") && options.groups > 0) {
                 synchronized (this) {
                     confirmed.add(Map.of("index", Messages.index(m), "offset", Messages.offset(m), "atMs", elapsedMs()));
                 }
@@ -205,7 +212,7 @@ final class Session {
             return ConsumeResult.FAILURE;
         }
         pause(options.work);
-        done(m);
+        done(m, true);
         return ConsumeResult.SUCCESS;
     }
 
@@ -234,8 +241,13 @@ final class Session {
         switch (deliver(m, consumer, options.groups > 0 && failed.contains(group))) {
             case ACK -> {
                 pause(options.work);
-                c.ack(m);
-                done(m);
+                try {
+                    c.ack(m);
+                } catch (ClientException e) {
+                    done(m, false);
+                    throw e;
+                }
+                done(m, true);
             }
             case HIDE -> c.changeInvisibleDuration(m, Duration.ofSeconds(3));
             case FAIL -> {
