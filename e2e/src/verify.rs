@@ -33,9 +33,9 @@ pub fn disturbed_problems(
         wrong.push(format!("{} of {count} messages were sent", report.sent.len()));
     }
     // Its sender knows only the last of the tries that may be stored.
-    for sent in report.sent.iter().filter(|sent| blows.doubt(report, sent)) {
-        ids.remove(&sent.index);
-    }
+    let in_doubt = report.sent.iter().filter(|sent| blows.doubt(report, sent)).map(|sent| sent.index);
+    let in_doubt: BTreeSet<usize> = in_doubt.collect();
+    ids.retain(|index, _| !in_doubt.contains(index));
     for delivery in &report.received {
         let id = ids.get(&delivery.index).copied();
         let about = format!("message {} attempt {}", delivery.index, delivery.attempt);
@@ -51,7 +51,9 @@ pub fn disturbed_problems(
         let text = if blows.is_none() {
             course(call, scenario, index, seen)
         } else {
-            disturbed_course(call, scenario, index, seen, blows)
+            let tries = || disturbed_attempts(call, scenario, seen, blows);
+            let is_in_doubt = in_doubt.contains(&index);
+            disturbed_course(scenario, index, seen).or_else(|| if is_in_doubt { None } else { tries() })
         };
         if let Some(text) = text {
             wrong.push(format!("message {index}: {text}"));
@@ -143,35 +145,25 @@ fn course(call: &Call, scenario: Scenario, index: usize, seen: &[&Received]) -> 
     }
 }
 
-/// As `course`, while leaders were killed: a delivery may get lost on its way, or come again, and a message may be stored
-/// twice, with another id.
-fn disturbed_course(
-    call: &Call,
-    scenario: Scenario,
-    index: usize,
-    seen: &[&Received],
-    blows: &Blows,
-) -> Option<String> {
+/// As `course`, while leaders were killed: a delivery may get lost on its way, or come again.
+fn disturbed_course(scenario: Scenario, index: usize, seen: &[&Received]) -> Option<String> {
     let done = seen.iter().filter(|delivery| delivery.verdict == Verdict::Ack).count();
     let is_wanted = scenario != Scenario::Tagfilter || index % 4 < 2;
-    if (done > 0) != is_wanted {
-        return Some(format!("{done} deliveries were done"));
-    }
-    let mut copies: BTreeMap<(&str, &str), Vec<&Received>> = BTreeMap::new();
-    for delivery in seen {
-        copies.entry((&delivery.id, &delivery.topic)).or_default().push(delivery);
-    }
+    ((done > 0) != is_wanted).then(|| format!("{done} deliveries were done"))
+}
+
+/// What is wrong with the attempts of a message that is stored once, while leaders were killed.
+fn disturbed_attempts(call: &Call, scenario: Scenario, seen: &[&Received], blows: &Blows) -> Option<String> {
+    let (own, dead): (Vec<&Received>, Vec<&Received>) =
+        seen.iter().partition(|delivery| delivery.topic == call.topic);
     // A first delivery is not recorded: what was held when a leader died comes again as if for the first time.
     let most = crate::matrix::DLQ_ATTEMPTS as usize + blows.count();
-    copies.into_iter().find_map(|((_, topic), seen)| {
-        let is_over = scenario == Scenario::Dlq && topic == call.topic && seen.len() > most;
-        let falls = |pair: &[&Received]| {
-            let [one, next] = [pair[0], pair[1]];
-            one.attempt > next.attempt && !blows.met(one.came_ms)
-        };
-        let attempts: Vec<u32> = seen.iter().map(|delivery| delivery.attempt).collect();
-        (is_over || seen.windows(2).any(falls))
-            .then(|| format!("delivery attempts from {topic} were {attempts:?}"))
+    let is_over = scenario == Scenario::Dlq && own.len() > most;
+    let falls = |pair: &[&Received]| pair[0].attempt > pair[1].attempt && !blows.met(pair[0].came_ms);
+    let is_wrong = is_over || own.windows(2).any(falls) || dead.windows(2).any(falls);
+    let attempts = |seen: &[&Received]| seen.iter().map(|delivery| delivery.attempt).collect::<Vec<u32>>();
+    is_wrong.then(|| {
+        format!("delivery attempts were {:?}, of dead letters {:?}", attempts(&own), attempts(&dead))
     })
 }
 
@@ -201,7 +193,9 @@ mod tests {
         let seen: Vec<Received> = deliveries.iter().map(delivery).collect();
         let mut blows = Blows::default();
         blows.add(BLOW_MS..BLOW_MS + 500);
-        disturbed_course(&call, scenario, index, &seen.iter().collect::<Vec<_>>(), &blows)
+        let seen: Vec<&Received> = seen.iter().collect();
+        disturbed_course(scenario, index, &seen)
+            .or_else(|| disturbed_attempts(&call, scenario, &seen, &blows))
     }
 
     #[test]
