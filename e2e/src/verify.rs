@@ -149,7 +149,8 @@ fn course(call: &Call, scenario: Scenario, index: usize, seen: &[&Received]) -> 
 fn disturbed_course(scenario: Scenario, index: usize, seen: &[&Received]) -> Option<String> {
     let done = seen.iter().filter(|delivery| delivery.verdict == Verdict::Ack).count();
     let is_wanted = scenario != Scenario::Tagfilter || index % 4 < 2;
-    ((done > 0) != is_wanted).then(|| format!("{done} deliveries were done"))
+    let told = || seen.iter().map(|delivery| (delivery.attempt, delivery.came_ms)).collect::<Vec<_>>();
+    ((done > 0) != is_wanted).then(|| format!("{done} deliveries were done, of (attempt, when) {:?}", told()))
 }
 
 /// What is wrong with the attempts of a message that is stored once, while leaders were killed.
