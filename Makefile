@@ -1,6 +1,6 @@
 # The commands of this project; each one says what it does and how long it took. CARGO_TARGET_DIR is honoured.
 .DEFAULT_GOAL := help
-.PHONY: help up down test verify standalone cluster sdk image crds bench-peer bench bench-copies failover fuzz model sim soak
+.PHONY: help up down test verify standalone cluster scenarios sdk image crds bench-peer bench bench-copies failover fuzz model sim soak
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -18,6 +18,8 @@ standalone: ## the official SDKs against a broker without Kubernetes
 	@e2e/test.sh standalone
 cluster: ## the tests on a real Kubernetes
 	@e2e/test.sh cluster
+scenarios: ## every feature with every SDK, standalone and in Kubernetes, while leaders are killed (about 25 minutes)
+	@e2e/test.sh scenarios
 
 sdk: ## the SDK matrix against any endpoint: make sdk ENDPOINT=host:8081 TOPIC=orders GROUP=billing
 	@e2e/sdk/install.sh

@@ -2,6 +2,7 @@
 # The whole test suite: fast checks, every crate's tests, the SDK matrix on a broker of its own, and everything on
 # a real Kubernetes, which is brought up for it and removed again (KEEP=1 leaves it).
 #   test.sh            all       test.sh verify | standalone | cluster      one part
+#   test.sh scenarios  every feature with every SDK, standalone and in Kubernetes, while leaders are killed
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/.." && pwd)
@@ -42,24 +43,38 @@ standalone() {
   cargo test -q -p e2e --test standalone -- --test-threads 1
 }
 
-cluster() {
-  heading "Kubernetes"
+# A Kubernetes for the tests, which goes when they end unless it was there before.
+kubernetes() {
   local was_up=1
   [[ -f $root/.run/env ]] || was_up=0
   "$here/up.sh" --bare
   . "$root/.run/env"
-  step "the chart renders what it should" env HELM="$(command -v helm)" "$root/charts/test.sh"
   [[ $was_up == 1 || -n ${KEEP:-} ]] || trap '"$here/down.sh"' EXIT
+}
+
+cluster() {
+  heading "Kubernetes"
+  kubernetes
+  step "the chart renders what it should" env HELM="$(command -v helm)" "$root/charts/test.sh"
   cargo test -q -p e2e --test cluster -- --test-threads "${E2E_THREADS:-2}"
   # nodes and the control plane go: one after the other, and only on the nodes of k8s/cluster.sh
   [[ ! -d $RUN ]] || cargo test -q -p e2e --test disruption -- --test-threads 1
+}
+
+scenarios() {
+  heading "every feature with every SDK, while leaders are killed"
+  step "SDKs at their pinned versions" "$here/sdk/install.sh"
+  kubernetes
+  step "e2e tests are compiled" cargo test -p e2e --no-run
+  cargo test -q -p e2e --test scenarios -- --test-threads 1 --nocapture
 }
 
 case ${1:-all} in
   verify) verify ;;
   standalone) standalone ;;
   cluster) "$here/sdk/install.sh"; cluster ;;
+  scenarios) scenarios ;;
   all) verify; standalone; cluster ;;
-  *) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 total "Tests passed"

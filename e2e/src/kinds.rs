@@ -43,7 +43,7 @@ use kind::KINDS;
 use ledger::{Fate, Ledger};
 use reader::{READERS, Reader};
 
-pub use reader::{groups, manifests, manifests_of, topics};
+pub use reader::{manifests, manifests_of};
 
 /// A client starts within this time, or something is wrong.
 const START_MAX: Duration = Duration::from_secs(20);

@@ -5,6 +5,7 @@
 //!                    ──► members::Members (several)  ◄──┤◄── traffic::Traffic ──► history::History, checks itself
 //!   tests/cluster    ──► cluster::Cluster (kube)     ◄──┤ sdk::Call ──► e2e/sdk/run.sh java|go|python|node
 //!   tests/disruption ──► cluster::copies, ::nodes    ◄── traffic::Traffic, as above
+//!   tests/scenarios  ──► scenarios::site::Site, any of these ◄── scenarios: each feature, judged with and without kills
 //!   bin/sdk-matrix   ──► matrix::run on any endpoint ◄──┘                   └► sdk::Report, checked by verify
 //! ```
 //!
@@ -15,21 +16,21 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod blows;
 pub mod broker;
+pub mod cells;
 pub mod cluster;
-pub mod delays;
 pub mod history;
 pub mod http;
 pub mod kinds;
 pub mod matrix;
 pub mod members;
 pub mod network;
-pub mod order;
 #[cfg(test)]
 mod peer_bugs;
 pub mod place;
+pub mod scenarios;
 pub mod sdk;
 pub mod traffic;
-pub mod transactions;
 pub mod verify;
 pub mod wait;

@@ -53,8 +53,13 @@ struct Ports {
 impl Members {
     /// Starts this many, side by side on this machine, and waits until all are in sync.
     pub fn start(count: usize, manifests: &str) -> Self {
+        Self::start_configured(count, manifests, "")
+    }
+
+    /// As `start`, with more in the configuration of each.
+    pub fn start_configured(count: usize, manifests: &str, config: &str) -> Self {
         let members = (0..count).map(|_| Member::new(Ipv4Addr::LOCALHOST, Ports::free()));
-        Self::run(members.collect(), None, manifests)
+        Self::run(members.collect(), None, manifests, config)
     }
 
     /// As `start`, each in a network of its own, so that `cut` works.
@@ -62,16 +67,17 @@ impl Members {
         let network = Network::new(count);
         let ports = Ports { clients: 8081, admin: 8082, http: 8083, peers: 8084 };
         let members = (0..count).map(|member| Member::new(network.host(member), ports));
-        Self::run(members.collect(), Some(network), manifests)
+        Self::run(members.collect(), Some(network), manifests, "")
     }
 
-    fn run(members: Vec<Member>, network: Option<Network>, manifests: &str) -> Self {
+    fn run(members: Vec<Member>, network: Option<Network>, manifests: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("apply")).expect("a folder for manifests");
         fs::write(folder.path().join("apply/e2e.yaml"), manifests).expect("manifests are written");
         let mut all = Self { each: members, network, folder };
         for member in 0..all.count() {
-            fs::write(all.path(&format!("{member}.yaml")), all.config(member)).expect("a config is written");
+            let config = all.config(member) + config;
+            fs::write(all.path(&format!("{member}.yaml")), config).expect("a config is written");
             all.launch(member);
         }
         all.converge();

@@ -5,19 +5,37 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use crate::blows::Blows;
 use crate::sdk::report::{Received, Report, Verdict};
 use crate::sdk::{Call, Scenario};
 
 /// Everything that is wrong with the report of `count` messages; empty: nothing.
 pub fn problems(call: &Call, scenario: Scenario, count: usize, report: &Report) -> Vec<String> {
+    disturbed_problems(call, scenario, count, report, &Blows::default())
+}
+
+/// As `problems`, of a run with blows, which sends `count` messages or more.
+pub fn disturbed_problems(
+    call: &Call,
+    scenario: Scenario,
+    count: usize,
+    report: &Report,
+    blows: &Blows,
+) -> Vec<String> {
+    let count = if blows.is_none() { count } else { count.max(report.sent.len()) };
     let mut wrong = Vec::new();
     if !report.ok {
         wrong.push(format!("did not come to its end: {}", report.errors.join("; ")));
     }
-    let ids: BTreeMap<usize, &str> = report.sent.iter().map(|sent| (sent.index, sent.id.as_str())).collect();
+    let mut ids: BTreeMap<usize, &str> =
+        report.sent.iter().map(|sent| (sent.index, sent.id.as_str())).collect();
     if scenario != Scenario::Receive && (ids.len() != count || report.sent.len() != count) {
         wrong.push(format!("{} of {count} messages were sent", report.sent.len()));
     }
+    // Its sender knows only the last of the tries that may be stored.
+    let in_doubt = report.sent.iter().filter(|sent| blows.doubt(report, sent)).map(|sent| sent.index);
+    let in_doubt: BTreeSet<usize> = in_doubt.collect();
+    ids.retain(|index, _| !in_doubt.contains(index));
     for delivery in &report.received {
         let id = ids.get(&delivery.index).copied();
         let about = format!("message {} attempt {}", delivery.index, delivery.attempt);
@@ -30,7 +48,14 @@ pub fn problems(call: &Call, scenario: Scenario, count: usize, report: &Report) 
     }
     for index in 0..count {
         let seen = deliveries.get(&index).map(Vec::as_slice).unwrap_or_default();
-        if let Some(text) = course(call, scenario, index, seen) {
+        let text = if blows.is_none() {
+            course(call, scenario, index, seen)
+        } else {
+            let tries = || disturbed_attempts(call, scenario, seen, blows);
+            let is_in_doubt = in_doubt.contains(&index);
+            disturbed_course(scenario, index, seen).or_else(|| if is_in_doubt { None } else { tries() })
+        };
+        if let Some(text) = text {
             wrong.push(format!("message {index}: {text}"));
         }
     }
@@ -120,6 +145,85 @@ fn course(call: &Call, scenario: Scenario, index: usize, seen: &[&Received]) -> 
     }
 }
 
+/// As `course`, while leaders were killed: a delivery may get lost on its way, or come again.
+fn disturbed_course(scenario: Scenario, index: usize, seen: &[&Received]) -> Option<String> {
+    let done = seen.iter().filter(|delivery| delivery.verdict == Verdict::Ack).count();
+    let is_wanted = scenario != Scenario::Tagfilter || index % 4 < 2;
+    let told = || seen.iter().map(|delivery| (delivery.attempt, delivery.came_ms)).collect::<Vec<_>>();
+    ((done > 0) != is_wanted).then(|| format!("{done} deliveries were done, of (attempt, when) {:?}", told()))
+}
+
+/// What is wrong with the attempts of a message that is stored once, while leaders were killed.
+fn disturbed_attempts(call: &Call, scenario: Scenario, seen: &[&Received], blows: &Blows) -> Option<String> {
+    let (own, dead): (Vec<&Received>, Vec<&Received>) =
+        seen.iter().partition(|delivery| delivery.topic == call.topic);
+    // A first delivery is not recorded: what was held when a leader died comes again as if for the first time. Of a later one
+    // the record may be lost.
+    let lost = own.iter().filter(|delivery| delivery.attempt > 1 && blows.met(delivery.came_ms)).count();
+    let most = crate::matrix::DLQ_ATTEMPTS as usize + blows.count() + lost;
+    let is_over = scenario == Scenario::Dlq && own.len() > most;
+    let falls = |pair: &[&Received]| pair[0].attempt > pair[1].attempt && !blows.met(pair[0].came_ms);
+    let is_wrong = is_over || own.windows(2).any(falls) || dead.windows(2).any(falls);
+    let attempts = |seen: &[&Received]| seen.iter().map(|delivery| delivery.attempt).collect::<Vec<u32>>();
+    is_wrong.then(|| {
+        format!("delivery attempts were {:?}, of dead letters {:?}", attempts(&own), attempts(&dead))
+    })
+}
+
 fn expect(attempts: &[u32], wanted: &[u32]) -> Option<String> {
     (attempts != wanted).then(|| format!("delivery attempts were {attempts:?}, not {wanted:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdk::{Mode, Sdk};
+
+    const BLOW_MS: u64 = 100_000;
+
+    /// Problems of one message, whose leader was killed; deliveries as (attempt, when it came, whether it was done).
+    fn problems(scenario: Scenario, index: usize, deliveries: &[(u32, u64, bool)]) -> Option<String> {
+        let call = Call::new(Sdk::Go, Mode::Simple, "", "t", "g");
+        let delivery = |(attempt, came_ms, is_done): &(u32, u64, bool)| {
+            let is_dead = scenario == Scenario::Dlq && *is_done;
+            let text = serde_json::json!({
+                "id": "", "topic": if is_dead { "%DLQ%g" } else { "t" }, "index": index, "tag": null, "keys": [],
+                "properties": {}, "attempt": attempt, "group": null, "offset": 0, "bytes": 0, "sha256": "",
+                "verdict": if *is_done { "ack" } else { "fail" }, "atMs": 0, "cameMs": came_ms,
+            });
+            serde_json::from_value(text).unwrap()
+        };
+        let seen: Vec<Received> = deliveries.iter().map(delivery).collect();
+        let mut blows = Blows::default();
+        blows.add(BLOW_MS..BLOW_MS + 500);
+        let seen: Vec<&Received> = seen.iter().collect();
+        disturbed_course(scenario, index, &seen)
+            .or_else(|| disturbed_attempts(&call, scenario, &seen, &blows))
+    }
+
+    #[test]
+    fn what_a_filter_wants_comes_after_a_blow_too_and_nothing_else_does() {
+        assert_eq!(problems(Scenario::Tagfilter, 0, &[(1, 0, true), (2, BLOW_MS + 1, true)]), None);
+        assert!(problems(Scenario::Tagfilter, 1, &[]).is_some());
+        assert!(problems(Scenario::Tagfilter, 2, &[(1, 0, true)]).is_some());
+    }
+
+    #[test]
+    fn a_message_is_tried_once_more_for_each_blow_and_no_more() {
+        let tries = [(1, 0, false), (1, BLOW_MS + 600, false), (2, BLOW_MS + 700, false), (1, 0, true)];
+        assert_eq!(problems(Scenario::Dlq, 0, &tries), None);
+        assert!(problems(Scenario::Dlq, 0, &tries[..3]).is_some());
+        let more = [&[(1, 0, false)], &tries[..]].concat();
+        assert!(problems(Scenario::Dlq, 0, &more).is_some());
+        let lost = [&[(1, 0, false), (2, BLOW_MS - 10, false)], &tries[1..]].concat();
+        assert_eq!(problems(Scenario::Dlq, 0, &lost), None);
+    }
+
+    #[test]
+    fn the_count_of_attempts_falls_back_only_where_its_record_may_be_lost() {
+        let again = |came_ms| [(1, 0, false), (2, came_ms, false), (1, BLOW_MS + 600, true)];
+        assert_eq!(problems(Scenario::Redeliver, 0, &again(BLOW_MS - 10)), None);
+        assert!(problems(Scenario::Redeliver, 0, &again(BLOW_MS - 2_000)).is_some());
+        assert!(problems(Scenario::Redeliver, 0, &again(BLOW_MS + 550)).is_some());
+    }
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
@@ -30,6 +31,7 @@ type session struct {
 	received  []received
 	acked     map[int]bool
 	seen      map[int]int  // deliveries of each message so far
+	ended     atomic.Bool  // SIGTERM came
 	took      map[int]bool // consumers that have had a message
 	confirmed []confirmed
 	copies    int // deliveries of a message that was delivered before (stream)
@@ -93,16 +95,23 @@ func (s *session) nowMs() int64 {
 	return time.Since(s.began).Milliseconds()
 }
 
-// done notes that a delivery was acknowledged (simple) or about to be (push).
-func (s *session) done(m *rmq.MessageView) {
+// done notes that a delivery was acknowledged (simple) or about to be (push). Where brokers are killed an acknowledgement
+// whose answer got lost may count, and then the message does not come again.
+func (s *session) done(m *rmq.MessageView, isAnswered bool) {
+	if !isAnswered && s.pace == 0 && s.scenario != "stream" {
+		return
+	}
 	if s.scenario != "receive" && m.GetProperties()["run"] != s.run {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	index := view(m, "", 0).Index
+	if isRecalled(s.options, index) {
+		return // nobody waits for it
+	}
 	s.acked[index] = true
-	if s.mode == "simple" && s.groups > 0 {
+	if isAnswered && s.mode == "simple" && s.groups > 0 {
 		s.confirmed = append(s.confirmed, confirmed{index, m.GetOffset(), s.nowMs()})
 	}
 }
@@ -169,7 +178,7 @@ func (s *session) push(group string, filter map[string]*rmq.FilterExpression, co
 				return rmq.FAILURE
 			}
 			time.Sleep(s.work)
-			s.done(m)
+			s.done(m, true)
 			return rmq.SUCCESS
 		}}))
 	if err != nil {
@@ -215,11 +224,11 @@ func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer, consumer in
 		switch s.deliver(m, consumer, failed[lineOf(m)]) {
 		case ack:
 			time.Sleep(s.work)
-			if err := c.Ack(ctx, m); err != nil {
+			err := c.Ack(ctx, m)
+			if err != nil {
 				s.problem("ack", err)
-			} else {
-				s.done(m)
 			}
+			s.done(m, err == nil)
 		case hide:
 			if err := c.ChangeInvisibleDuration(m, 3*time.Second); err != nil {
 				s.problem("change invisible", err)
@@ -232,7 +241,7 @@ func (s *session) receive(ctx context.Context, c rmq.SimpleConsumer, consumer in
 }
 
 func (s *session) send(p rmq.Producer, i int) bool {
-	return s.sendBy(i, func(ctx context.Context, m *rmq.Message) ([]*rmq.SendReceipt, error) {
+	return s.sendPaced(i, func(ctx context.Context, m *rmq.Message) ([]*rmq.SendReceipt, error) {
 		receipts, err := p.Send(ctx, m)
 		if err == nil && isRecalled(s.options, i) {
 			s.recall(p, i, receipts[0].RecallHandle)
@@ -241,12 +250,27 @@ func (s *session) send(p rmq.Producer, i int) bool {
 	})
 }
 
-// sendBy sends message i in a way of its own.
-func (s *session) sendBy(i int, how func(context.Context, *rmq.Message) ([]*rmq.SendReceipt, error)) bool {
+// sending is a way to send a message.
+type sending func(context.Context, *rmq.Message) ([]*rmq.SendReceipt, error)
+
+// sendPaced sends message i; with a pace until it is acknowledged, and then the next one waits.
+func (s *session) sendPaced(i int, how sending) bool {
+	beganMs, m := s.nowMs(), message(s.options, i)
+	for deadline := time.Now().Add(s.timeout); !s.sendBy(i, m, beganMs, how); time.Sleep(100 * time.Millisecond) {
+		if s.pace == 0 || time.Now().After(deadline) {
+			return false
+		}
+	}
+	if s.pace > 0 {
+		s.progress()
+		time.Sleep(s.pace)
+	}
+	return true
+}
+
+func (s *session) sendBy(i int, m *rmq.Message, beganMs int64, how sending) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	beganMs := s.nowMs()
-	m := message(s.options, i)
 	receipts, err := how(ctx, m)
 	if err != nil {
 		s.problem(fmt.Sprintf("send %d", i), err)

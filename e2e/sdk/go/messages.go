@@ -49,9 +49,17 @@ func tag(scenario string, i int) string {
 	return fmt.Sprintf("t%d", i%3)
 }
 
+// inRound is the number of message i for what a filter sees, so that it lets through the same of every round.
+func inRound(o options, i int) int {
+	if o.scenario == "sqlfilter" {
+		return i % o.count
+	}
+	return i
+}
+
 func message(o options, i int) *rmq.Message {
 	m := &rmq.Message{Topic: o.topic, Body: body(o, i)}
-	if t := tag(o.scenario, i); t != "" {
+	if t := tag(o.scenario, inRound(o, i)); t != "" {
 		m.SetTag(t)
 	}
 	m.SetKeys("k"+strconv.Itoa(i), "schlüssel")
@@ -59,10 +67,11 @@ func message(o options, i int) *rmq.Message {
 	m.AddProperty("run", o.run)
 	m.AddProperty("note", "Grüße, 世界")
 	if o.scenario == "sqlfilter" {
-		m.AddProperty("price", strconv.Itoa(i))
-		m.AddProperty("weight", fmt.Sprintf("%d.5", i))
-		if i%3 < 2 {
-			m.AddProperty("region", []string{"eu", "us"}[i%3])
+		n := inRound(o, i)
+		m.AddProperty("price", strconv.Itoa(n))
+		m.AddProperty("weight", fmt.Sprintf("%d.5", n))
+		if n%3 < 2 {
+			m.AddProperty("region", []string{"eu", "us"}[n%3])
 		}
 	}
 	if o.scenario == "delay" {

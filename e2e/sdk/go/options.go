@@ -12,13 +12,13 @@ type options struct {
 	endpoint, topic, group, mode, scenario, run, expression string
 	count, rate, largest, attempts, expect                  int
 	groups, priorities, producers, consumers                int
-	timeout, seconds, drain, work                           time.Duration
+	timeout, seconds, drain, work, pace                     time.Duration
 	tls                                                     bool
 }
 
 func parse() options {
 	var o options
-	var timeout, seconds, drain, work float64
+	var timeout, seconds, drain, work, pace float64
 	flag.StringVar(&o.endpoint, "endpoint", "127.0.0.1:8081", "host:port of the gRPC endpoint")
 	flag.StringVar(&o.topic, "topic", "", "topic")
 	flag.StringVar(&o.group, "group", "", "consumer group")
@@ -39,10 +39,12 @@ func parse() options {
 	flag.Float64Var(&seconds, "seconds", 20, "seconds of sending (stream)")
 	flag.Float64Var(&drain, "drain", 60, "seconds to wait for what was acknowledged (stream)")
 	flag.Float64Var(&work, "work", 0, "milliseconds that a consumer works on each message")
+	flag.Float64Var(&pace, "pace", 0, "milliseconds between sends, which then go on until SIGTERM")
 	flag.BoolVar(&o.tls, "tls", false, "connect with TLS")
 	flag.Parse()
 	o.timeout = time.Duration(timeout * float64(time.Second))
 	o.work = time.Duration(work * float64(time.Millisecond))
+	o.pace = time.Duration(pace * float64(time.Millisecond))
 	o.seconds = time.Duration(seconds * float64(time.Second))
 	o.drain = time.Duration(drain * float64(time.Second))
 	if o.topic == "" || o.group == "" {

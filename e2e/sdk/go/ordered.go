@@ -103,8 +103,9 @@ func (s *session) sendInTurn(first rmq.Producer) bool {
 }
 
 func (s *session) sendGroups(p rmq.Producer, n int, deadline time.Time) bool {
-	for round := 0; round < s.count/s.groups || !s.shared(); round++ {
-		if time.Now().After(deadline) {
+	flows := func() bool { return s.pace > 0 && !s.ended.Load() }
+	for round := 0; round < s.count/s.groups || !s.shared() || flows(); round++ {
+		if !flows() && time.Now().After(deadline) {
 			return true // who had nothing shows in the report
 		}
 		for group := n; group < s.groups; group += s.producers {
@@ -112,7 +113,7 @@ func (s *session) sendGroups(p rmq.Producer, n int, deadline time.Time) bool {
 				return false
 			}
 		}
-		enough := round+1 >= s.count/s.groups
+		enough := s.pace == 0 && round+1 >= s.count/s.groups
 		if enough && !s.await("acknowledged in turn", s.ackedCount, s.expected()) {
 			return false
 		}

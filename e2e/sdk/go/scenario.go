@@ -16,22 +16,26 @@ func (s *session) expected() int {
 	switch s.scenario {
 	case "tagfilter":
 	case "sqlfilter":
-		return s.expect
+		return s.expect * s.rounds()
 	case "fifo", "fifo-retry":
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.sent)
 	case "transaction", "transaction-held", "transaction-heir":
-		return committed(s.count)
+		return committed(s.rounds() * s.count)
 	case "delay":
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.count - len(s.recalled)
+		n := 0
+		for i := range s.rounds() * s.count {
+			if !isRecalled(s.options, i) {
+				n++
+			}
+		}
+		return n
 	default:
-		return s.count
+		return s.rounds() * s.count
 	}
 	n := 0
-	for i := range s.count {
+	for i := range s.rounds() * s.count {
 		if t := tag(s.scenario, i); t == "a" || t == "b" {
 			n++
 		}
@@ -39,8 +43,33 @@ func (s *session) expected() int {
 	return n
 }
 
+// rounds says how often all messages were sent: more than once only with a pace.
+func (s *session) rounds() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(1, len(s.sent)/s.count)
+}
+
+// endOnSignal lets whatever asks `ended` know of SIGTERM.
+func (s *session) endOnSignal() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	go func() {
+		<-signals
+		s.ended.Store(true)
+	}()
+}
+
+// goesOn says whether message i is to be sent: after all messages of a round, and with a pace, SIGTERM is the end.
+func (s *session) goesOn(i int) bool {
+	return i < s.count || s.pace > 0 && (i%s.count != 0 || !s.ended.Load())
+}
+
 // play runs every scenario but `stream`: consumers first, then the messages, then wait for the end.
 func (s *session) play() bool {
+	if s.pace > 0 || s.scenario == "transaction-held" {
+		s.endOnSignal()
+	}
 	if s.scenario != "send" {
 		stop, err := s.consume(s.topic, s.group)
 		if err != nil {
@@ -64,7 +93,8 @@ func (s *session) play() bool {
 		return true
 	}
 	if s.scenario == "dlq" || s.scenario == "stuck" {
-		if s.scenario == "dlq" && !s.await("failed deliveries", s.failed, s.count*s.attempts) {
+		// Some failures may be lost with a broker: what counts then is that they all end as dead letters.
+		if s.scenario == "dlq" && s.pace == 0 && !s.await("failed deliveries", s.failed, s.count*s.attempts) {
 			return false
 		}
 		if s.scenario == "stuck" && !s.await("acknowledged, the stuck one apart", s.ackedCount, s.count-1) {
@@ -88,7 +118,7 @@ func (s *session) sendAll(p rmq.Producer) bool {
 	if s.decides() {
 		return s.sendTransactions(p)
 	}
-	for i := range s.count {
+	for i := 0; s.goesOn(i); i++ {
 		if !s.send(p, i) {
 			return false
 		}
@@ -148,7 +178,7 @@ func (s *session) settle() bool {
 	if !s.await("acknowledged", s.ackedCount, s.expected()) {
 		return false
 	}
-	if s.decides() && !s.await("decided", s.settledCount, s.count) {
+	if s.decides() && !s.await("decided", s.settledCount, s.rounds()*s.count) {
 		return false
 	}
 	if s.scenario == "delay" {

@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
@@ -65,13 +62,12 @@ func (s *session) sendTransactions(p rmq.Producer) bool {
 	if s.scenario == "transaction-heir" {
 		return true // another program sent them
 	}
-	ended := make(chan os.Signal, 1)
-	signal.Notify(ended, syscall.SIGTERM)
 	s.holdBack(s.scenario == "transaction-held")
 	var open []rmq.Transaction
-	for i := range s.count {
-		transaction := p.BeginTransaction()
-		sent := s.sendBy(i, func(ctx context.Context, m *rmq.Message) ([]*rmq.SendReceipt, error) {
+	for i := 0; s.goesOn(i); i++ {
+		var transaction rmq.Transaction
+		sent := s.sendPaced(i, func(ctx context.Context, m *rmq.Message) ([]*rmq.SendReceipt, error) {
+			transaction = p.BeginTransaction() // of a failed try nobody knows whether it was stored
 			return p.SendWithTransaction(ctx, m, transaction)
 		})
 		if !sent {
@@ -80,8 +76,8 @@ func (s *session) sendTransactions(p rmq.Producer) bool {
 		open = append(open, transaction)
 	}
 	s.progress()
-	if s.scenario == "transaction-held" {
-		<-ended
+	for s.scenario == "transaction-held" && !s.ended.Load() {
+		time.Sleep(20 * time.Millisecond)
 	}
 	s.holdBack(false)
 	if s.producers > 1 {

@@ -24,15 +24,17 @@ export function tagOf(scenario, index) {
 
 export function message(options, index) {
   const { groups, priorities, scenario } = options;
+  // A filter lets through the same of every round.
+  const n = scenario === 'sqlfilter' ? index % options.count : index;
   const properties = new Map([['index', String(index)], ['run', options.run], ['note', 'Grüße, 世界']]);
   if (scenario === 'sqlfilter') {
-    properties.set('price', String(index)).set('weight', `${index}.5`);
-    if (index % 3 < 2) properties.set('region', ['eu', 'us'][index % 3]);
+    properties.set('price', String(n)).set('weight', `${n}.5`);
+    if (n % 3 < 2) properties.set('region', ['eu', 'us'][n % 3]);
   }
   return {
     topic: options.topic,
     body: body(options, index),
-    tag: tagOf(options.scenario, index),
+    tag: tagOf(scenario, n),
     keys: [`k${index}`, 'schlüssel'],
     properties,
     deliveryTimestamp: scenario === 'delay' ? due(options, index) : undefined,

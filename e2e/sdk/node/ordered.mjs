@@ -63,14 +63,15 @@ export class Ordered {
   }
 
   async sendGroups(p, n, deadline) {
-    const { count, groups, producers, consumers } = this.session.options;
+    const { count, groups, producers, consumers, pace } = this.session.options;
     const { acked, sent, took } = this.session;
-    for (let round = 0; round < count / groups || took.size < consumers; round++) {
-      if (performance.now() > deadline) return true; // who had nothing shows in the report
+    const flows = () => pace > 0 && !this.session.ended;
+    for (let round = 0; round < count / groups || took.size < consumers || flows(); round++) {
+      if (!flows() && performance.now() > deadline) return true; // who had nothing shows in the report
       for (let group = n; group < groups; group += producers) {
         if (!await this.session.send(p, round * groups + group)) return false;
       }
-      const enough = round + 1 >= count / groups;
+      const enough = pace === 0 && round + 1 >= count / groups;
       if (enough && !await this.session.wait('acknowledged in turn', () => acked.size, sent.length)) return false;
     }
     return true;

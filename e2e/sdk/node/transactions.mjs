@@ -37,18 +37,17 @@ export class Transactions {
 
   /** All messages first, then the decisions: `transaction-held` waits for SIGTERM in between. */
   async sendAll(p) {
-    const { scenario, count, producers } = this.session.options;
+    const { scenario, producers } = this.session.options;
     if (scenario === 'transaction-heir') return true; // another program sent them
     this.holds = scenario === 'transaction-held';
-    const ended = new Promise((resolve) => process.on('SIGTERM', resolve));
     const open = [];
-    for (let index = 0; index < count; index++) {
-      const transaction = p.beginTransaction();
-      if (!await this.session.send(p, index, transaction)) return false;
-      open.push(transaction);
+    for (let index = 0; this.session.goesOn(index); index++) {
+      // Of a failed try nobody knows whether it was stored.
+      const begin = () => (open[index] = p.beginTransaction());
+      if (!await this.session.send(p, index, begin)) return false;
     }
     this.session.progress();
-    if (this.holds) await ended;
+    while (this.holds && !this.session.ended) await sleep(20);
     this.holds = false;
     if (producers > 1) await this.session.producer();
     for (const [index, transaction] of open.entries()) await this.decide(index, transaction);

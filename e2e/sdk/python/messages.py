@@ -37,18 +37,20 @@ def message(options, index):
     m = Message()
     m.topic = options.topic
     m.body = body(options, index)
-    if tag(options.scenario, index):
-        m.tag = tag(options.scenario, index)
+    # A filter lets through the same of every round.
+    n = index % options.count if options.scenario == "sqlfilter" else index
+    if tag(options.scenario, n):
+        m.tag = tag(options.scenario, n)
     m.keys = f"k{index}"  # assigning a key adds it
     m.keys = "schlüssel"
     m.add_property("index", str(index))
     m.add_property("run", options.run)
     m.add_property("note", "Grüße, 世界")
     if options.scenario == "sqlfilter":
-        m.add_property("price", str(index))
-        m.add_property("weight", f"{index}.5")
-        if index % 3 < 2:
-            m.add_property("region", ("eu", "us")[index % 3])
+        m.add_property("price", str(n))
+        m.add_property("weight", f"{n}.5")
+        if n % 3 < 2:
+            m.add_property("region", ("eu", "us")[n % 3])
     if options.scenario == "delay":
         m.delivery_timestamp = due(options, index)
     if options.groups:

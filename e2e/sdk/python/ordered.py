@@ -75,14 +75,15 @@ class Ordered:
 
     def send_groups(self, p, n, deadline):
         s, o, at = self.session, self.session.options, 0
-        while at < o.count // o.groups or len(s.took) < o.consumers:
-            if time.monotonic() > deadline:
+        flows = lambda: o.pace > 0 and not s.ended.is_set()  # noqa: E731
+        while at < o.count // o.groups or len(s.took) < o.consumers or flows():
+            if not flows() and time.monotonic() > deadline:
                 return True  # who had nothing shows in the report
             for group in range(n, o.groups, o.producers):
                 if not s.send(p, at * o.groups + group):
                     return False
             at += 1
-            enough = at >= o.count // o.groups
+            enough = not o.pace and at >= o.count // o.groups
             if enough and not s.wait("acknowledged in turn", lambda: len(s.acked), s.expected()):
                 return False
         return True

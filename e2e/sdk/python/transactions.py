@@ -1,7 +1,6 @@
 """What the scenarios with transactions add: their decisions, by the sender and by the checker."""
 
-import signal
-import threading
+import itertools
 import time
 from collections import Counter
 
@@ -47,21 +46,22 @@ class Transactions(TransactionChecker):
         if o.scenario == "transaction-heir":
             return True  # another program sent them
         self.holds = o.scenario == "transaction-held"
-        ended = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: ended.set())
-        started = []
-        for index in range(o.count):
-            transaction = p.begin_transaction()
-            if not self.session.send(p, index, transaction):
+        started = {}
+
+        def begin():
+            started[index] = p.begin_transaction()  # of a failed try nobody knows whether it was stored
+            return started[index]
+
+        for index in itertools.takewhile(self.session.goes_on, itertools.count()):
+            if not self.session.send(p, index, begin):
                 return False
-            started.append(transaction)
         self.session.progress()
         if self.holds:
-            ended.wait()
+            self.session.ended.wait()
         self.holds = False
         if o.producers > 1:
             self.session.producer()
-        for index, transaction in enumerate(started):
+        for index, transaction in started.items():
             self.decide(index, transaction)
         return True
 

@@ -48,6 +48,12 @@ impl Copies {
     /// Makes the cluster `name` with so many copies in a namespace of its own, and waits until all are in sync and
     /// traffic can start. `E2E_BROKER_IMAGE` names another image than the operator's.
     pub fn start(name: &str, copies: usize) -> Self {
+        let manifests = traffic::manifests_of(name) + &kinds::manifests_of(name);
+        Self::start_with(name, copies, "", &manifests)
+    }
+
+    /// As `start`, with more at the end of the cluster's `spec`, and these topics and groups.
+    pub fn start_with(name: &str, copies: usize, more: &str, manifests: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let (place, relays) = runtime.block_on(async {
             let mut relays = Vec::new();
@@ -62,19 +68,16 @@ impl Copies {
             std::env::var("E2E_BROKER_IMAGE").map(|image| format!(", image: '{image}'")).unwrap_or_default();
         let cluster = format!(
             "apiVersion: millpond.io/v1alpha1\nkind: BrokerCluster\nmetadata: {{name: {name}}}\n\
-             spec: {{copies: {copies}, storage: {{size: 1Gi}}, deletionPolicy: Delete{image}}}\n---\n"
+             spec: {{copies: {copies}, storage: {{size: 1Gi}}, deletionPolicy: Delete{more}{image}}}\n---\n"
         );
-        all.place.apply(&(cluster + &traffic::manifests_of(name) + &kinds::manifests_of(name)));
+        all.place.apply(&(cluster + manifests));
         all.converge(copies);
         all.runtime.block_on(async {
-            all.place.ready::<Topic>(traffic::TOPIC).await;
-            all.place.ready::<ConsumerGroup>(traffic::LIVE).await;
-            all.place.ready::<ConsumerGroup>(traffic::READER).await;
-            for name in kinds::topics() {
-                all.place.ready::<Topic>(name).await;
+            for topic in all.place.names::<Topic>().await {
+                all.place.ready::<Topic>(&topic).await;
             }
-            for name in kinds::groups() {
-                all.place.ready::<ConsumerGroup>(name).await;
+            for group in all.place.names::<ConsumerGroup>().await {
+                all.place.ready::<ConsumerGroup>(&group).await;
             }
         });
         all

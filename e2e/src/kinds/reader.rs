@@ -140,16 +140,6 @@ pub fn manifests_of(cluster: &str) -> String {
     yaml
 }
 
-/// Names of the topics.
-pub fn topics() -> [&'static str; 5] {
-    KINDS.map(Kind::topic)
-}
-
-/// Names of the consumer groups.
-pub fn groups() -> Vec<&'static str> {
-    each_group().map(Reader::group).collect()
-}
-
 /// One reader of each group.
 fn each_group() -> impl Iterator<Item = Reader> {
     let others = READERS.into_iter().filter(|reader| *reader != Reader::Everywhere(1));

@@ -84,6 +84,14 @@ impl Stream {
         wait::until(&format!("{total} sends"), limit, || (acknowledged() >= total).then_some(()));
     }
 
+    /// Waits until `more` sends have been acknowledged from now on.
+    ///
+    /// # Panics
+    /// When they are not within `limit`.
+    pub fn sends_more(&self, more: u64, limit: Duration) {
+        self.sends(self.acknowledged.load(Ordering::Relaxed) + more, limit);
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().expect("the program is killed");
@@ -109,7 +117,10 @@ impl Stream {
         let mut text = Vec::new();
         self.output.read_to_end(&mut text).context("reading the report")?;
         self.child.wait().context("waiting for the program")?;
-        Report::parse(&text)
+        Report::parse(&text).with_context(|| {
+            let said = self.said.lock().expect("nobody panics with it");
+            format!("the program said last: {said:#?}")
+        })
     }
 }
 

@@ -15,6 +15,7 @@ mod lost_record;
 mod many;
 mod offsets;
 mod refusal;
+mod scenarios;
 mod tenants;
 
 use e2e::matrix;

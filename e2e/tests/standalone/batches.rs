@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use client::{Delivered, Filter, Message, Producer, SimpleConsumer};
 use e2e::broker::Broker;
+use e2e::cells;
 use e2e::matrix::{self, COUNT};
 use e2e::sdk::{Call, Mode, Scenario, Sdk};
 use e2e::verify;
-
-use crate::cells;
 
 const INVISIBLE: Duration = Duration::from_secs(30);
 /// Batches of different lengths, one of them more than a record takes.

@@ -2,7 +2,6 @@
 
 mod admin_service;
 mod batches;
-mod cells;
 mod copies_figures;
 mod cut;
 mod delay;

@@ -43,6 +43,11 @@ final class Messages {
         return scenario.equals("tagfilter") ? new String[] {"a", "b", "c", ""}[index % 4] : "t" + index % 3;
     }
 
+    /** Its number for what a filter sees, so that it lets through the same of every round. */
+    private static int inRound(Options o, int index) {
+        return o.scenario.equals("sqlfilter") ? index % o.count : index;
+    }
+
     static Message message(Options o, int index) {
         MessageBuilder builder = ClientServiceProvider.loadService().newMessageBuilder()
             .setTopic(o.topic)
@@ -52,9 +57,10 @@ final class Messages {
             .addProperty("run", o.run)
             .addProperty("note", "Grüße, 世界");
         if (o.scenario.equals("sqlfilter")) {
-            builder.addProperty("price", String.valueOf(index)).addProperty("weight", index + ".5");
-            if (index % 3 < 2) {
-                builder.addProperty("region", index % 3 == 0 ? "eu" : "us");
+            int n = inRound(o, index);
+            builder.addProperty("price", String.valueOf(n)).addProperty("weight", n + ".5");
+            if (n % 3 < 2) {
+                builder.addProperty("region", n % 3 == 0 ? "eu" : "us");
             }
         }
         if (o.scenario.equals("delay")) {
@@ -66,7 +72,7 @@ final class Messages {
         if (o.priorities > 0) {
             builder.setPriority(1 + index % o.priorities);
         }
-        String tag = tag(o.scenario, index);
+        String tag = tag(o.scenario, inRound(o, index));
         return (tag.isEmpty() ? builder : builder.setTag(tag)).build();
     }
 

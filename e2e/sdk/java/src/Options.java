@@ -23,6 +23,7 @@ final class Options {
     final double seconds;
     final double drain;
     final int work;
+    final int pace;
     final boolean tls;
 
     private Options(Map<String, String> given) {
@@ -46,6 +47,7 @@ final class Options {
         seconds = Double.parseDouble(given.getOrDefault("seconds", "20"));
         drain = Double.parseDouble(given.getOrDefault("drain", "60"));
         work = Integer.parseInt(given.getOrDefault("work", "0"));
+        pace = Integer.parseInt(given.getOrDefault("pace", "0"));
         tls = given.containsKey("tls");
     }
 

@@ -98,10 +98,14 @@ final class Ordered {
         return ok;
     }
 
+    private boolean flows() {
+        return session.options.pace > 0 && !session.ended;
+    }
+
     private boolean sendGroups(Producer p, int n, double deadlineMs) {
         Options o = session.options;
-        for (int round = 0; round < o.count / o.groups || session.took.size() < o.consumers; round++) {
-            if (session.elapsedMs() > deadlineMs) {
+        for (int round = 0; round < o.count / o.groups || session.took.size() < o.consumers || flows(); round++) {
+            if (!flows() && session.elapsedMs() > deadlineMs) {
                 return true; // who had nothing shows in the report
             }
             for (int group = n; group < o.groups; group += o.producers) {
@@ -109,7 +113,7 @@ final class Ordered {
                     return false;
                 }
             }
-            boolean enough = round + 1 >= o.count / o.groups;
+            boolean enough = o.pace == 0 && round + 1 >= o.count / o.groups;
             if (enough && !session.await("acknowledged in turn", session.acked::size, session.sentCount())) {
                 return false;
             }

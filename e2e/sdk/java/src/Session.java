@@ -54,6 +54,8 @@ final class Session {
     int copies;
     int failures;
     volatile boolean stopped;
+    /** SIGTERM came. */
+    volatile boolean ended;
     private final long began = System.nanoTime();
     private final ClientServiceProvider provider = ClientServiceProvider.loadService();
 
@@ -122,14 +124,32 @@ final class Session {
         return sent.size();
     }
 
+    /** How often all messages were sent: more than once only with a pace. */
+    int rounds() {
+        return Math.max(1, sentCount() / options.count);
+    }
+
+    /** Whether this message is to be sent: after all messages of a round, and with a pace, SIGTERM is the end. */
+    boolean goesOn(int index) {
+        return index < options.count || options.pace > 0 && (index % options.count != 0 || !ended);
+    }
+
     synchronized int failed() {
         return (int) received.stream().filter(view -> view.get("verdict").equals("fail")).count();
     }
 
-    private void done(MessageView m) {
-        if (ours(m)) {
+    /**
+     * It was acknowledged (simple) or is about to be (push). Where brokers are killed an acknowledgement whose answer got lost
+     * may count, and then the message does not come again.
+     */
+    private void done(MessageView m, boolean isAnswered) {
+        if (!isAnswered && options.pace == 0 && !options.scenario.equals("stream")) {
+            return;
+        }
+        // For what is taken back nobody waits.
+        if (ours(m) && !Messages.isRecalled(options, Messages.index(m))) {
             acked.add(Messages.index(m));
-            if (options.mode.equals("simple") && options.groups > 0) {
+            if (isAnswered && options.mode.equals("simple") && options.groups > 0) {
                 synchronized (this) {
                     confirmed.add(Map.of("index", Messages.index(m), "offset", Messages.offset(m), "atMs", elapsedMs()));
                 }
@@ -192,7 +212,7 @@ final class Session {
             return ConsumeResult.FAILURE;
         }
         pause(options.work);
-        done(m);
+        done(m, true);
         return ConsumeResult.SUCCESS;
     }
 
@@ -221,8 +241,13 @@ final class Session {
         switch (deliver(m, consumer, options.groups > 0 && failed.contains(group))) {
             case ACK -> {
                 pause(options.work);
-                c.ack(m);
-                done(m);
+                try {
+                    c.ack(m);
+                } catch (ClientException e) {
+                    done(m, false);
+                    throw e;
+                }
+                done(m, true);
             }
             case HIDE -> c.changeInvisibleDuration(m, Duration.ofSeconds(3));
             case FAIL -> {
@@ -259,10 +284,25 @@ final class Session {
         }
     }
 
+    /** With a pace until it is acknowledged, and then the next one waits. */
     boolean send(int index, Sending how) {
+        long atMs = elapsedMs();
+        Message message = Messages.message(options, index);
+        while (!send(index, message, atMs, how)) {
+            if (options.pace == 0 || elapsedMs() > atMs + options.timeout * 1000) {
+                return false;
+            }
+            pause(100);
+        }
+        if (options.pace > 0) {
+            progress();
+            pause(options.pace);
+        }
+        return true;
+    }
+
+    private boolean send(int index, Message message, long atMs, Sending how) {
         try {
-            long atMs = elapsedMs();
-            Message message = Messages.message(options, index);
             SendReceipt receipt = how.run(message);
             Map<String, Object> entry = new LinkedHashMap<>();
             entry.put("id", receipt.getMessageId().toString());
@@ -294,7 +334,7 @@ final class Session {
         return true;
     }
 
-    void progress() {
+    synchronized void progress() {
         System.err.printf("progress acknowledged=%d received=%d failures=%d%n", sent.size(), acked.size(), failures);
     }
 

@@ -5,12 +5,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.CountDownLatch;
 import org.apache.rocketmq.client.apis.message.MessageView;
 import org.apache.rocketmq.client.apis.producer.Producer;
 import org.apache.rocketmq.client.apis.producer.Transaction;
 import org.apache.rocketmq.client.apis.producer.TransactionResolution;
-import sun.misc.Signal;
 
 /** What the scenarios with transactions add: their decisions, by the sender and by the checker. */
 final class Transactions {
@@ -69,20 +67,22 @@ final class Transactions {
             return true; // another program sent them
         }
         holds = o.scenario.equals("transaction-held");
-        CountDownLatch ended = new CountDownLatch(holds ? 1 : 0);
-        if (holds) {
-            Signal.handle(new Signal("TERM"), signal -> ended.countDown());
-        }
         Map<Integer, Transaction> open = new LinkedHashMap<>();
-        for (int index = 0; index < o.count; index++) {
-            Transaction transaction = p.beginTransaction();
-            if (!session.send(index, message -> p.send(message, transaction))) {
+        for (int index = 0; session.goesOn(index); index++) {
+            int number = index;
+            boolean isSent = session.send(index, message -> {
+                Transaction transaction = p.beginTransaction(); // of a failed try nobody knows whether it was stored
+                open.put(number, transaction);
+                return p.send(message, transaction);
+            });
+            if (!isSent) {
                 return false;
             }
-            open.put(index, transaction);
         }
         session.progress();
-        ended.await();
+        while (holds && !session.ended) {
+            Session.pause(20);
+        }
         holds = false;
         if (o.producers > 1) {
             session.producer();

@@ -1,5 +1,5 @@
-//! Holds reports against what becomes of transactions: message `index` is committed or rolled back by a rule, whoever
-//! decides it, its sender or a checker.
+//! Topics of type TRANSACTION: message `index` is committed or rolled back by a rule, whoever decides it, its sender or a
+//! checker.
 //!
 //! ```text
 //!   index % 3:  0 committed   1 rolled back   2 left to the checker: committed and rolled back in turn
@@ -9,13 +9,56 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
+
+use crate::blows::Blows;
+use crate::cells::Cell;
+use crate::scenarios::Stage;
+use crate::sdk::Sdk;
 use crate::sdk::report::{Received, Report, Verdict};
 use crate::verify;
+
+/// Messages of a round.
+pub const COUNT: usize = 24;
 
 /// The property by which a delivery names its transaction.
 const PROPERTY: &str = "__transactionId__";
 /// What an SDK shows as the type of such a message, if it shows one.
 const MESSAGE_TYPE: u32 = 4;
+
+pub(super) fn play(stage: &Stage<'_>) -> Result<Vec<String>> {
+    let count = COUNT.to_string();
+    let options = ["--count", &count, "--producers", producers(stage.play.cell)];
+    if !stage.is_disturbed() {
+        let (report, blows) = stage.run("transaction", &options[..2], "0")?;
+        let found = [problems(&report, COUNT, &blows), unasked(&report, COUNT), unanswered(&report)];
+        return Ok(found.concat());
+    }
+    let (report, blows) = stage.run("transaction-held", &options, "100")?;
+    Ok([problems(&report, report.sent.len(), &blows), refused(&report)].concat())
+}
+
+/// How many a program needs if the broker goes away before the decisions: of Go's and Python's only a new one is asked soon
+/// after that, for theirs come back after up to 5 minutes.
+pub fn producers(cell: Cell) -> &'static str {
+    if matches!(cell.0, Sdk::Go | Sdk::Python) { "2" } else { "1" }
+}
+
+/// Decisions of the sender that the broker did not answer.
+fn unanswered(report: &Report) -> Vec<String> {
+    let all = (0..COUNT).filter(|index| !is_left(*index));
+    let is_answered = all.clone().eq(report.decided.iter().copied());
+    (!is_answered)
+        .then(|| format!("decided only {:?}: {:?}", report.decided, report.errors))
+        .into_iter()
+        .collect()
+}
+
+/// Decisions that the broker refused: all of them agree, so it may refuse none.
+pub fn refused(report: &Report) -> Vec<String> {
+    let is_refused = |text: &&String| text.contains("transaction is") || text.contains("transaction was");
+    report.errors.iter().filter(is_refused).cloned().collect()
+}
 
 /// Whether message `index` is committed in the end.
 pub fn commits(index: usize) -> bool {
@@ -28,13 +71,16 @@ pub fn is_left(index: usize) -> bool {
 }
 
 /// What is wrong with the deliveries of `count` messages, and with the questions about them.
-pub fn problems(report: &Report, count: usize) -> Vec<String> {
+pub fn problems(report: &Report, count: usize, blows: &Blows) -> Vec<String> {
     let mut wrong = Vec::new();
     if !report.ok {
         wrong.push(format!("did not come to its end: {}", report.errors.join("; ")));
     }
     let mut got: Vec<usize> = report.received.iter().map(|delivery| delivery.index).collect();
     got.sort_unstable();
+    if !blows.is_none() {
+        got.dedup();
+    }
     let committed: Vec<usize> = (0..count).filter(|index| commits(*index)).collect();
     if got != committed {
         wrong.push(format!("received {got:?}, and committed are {committed:?}"));
@@ -42,6 +88,8 @@ pub fn problems(report: &Report, count: usize) -> Vec<String> {
     let known: BTreeMap<usize, (&str, &str)> = report
         .sent
         .iter()
+        // Its sender knows only the last of the tries that may be stored.
+        .filter(|sent| !blows.doubt(report, sent))
         .filter_map(|sent| Some((sent.index, (sent.id.as_str(), sent.transaction.as_deref()?))))
         .collect();
     for message in report.received.iter().chain(&report.checks) {
@@ -116,23 +164,28 @@ mod tests {
 
     #[test]
     fn what_was_committed_comes_once_and_nothing_else_does() {
-        assert_eq!(problems(&report(&[2, 0], &[]), 3), Vec::<String>::new());
+        let calm = Blows::default();
+        assert_eq!(problems(&report(&[2, 0], &[]), 3, &calm), Vec::<String>::new());
         for wrong in [&[0][..], &[0, 2, 2], &[0, 1, 2]] {
-            assert_eq!(problems(&report(wrong, &[]), 3).len(), 1, "{wrong:?}");
+            assert_eq!(problems(&report(wrong, &[]), 3, &calm).len(), 1, "{wrong:?}");
         }
+        let mut blows = Blows::default();
+        blows.add(1000..1001);
+        assert_eq!(problems(&report(&[0, 2, 2], &[]), 3, &blows), Vec::<String>::new());
+        assert_eq!(problems(&report(&[0, 1, 2], &[]), 3, &blows).len(), 1);
     }
 
     #[test]
     fn a_delivery_that_names_another_transaction_is_wrong() {
         let mut other = report(&[0, 2], &[]);
         other.received[1].properties.insert(PROPERTY.to_owned(), "2-id2".to_owned());
-        assert_eq!(problems(&other, 3).len(), 1);
+        assert_eq!(problems(&other, 3, &Blows::default()).len(), 1);
     }
 
     #[test]
     fn questions_come_in_turn_until_the_answer_is_known() {
         let asked = report(&[0, 2], &[(2, "unknown", 1), (2, "commit", 2)]);
-        assert_eq!((problems(&asked, 3), unasked(&asked, 3)), (Vec::new(), Vec::new()));
+        assert_eq!((problems(&asked, 3, &Blows::default()), unasked(&asked, 3)), (Vec::new(), Vec::new()));
         for checks in [&[][..], &[(2, "unknown", 1)], &[(2, "commit", 2)]] {
             assert_eq!(unasked(&report(&[0, 2], checks), 3).len(), 1, "{checks:?}");
         }

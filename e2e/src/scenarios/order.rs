@@ -1,11 +1,55 @@
-//! Holds a report against the order of message groups: message `index` is of group `index % groups`, and each group's
-//! messages were sent in rising order, one after the other.
+//! Topics of type FIFO and ordered consumer groups: message `index` is of group `index % groups`, and each group's messages
+//! are sent in rising order, one after the other.
 //!
 //! Promise: what counts is the first delivery of a message that the program finished. Copies may come at any time.
 
 use std::collections::BTreeSet;
 
+use anyhow::Result;
+
+use crate::blows::Blows;
+use crate::cells::Cell;
+use crate::matrix;
+use crate::scenarios::{Play, Stage};
 use crate::sdk::report::{Received, Report, Verdict};
+use crate::sdk::{Mode, Sdk};
+
+/// Deliveries that a group of the scenario allows.
+pub const ATTEMPTS: u32 = 10;
+const GROUPS: usize = 6;
+const CONSUMERS: usize = 2;
+
+/// A FIFO topic and an ordered group. The waiting times are of the form that the play's SDK does not know, so that the broker
+/// has to tell it another.
+pub fn objects(play: Play, attempts: u32, yaml: &mut String, cluster: &str) {
+    let name = play.name();
+    let exponential = "exponential: {initial: 1s, max: 1s, multiplier: 1}";
+    let wait = if play.cell.0 == Sdk::Python { exponential } else { "custom: [1s]" };
+    let group = format!("ordered: true\n  retry: {{maxAttempts: {attempts}, backoff: {{{wait}}}}}");
+    matrix::object(yaml, "Topic", &name, cluster, "type: FIFO\n  queues: {perGroup: 2}");
+    matrix::object(yaml, "ConsumerGroup", &name, cluster, &group);
+    matrix::object(yaml, "ConsumerGroup", &format!("{name}-dlq"), cluster, "consumeFrom: Earliest");
+}
+
+/// The Go SDK's push consumer goes on with the next message while a failed one waits for its next attempt.
+pub fn retries_in_order(cell: Cell) -> bool {
+    cell != (Sdk::Go, Mode::Push)
+}
+
+pub(super) fn play(stage: &Stage<'_>) -> Result<Vec<String>> {
+    let scenario = if retries_in_order(stage.play.cell) { "fifo-retry" } else { "fifo" };
+    let [groups, consumers] = [GROUPS, CONSUMERS].map(|number| number.to_string());
+    let options = ["--groups", &groups, "--producers", "3", "--consumers", &consumers, "--count", "60"];
+    // Every fifth message of a group waits for a second: it has to keep up.
+    let (report, blows) = stage.run(scenario, &options, "400")?;
+    Ok([problems(&report, GROUPS, None), unshared(&report), came_back(&report, &blows)].concat())
+}
+
+/// Consumers that got nothing.
+fn unshared(report: &Report) -> Vec<String> {
+    let idle = |consumer: &usize| report.received.iter().all(|delivery| delivery.consumer != *consumer);
+    (0..CONSUMERS).filter(idle).map(|consumer| format!("consumer {consumer} got nothing")).collect()
+}
 
 /// What is wrong with the order in which each message group was finished; `dead` is the message that never is.
 pub fn problems(report: &Report, groups: usize, dead: Option<usize>) -> Vec<String> {
@@ -48,10 +92,10 @@ pub fn is_dead(delivery: &Received) -> bool {
 
 /// Messages that came again after a `kill -9`, though the broker must have known that they were done: it had answered
 /// the acknowledgement before a send began, whose answer came before the kill. What was acknowledged later than that may
-/// come again. `kills_ms` is since 1970.
-pub fn came_back(report: &Report, kills_ms: &[u64]) -> Vec<String> {
+/// come again.
+pub fn came_back(report: &Report, blows: &Blows) -> Vec<String> {
     let mut wrong = Vec::new();
-    for kill_ms in kills_ms.iter().map(|kill_ms| kill_ms.saturating_sub(report.began_ms)) {
+    for kill_ms in blows.began_ms().into_iter().map(|kill_ms| kill_ms.saturating_sub(report.began_ms)) {
         let stored = report.sent.iter().filter(|sent| sent.acked_ms < kill_ms).map(|sent| sent.at_ms).max();
         let known: BTreeSet<(usize, u64)> = report
             .confirmed
@@ -116,7 +160,12 @@ mod tests {
     fn a_message_that_was_known_to_be_done_must_not_come_again() {
         // 0 is confirmed at 11 ms, before the send that began at 20 ms and was answered at 21 ms; 2 is so at 21 ms.
         let again = report(&[(0, true), (2, true), (0, true), (2, true)]);
-        assert_eq!(came_back(&again, &[1025]), ["message 0 came again at 30 ms"]);
-        assert_eq!(came_back(&again, &[1015]), Vec::<String>::new());
+        let blow_at = |at_ms| {
+            let mut blows = Blows::default();
+            blows.add(at_ms..at_ms + 1);
+            blows
+        };
+        assert_eq!(came_back(&again, &blow_at(1025)), ["message 0 came again at 30 ms"]);
+        assert_eq!(came_back(&again, &blow_at(1015)), Vec::<String>::new());
     }
 }
