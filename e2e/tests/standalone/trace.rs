@@ -138,7 +138,7 @@ fn what_is_not_there_has_its_text_and_its_exit_code() {
         (&["trace", &id, "--topic", "later"], 4, "in topic `later`"),
         (&["messages", "find", "--topic", "nowhere"], 4, "`nowhere` does not exist"),
         (&["messages", "find", "--since", "1s", "--until", "1h"], 2, "is not before --until"),
-        (&["messages", "find", "--since", "yesterday"], 2, "write how long ago"),
+        (&["messages", "find", "--since", "yesterday"], 2, "`yesterday` is no time: write 20"),
     ];
     for (args, code, text) in cases {
         let output = millpond(&broker, args);
