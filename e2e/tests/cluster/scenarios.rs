@@ -1,5 +1,5 @@
-//! One SDK for each feature, all at once, while the leader of three copies is killed; `make scenarios` runs the rest, push
-//! consumers too, which keep a reply that was lost with a leader from others for as long as they live.
+//! One SDK for each feature, all at once, while the leader of three copies is killed; `make scenarios` runs the rest, and
+//! push consumers: with those, messages have stayed leased to a client after a leader's death, which is not explained yet.
 
 use e2e::scenarios::site::Site;
 use e2e::scenarios::{self, Feature, Play};
