@@ -156,7 +156,6 @@ impl State {
         Ok(())
     }
 
-    /// The first link to a half decides it: it is an entry of its own queue, or of the topic of those that were given up.
     /// The beginnings of the queues that a consumer group stops to read.
     pub(crate) fn stopped_floors(&self, what: &What) -> Vec<Floor> {
         let What::Stop(stop) = what else { return Vec::new() };
@@ -165,6 +164,7 @@ impl State {
         queues.iter().map(|&queue| Floor { group: stop.group, queue, offset: Offset(0) }).collect()
     }
 
+    /// The first link to a half decides it: it is an entry of its own queue, or of the topic of those that were given up.
     fn fold_link(&self, entry: &Entry<'_>) -> Result<(), String> {
         if entry.encoding == Encoding::None && self.halves.len() > 0 {
             let link = records::decode_link(entry.body)?;

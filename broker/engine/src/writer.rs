@@ -142,7 +142,8 @@ impl Writer {
     }
 
     /// Deletes segments that are over the retention and not needed to replay the checkpoints, which know only what is
-    /// agreed, nor for what waited when the last one was written. Their messages are no longer delivered; `Group::trim_index` forgets them for good.
+    /// agreed, nor for what waited when the last one was written. Their messages are no longer delivered;
+    /// `Group::trim_index` forgets them for good.
     pub fn retain(&mut self, now_ms: u64) -> Result<(), RetainError> {
         if self.role == Role::Closed {
             return Ok(());

@@ -29,7 +29,8 @@ pub(crate) struct Deliveries {
     /// Offsets on their way to the dead letter topic: the lease that guards them, and what is gone once it is settled.
     leaving: BTreeMap<Offset, (u32, Weak<()>)>,
     serial: u32,
-    /// The epoch of the last move, or in which the group had stopped to read before: receipts of it and earlier ones are no good in later epochs.
+    /// The epoch of the last move, or in which the group had stopped to read before: receipts of it and earlier ones are
+    /// no good in later epochs.
     pub(super) moved_in: Epoch,
     /// Of a group that reads in order.
     pub(super) lines: Option<Box<Lines>>,
