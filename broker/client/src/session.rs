@@ -87,6 +87,8 @@ pub(crate) struct Shared {
     routes: Mutex<BTreeMap<String, Arc<Route>>>,
     guidance: Mutex<Arc<Guidance>>,
     tasks: Mutex<JoinSet<()>>,
+    /// Held during heartbeats: one that is still on its way must not be taken for a new life after the farewell.
+    has_left: tokio::sync::Mutex<bool>,
 }
 
 /// A running client.
@@ -115,6 +117,7 @@ impl Session {
             routes: Mutex::default(),
             guidance: Mutex::default(),
             tasks: Mutex::default(),
+            has_left: tokio::sync::Mutex::default(),
         });
         let session = Self(shared.clone());
         if session.0.role.is_known_first() {
@@ -191,8 +194,9 @@ impl Session {
             .map_or_else(|| link.clone(), |queue| queue.link.clone())
     }
 
-    /// Tells the servers that this client is gone.
+    /// Tells the servers that this client is gone, after the last heartbeat has been answered.
     pub(crate) async fn close(&self) {
+        *self.0.has_left.lock().await = true;
         let request = v2::NotifyClientTerminationRequest { group: self.0.role.group(&self.0) };
         for link in self.0.links() {
             let told: Result<v2::NotifyClientTerminationResponse, _> =

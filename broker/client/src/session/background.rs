@@ -71,15 +71,21 @@ fn located(shared: &Arc<Shared>, queue: v2::MessageQueue) -> Result<RouteQueue, 
     Ok(RouteQueue { queue, link })
 }
 
-/// Heartbeats and routes, until the session is dropped.
+/// Heartbeats and routes, until the session is closed or dropped.
 pub(crate) async fn keep_up(shared: Arc<Shared>) {
     let mut ticks = interval(HEARTBEAT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0u32;
     loop {
         ticks.tick().await;
-        for link in shared.links() {
-            heartbeat(&shared, &link).await;
+        {
+            let has_left = shared.has_left.lock().await;
+            if *has_left {
+                return;
+            }
+            for link in shared.links() {
+                heartbeat(&shared, &link).await;
+            }
         }
         count = count.wrapping_add(1);
         if count.is_multiple_of(ROUTES_EVERY) {

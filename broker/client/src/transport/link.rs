@@ -116,7 +116,10 @@ impl Link {
     }
 
     async fn start(&self, rpc: Rpc, wait: Duration, frame: Bytes) -> Result<Frames, CallError> {
-        let slot = &self.slots[self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
+        // A farewell counts for all connections only if it comes over that of the conversation.
+        let turn =
+            if rpc == Rpc::NotifyClientTermination { 0 } else { self.next.fetch_add(1, Ordering::Relaxed) };
+        let slot = &self.slots[turn % self.slots.len()];
         self.connection(slot).await?.call(self.heads.request(rpc, wait), frame).await
     }
 
