@@ -25,6 +25,7 @@ use crate::frame::{Framed, Inbound, Reply, status};
 use crate::gateway::Gateway;
 use crate::leader::LeaderAddress;
 use crate::method::Method;
+use crate::relay::taken::Taking;
 use crate::relay::{self, Outgoing, RelayedBody, Sent, boxed};
 use crate::rocketmq_admin::{self, Rpc};
 use crate::serve::{Connections, response};
@@ -111,7 +112,7 @@ impl Exchange {
         };
         match serve_here(&self.asked.connections, &gateway, method, &self.asked.call, framed.message()).await
         {
-            Ok(reply) => Ok(response(reply)),
+            Ok(reply) => Ok(self.until_taken(response(reply))),
             Err(Unanswered::Failed(error)) => Err(error),
             Err(Unanswered::NotLeading(_)) => {
                 drop(gateway);
@@ -156,10 +157,23 @@ impl Exchange {
                 continue;
             };
             match self.asked.tried(&steering, method, way, framed).await? {
-                Some(response) => return Ok(response),
+                Some(response) => return Ok(self.until_taken(response)),
                 None => steering.undone(),
             }
         }
+    }
+
+    /// Messages that go to another member are the client's once that member says so.
+    fn until_taken(self, mut response: Response<Reply>) -> Response<Reply> {
+        if let Reply::Whole(bytes, Some(handout)) = response.body_mut()
+            && relay::is_forwarded(&self.asked.call.headers)
+            && !handout.is_empty()
+        {
+            let bytes = bytes.len();
+            handout.is_theirs_when(Box::pin(self.inbound.ends()));
+            relay::taken::announce(response.headers_mut(), bytes);
+        }
+        response
     }
 
     /// What comes over a stream is not kept, so that it is relayed once at most; clients open another one.
@@ -179,7 +193,7 @@ impl Exchange {
             };
             let inbound = std::mem::replace(&mut self.inbound, Inbound::of(boxed(Empty::new())));
             match steering.send(road, self.asked.outgoing(inbound.into_body())).await {
-                Sent::Reply(relayed) => return Ok(handed_on(relayed)),
+                Sent::Reply(relayed) => return Ok(handed_on(relayed, None)),
                 Sent::Lost(error) => return Err(error),
                 Sent::Undone => return Err(relay::not_leading()),
                 Sent::Unsent(request) => self.inbound = Inbound::of(request.into_body()),
@@ -245,11 +259,19 @@ impl Asked {
                     Err(Unanswered::NotLeading(_)) => Ok(None),
                 }
             }
-            Way::There(road) => match steering.send(road, self.outgoing(framed.body())).await {
-                Sent::Reply(relayed) => Ok(Some(handed_on(relayed))),
-                Sent::Lost(error) => Err(error),
-                Sent::Undone | Sent::Unsent(_) => Ok(None),
-            },
+            Way::There(road) => {
+                let (body, taking) = if method == Method::ReceiveMessage {
+                    let (body, taking) = framed.open_body();
+                    (body, Some(taking))
+                } else {
+                    (framed.body(), None)
+                };
+                match steering.send(road, self.outgoing(body)).await {
+                    Sent::Reply(relayed) => Ok(Some(handed_on(relayed, taking))),
+                    Sent::Lost(error) => Err(error),
+                    Sent::Undone | Sent::Unsent(_) => Ok(None),
+                }
+            }
         }
     }
 
@@ -265,7 +287,11 @@ impl Asked {
     }
 }
 
-fn handed_on(relayed: Response<RelayedBody>) -> Response<Reply> {
+fn handed_on(mut relayed: Response<RelayedBody>, taking: Option<Taking>) -> Response<Reply> {
+    if let Some(mut taking) = taking {
+        taking.begun(relayed.headers());
+        relayed.body_mut().confirm(taking);
+    }
     relayed.map(|body| Reply::Relayed(Box::new(body)))
 }
 

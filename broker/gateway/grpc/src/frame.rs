@@ -11,7 +11,7 @@
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 
 use crate::call::GrpcError;
 use crate::handout::Handout;
+use crate::relay::taken::{self, Taking};
 use crate::relay::{Outgoing, RelayedBody, boxed};
 
 /// A request may hold many messages of 4 MiB; Apache's proxy takes as much.
@@ -84,6 +85,17 @@ impl Inbound {
         }
     }
 
+    /// Whether the client ends its side, rather than resets it.
+    pub(crate) async fn ends(mut self) -> bool {
+        loop {
+            match self.body.frame().await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return false,
+                None => return true,
+            }
+        }
+    }
+
     /// The only message of a unary request.
     pub(crate) async fn only(&mut self) -> Result<Framed, GrpcError> {
         self.next().await?.ok_or_else(|| GrpcError::invalid_argument("request holds no message"))
@@ -115,6 +127,11 @@ impl Framed {
     /// The body of a request that holds nothing else.
     pub(crate) fn body(&self) -> Outgoing {
         boxed(Full::new(self.0.clone()))
+    }
+
+    /// The same, ended when the client took what the reply brought.
+    pub(crate) fn open_body(&self) -> (Outgoing, Taking) {
+        taken::open(self.0.clone())
     }
 }
 
@@ -169,7 +186,7 @@ impl Body for Reply {
                 *self = Self::Trailers(handout);
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Self::Stream(frames) => match std::task::ready!(frames.as_mut().poll_next(context)) {
+            Self::Stream(frames) => match ready!(frames.as_mut().poll_next(context)) {
                 Some(Ok(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 ended => {
                     *self = Self::End;
@@ -179,8 +196,15 @@ impl Body for Reply {
             Self::Relayed(body) => Pin::new(&mut **body).poll_frame(context),
             Self::Trailers(handout) => {
                 // Asked for only once the client has made room for all but the last chunk.
-                if let Some(handout) = handout.take() {
-                    handout.delivered();
+                if let Some(mut handed) = handout.take() {
+                    match handed.poll_taken(context) {
+                        Poll::Ready(true) => handed.delivered(),
+                        Poll::Ready(false) => {}
+                        Poll::Pending => {
+                            *handout = Some(handed);
+                            return Poll::Pending;
+                        }
+                    }
                 }
                 *self = Self::End;
                 Poll::Ready(Some(Ok(Frame::trailers(status(None)))))

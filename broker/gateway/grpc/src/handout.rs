@@ -1,7 +1,7 @@
 //! Messages between the lease and the network: given back when their consumer is gone.
 //!
 //! ```text
-//!   Group::receive ──▶ Handout ──▶ reply written ──▶ delivered()
+//!   Group::receive ──▶ Handout ──▶ reply written, and taken from the member that relays ──▶ the client's
 //!                         └── dropped: the client left, or the reply could not be written ──▶ free in 1 s (3 s)
 //! ```
 //!
@@ -10,9 +10,11 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
 use engine::group::Group;
 use engine::lease::Receipt;
+use futures::future::BoxFuture;
 
 use crate::renew::GIVE_BACK_MS;
 
@@ -27,16 +29,40 @@ pub struct Handout {
     clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     receipts: Vec<Receipt>,
     free_in_ms: u64,
+    taken: Option<BoxFuture<'static, bool>>,
 }
 
 impl Handout {
     pub(crate) fn new(group: &Arc<Group>, clock: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
-        Self { group: Arc::downgrade(group), clock, receipts: Vec::new(), free_in_ms: GIVE_BACK_MS }
+        Self {
+            group: Arc::downgrade(group),
+            clock,
+            receipts: Vec::new(),
+            free_in_ms: GIVE_BACK_MS,
+            taken: None,
+        }
     }
 
     /// The reply was handed to the network: the messages are the client's now.
     pub fn delivered(mut self) {
         self.receipts.clear();
+    }
+
+    /// Whether whoever relays the reply got rid of it.
+    pub(crate) fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        match &mut self.taken {
+            Some(taken) => taken.as_mut().poll(context),
+            None => Poll::Ready(true),
+        }
+    }
+
+    /// That the reply was handed to the network is not enough: this must come true, too.
+    pub(crate) fn is_theirs_when(&mut self, taken: BoxFuture<'static, bool>) {
+        self.taken = Some(taken);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.receipts.is_empty()
     }
 
     /// The client may ask again under the same name.

@@ -10,6 +10,7 @@
 //! | `x-millpond-forwarded: 1` | came from a member: never relayed again, and sent back if this broker does not lead |
 //! | `x-millpond-remote: address:port` | the client's own address; counts only beside the header above |
 //! | `x-millpond-not-leading: 1` | of a reply: nothing was done, the call may go to another member |
+//! | `x-millpond-bytes: count` | of a reply: it waits until the client took so many bytes (`taken`) |
 //!
 //! Promise: nothing is decoded; the leader sees the address that the client dialled (`:authority`) and the client's own.
 //! A call that did not leave is handed back, one that came back undone is told as such; one that left and got lost ends as
@@ -20,6 +21,7 @@
 
 mod body;
 mod link;
+pub(crate) mod taken;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -115,8 +117,9 @@ impl Until {
 /// The leader's reply as it comes. `head` is until when its headers are waited for, `body` the same for what follows.
 pub(crate) async fn send(link: Link, request: Request<Outgoing>, head: Until, body: Until) -> Sent {
     let sent = tokio::select! {
-        sent = link.send(request) => sent,
+        biased;
         error = head.reached() => return Sent::Lost(error),
+        sent = link.send(request) => sent,
     };
     match sent {
         Ok(Ok(response)) if response.headers().contains_key(NOT_LEADING) => Sent::Undone,

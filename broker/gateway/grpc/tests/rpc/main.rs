@@ -32,6 +32,7 @@ mod relay;
 mod renew;
 mod route;
 mod send;
+mod taken;
 mod telemetry;
 mod trace;
 mod transaction;

@@ -178,10 +178,18 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: &str) -> Self {
+        Self::connect_reading(address, 1 << 20).await
+    }
+
+    /// One whose replies may have so many bytes before it reads them.
+    pub(crate) async fn connect_reading(address: &str, window_bytes: u32) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let local = stream.local_addr().unwrap();
-        let (send, connection) =
-            http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream)).await.unwrap();
+        let (send, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(window_bytes)
+            .handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(connection);
         Self { local, address: address.parse().unwrap(), send }
     }
