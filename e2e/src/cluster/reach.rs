@@ -29,7 +29,6 @@ impl Reach {
         let found = services.get(service).await.expect("the Service exists");
         let address = found.spec.and_then(|spec| spec.cluster_ip).expect("a Service with an address");
         let direct: Option<SocketAddr> = format!("{address}:8081").parse().ok();
-        let answers = |to| TcpStream::connect_timeout(&to, Duration::from_secs(2)).is_ok();
         if let Some(direct) = direct
             && answers(direct)
         {
@@ -48,6 +47,15 @@ impl Reach {
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
+
+    /// Whether it takes a connection now.
+    pub fn answers(&self) -> bool {
+        self.endpoint.parse().is_ok_and(answers)
+    }
+}
+
+fn answers(to: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&to, Duration::from_secs(2)).is_ok()
 }
 
 impl Drop for Reach {

@@ -99,7 +99,7 @@ impl Site {
                 members.launch(leader);
                 began_ms..ended_ms
             }
-            Brokers::Pods { group, copies, .. } => {
+            Brokers::Pods { group, copies, reach } => {
                 group.converge(*copies);
                 let epoch = group.record().expect("a record").epoch;
                 let leader = group.leader();
@@ -109,6 +109,8 @@ impl Site {
                     let record = group.record().filter(|record| record.epoch > epoch)?;
                     group.leads(record.leader?.ordinal as usize).then_some(())
                 });
+                // Programs that start next are not to find the way of the Service still changing.
+                wait::until("the Service answers", LEADS_MAX, || reach.answers().then_some(()));
                 began_ms..wait::epoch_ms()
             }
         }
