@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Addresses of the pod, where clients are sent while it leads; Kubernetes knows them
     #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',')]
     pub(crate) pod_ips: Vec<IpAddr>,
+    /// Milliseconds that a copy among others serves on when it shall stop: whoever sends clients here learns of it meanwhile
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub(crate) linger_ms: u64,
     /// Threads that serve clients [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,

@@ -96,6 +96,14 @@ impl Kept {
         }
     }
 
+    /// Whether another member can serve clients.
+    pub(crate) fn has_others(&self) -> bool {
+        match self {
+            Self::Alone(_) => false,
+            Self::Replicated(peer) => peer.status.read().record.in_sync.len() > 1,
+        }
+    }
+
     /// Lets another member lead, if there is one.
     pub(crate) async fn retire(&self) {
         match self {

@@ -111,13 +111,22 @@ async fn serve(
     tokio::spawn(sweep(Arc::clone(&leadership), stop.clone()));
     figures.serving();
     info!(clients = %config.listen, admin = %config.admin_listen, http = %config.http_listen, threads, "serving");
+    let retire = async {
+        stop_asked().await;
+        figures.stopping();
+        let linger_ms = if kept.has_others() { args.linger_ms } else { 0 };
+        info!(linger_ms, "stopping: serving on for a moment");
+        tokio::select! {
+            () = tokio::time::sleep(std::time::Duration::from_millis(linger_ms)) => {}
+            () = stop_asked() => {}
+        }
+        info!("stopping: handing over, answering what is under way");
+        kept.retire().await;
+    };
     tokio::select! {
         () = runtimes.accept(listener, stop.clone()) => {}
-        () = stop_asked() => {}
+        () = retire => {}
     }
-    info!("stopping: handing over, answering what is under way");
-    figures.stopping();
-    kept.retire().await;
     stop.cancel();
     tokio::task::spawn_blocking(move || runtimes.join()).await.context("runtimes")
 }

@@ -1,5 +1,4 @@
-//! One SDK for each feature, all at once, while the leader of three copies is killed; `make scenarios` runs the rest, and
-//! push consumers: with those, messages have stayed leased to a client after a leader's death, which is not explained yet.
+//! One SDK for each feature, all at once, while the leader of three copies is killed; `make scenarios` runs the rest.
 
 use e2e::scenarios::site::Site;
 use e2e::scenarios::{self, Feature, Play};
@@ -8,13 +7,13 @@ use e2e::sdk::{Mode, Sdk};
 /// Spread over the SDKs.
 const PLAYS: [(Feature, Sdk, Mode); 8] = [
     (Feature::Order, Sdk::Go, Mode::Simple),
-    (Feature::Delay, Sdk::Python, Mode::Simple),
+    (Feature::Delay, Sdk::Python, Mode::Push),
     (Feature::Transactions, Sdk::Java, Mode::Simple),
-    (Feature::Priority, Sdk::Node, Mode::Simple),
+    (Feature::Priority, Sdk::Node, Mode::Push),
     (Feature::Tags, Sdk::Python, Mode::Simple),
     (Feature::Sql, Sdk::Node, Mode::Simple),
-    (Feature::Retry, Sdk::Go, Mode::Simple),
-    (Feature::DeadLetters, Sdk::Java, Mode::Simple),
+    (Feature::Retry, Sdk::Go, Mode::Push),
+    (Feature::DeadLetters, Sdk::Java, Mode::Push),
 ];
 
 #[test]

@@ -101,7 +101,10 @@ fn pods_are_restricted() {
             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
         })
     );
-    assert_eq!(container["args"], json!(["--config", "/etc/millpond/broker.yaml", "--pod-ips=$(POD_IPS)"]));
+    assert_eq!(
+        container["args"],
+        json!(["--config", "/etc/millpond/broker.yaml", "--pod-ips=$(POD_IPS)", "--linger-ms=2000"])
+    );
     assert_eq!(
         container["env"],
         json!([{ "name": "POD_IPS", "valueFrom": { "fieldRef": { "fieldPath": "status.podIPs" } } }])
