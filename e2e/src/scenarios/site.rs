@@ -24,6 +24,8 @@ const CHECKS: &str = "transactions: {checkAfterMs: 1000, checkIntervalMs: 1000, 
 const CHECKS_OF_CLUSTER: &str = ", transactions: {checkAfter: 1s, checkInterval: 1s, maxChecks: 100}";
 /// Another leads within this time, or something is wrong.
 const LEADS_MAX: Duration = Duration::from_mins(2);
+/// Every node knows the way when so many connections are answered, which takes two seconds.
+const ANSWERS_IN_A_ROW: u32 = 100;
 /// What the manifests name exists within this time, or something is wrong.
 const APPLIED_MAX: Duration = Duration::from_secs(20);
 
@@ -110,7 +112,11 @@ impl Site {
                     group.leads(record.leader?.ordinal as usize).then_some(())
                 });
                 // Programs that start next are not to find the way of the Service still changing.
-                wait::until("the Service answers", LEADS_MAX, || reach.answers().then_some(()));
+                let mut in_a_row = 0;
+                wait::until("the Service answers again and again", LEADS_MAX, || {
+                    in_a_row = if reach.answers() { in_a_row + 1 } else { 0 };
+                    (in_a_row >= ANSWERS_IN_A_ROW).then_some(())
+                });
                 began_ms..wait::epoch_ms()
             }
         }
