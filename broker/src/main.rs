@@ -15,6 +15,7 @@ mod runtimes;
 mod standalone;
 mod tls;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -111,24 +112,42 @@ async fn serve(
     tokio::spawn(sweep(Arc::clone(&leadership), stop.clone()));
     figures.serving();
     info!(clients = %config.listen, admin = %config.admin_listen, http = %config.http_listen, threads, "serving");
-    let retire = async {
-        stop_asked().await;
-        figures.stopping();
-        let linger_ms = if kept.has_others() { args.linger_ms } else { 0 };
-        info!(linger_ms, "stopping: serving on for a moment");
+    accept(
+        &runtimes,
+        listener,
+        stop.clone(),
+        &figures,
+        || if kept.has_others() { args.linger_ms } else { 0 },
+    )
+    .await;
+    info!("stopping: handing over, answering what is under way");
+    kept.retire().await;
+    stop.cancel();
+    tokio::task::spawn_blocking(move || runtimes.join()).await.context("runtimes")
+}
+
+/// Until the broker shall stop, and `linger_ms` longer.
+async fn accept(
+    runtimes: &Runtimes,
+    listener: TcpListener,
+    stop: CancellationToken,
+    figures: &Figures,
+    linger_ms: impl FnOnce() -> u64,
+) {
+    let mut accepting = pin!(runtimes.accept(listener, stop));
+    let linger_ms = tokio::select! {
+        () = &mut accepting => 0,
+        () = stop_asked() => linger_ms(),
+    };
+    figures.stopping();
+    if linger_ms > 0 {
+        info!(linger_ms, "stopping: serving on while clients are sent elsewhere");
         tokio::select! {
+            () = accepting => {}
             () = tokio::time::sleep(std::time::Duration::from_millis(linger_ms)) => {}
             () = stop_asked() => {}
         }
-        info!("stopping: handing over, answering what is under way");
-        kept.retire().await;
-    };
-    tokio::select! {
-        () = runtimes.accept(listener, stop.clone()) => {}
-        () = retire => {}
     }
-    stop.cancel();
-    tokio::task::spawn_blocking(move || runtimes.join()).await.context("runtimes")
 }
 
 async fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {

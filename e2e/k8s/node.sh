@@ -98,7 +98,7 @@ node_network() {
   ip -n "mp-$n" route add default via $GATEWAY
   nsenter --net="/run/netns/mp-$n" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
   # What no pod serves is refused by ICMP, of which one address gets one a second. Tests run many programs at one address:
-  # those that go without try again after 1, 3, 7, 15 s and more, as no client of a real cluster does.
+  # the connections of those that go without are begun again after 1, 3, 7 s and so on. In a cluster each has its own address.
   nsenter --net="/run/netns/mp-$n" sh -c 'echo 0 >/proc/sys/net/ipv4/icmp_ratelimit'
   ip route replace "10.244.$k.0/24" via "10.89.0.1$k"
 }

@@ -24,7 +24,7 @@ const CHECKS: &str = "transactions: {checkAfterMs: 1000, checkIntervalMs: 1000, 
 const CHECKS_OF_CLUSTER: &str = ", transactions: {checkAfter: 1s, checkInterval: 1s, maxChecks: 100}";
 /// Another leads within this time, or something is wrong.
 const LEADS_MAX: Duration = Duration::from_mins(2);
-/// Every node knows the way when so many connections are answered, which takes two seconds.
+/// The way of the Service has settled when so many connections are answered, which takes two seconds.
 const ANSWERS_IN_A_ROW: u32 = 100;
 /// What the manifests name exists within this time, or something is wrong.
 const APPLIED_MAX: Duration = Duration::from_secs(20);

@@ -196,15 +196,12 @@ impl Body for Reply {
             Self::Relayed(body) => Pin::new(&mut **body).poll_frame(context),
             Self::Trailers(handout) => {
                 // Asked for only once the client has made room for all but the last chunk.
-                if let Some(mut handed) = handout.take() {
-                    match handed.poll_taken(context) {
-                        Poll::Ready(true) => handed.delivered(),
-                        Poll::Ready(false) => {}
-                        Poll::Pending => {
-                            *handout = Some(handed);
-                            return Poll::Pending;
-                        }
-                    }
+                let is_taken = match handout {
+                    Some(handed) => ready!(handed.poll_taken(context)),
+                    None => false,
+                };
+                if let Some(handed) = handout.take_if(|_| is_taken) {
+                    handed.delivered();
                 }
                 *self = Self::End;
                 Poll::Ready(Some(Ok(Frame::trailers(status(None)))))
