@@ -1,6 +1,6 @@
 # The commands of this project; each one says what it does and how long it took. CARGO_TARGET_DIR is honoured.
 .DEFAULT_GOAL := help
-.PHONY: help up down test verify standalone cluster scenarios sdk image crds bench-peer bench bench-copies failover fuzz model sim soak
+.PHONY: help up down test verify standalone cluster scenarios sdk image crds bench-peer bench-features bench bench-copies failover fuzz model sim soak rollout
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -27,11 +27,14 @@ sdk: ## the SDK matrix against any endpoint: make sdk ENDPOINT=host:8081 TOPIC=o
 image: ## packs the release binaries into localhost/millpond:dev
 	@cargo build --release -p operator -p broker -p cli
 	@e2e/k8s/image.sh
-crds: ## writes crds/generated and the chart's copy from the types
-	@cargo run -q -p crds --bin crdgen crds/generated charts/millpond/templates/crds
+crds: ## writes crds/generated, the chart's copy and docs/reference from the types
+	@cargo run -q -p crds --bin crdgen crds/generated charts/millpond/templates/crds docs/reference
 
 bench-peer: ## RocketMQ 5.5 and Millpond under the same load, into docs/benchmarks.md (about 25 minutes)
 	@e2e/peer/compare.sh
+bench-features: ## transactions, order, timers and batches beside RocketMQ 5.5, into docs/benchmarks-features.md (about 20 minutes)
+	@cargo build --release -p broker -p cli
+	@e2e/peer/features.py $(or $(ROUNDS),5)
 bench: ## micro-benchmarks of append, read, order and delay; DIR is left behind
 	@cargo run -q --release -p store --example log_bench -- $(or $(DIR),target/log-bench)
 	@cargo run -q --release -p store --example index
@@ -52,6 +55,8 @@ soak: ## the Go SDK sends and receives for SECONDS (default 3600) while the brok
 	@e2e/sdk/install.sh go
 	@cargo build --release -p broker -p cli
 	@E2E_SOAK_SECONDS=$(or $(SECONDS),3600) cargo test -q -p e2e --test standalone kill -- --nocapture
+rollout: ## 3 groups of 3 copies get a new template again and again under load, ROUNDS (default 3); needs root
+	@E2E_ROLLOUT_ROUNDS=$(or $(ROUNDS),3) e2e/test.sh rollout
 failover: ## how long clients wait when members fail, ROUNDS (default 20) of each EVENT (default all: killed, hand-over, cut); needs root, ip and nft
 	@e2e/sdk/install.sh java go
 	@cargo build --release -p broker -p cli

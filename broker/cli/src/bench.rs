@@ -31,6 +31,7 @@ Examples:
   millpond bench send bench --create --callers 32 --size 1024
   millpond bench send bench --callers 256 --rate 20000 --duration 30s -o json
   millpond bench send paid --create --transaction
+  millpond bench send later --create --delay 12h --batch 32
   millpond bench receive bench --create --prefill 200000 --callers 32 --ack batch
   millpond bench receive ledger --create --prefill 200000 --message-groups 1000 --stuck 1
   millpond bench e2e bench --create --rate 1000

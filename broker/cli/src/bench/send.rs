@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use client::admin::TopicType;
@@ -16,6 +17,7 @@ use super::report::{Report, watch};
 use crate::connect::Connect;
 use crate::failure::Failure;
 use crate::output::Format;
+use crate::values::duration;
 
 /// Measure sending
 #[derive(Debug, clap::Args)]
@@ -28,6 +30,9 @@ pub(crate) struct Args {
     /// Send each message in a transaction, and commit it
     #[arg(long, conflicts_with = "batch")]
     transaction: bool,
+    /// Let each message be delivered so much later; the topic must be of type DELAY
+    #[arg(long, value_parser = duration, conflicts_with = "transaction")]
+    delay: Option<Duration>,
     /// Messages a second, by the clock [default: as many as the callers manage]
     #[arg(long)]
     rate: Option<f64>,
@@ -39,6 +44,7 @@ struct Caller {
     body: Bytes,
     batch: u32,
     in_transaction: bool,
+    delay: Option<Duration>,
     window: Window,
     pace: Option<Arc<Pace>>,
     done: Arc<AtomicU64>,
@@ -46,7 +52,11 @@ struct Caller {
 
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
     let load = &args.load;
-    let topic_type = if args.transaction { TopicType::Transaction } else { TopicType::Normal };
+    let topic_type = match args.delay {
+        Some(_) => TopicType::Delay,
+        None if args.transaction => TopicType::Transaction,
+        None => TopicType::Normal,
+    };
     load.prepare(connect, topic_type, None).await?;
     let producer = Producer::builder(load.client(connect)?).topic(&load.topic).attempts_max(1);
     let producer = Arc::new(producer.start().await?);
@@ -61,6 +71,7 @@ pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result
             body: Bytes::from(vec![b'm'; load.size as usize]),
             batch: args.batch,
             in_transaction: args.transaction,
+            delay: args.delay,
             window,
             pace: pace.clone(),
             done: done.clone(),
@@ -109,7 +120,13 @@ impl Caller {
 
     /// Sends, and tells what became of each message.
     async fn request(&self) -> Result<Vec<Result<(), Failure>>, SendError> {
-        let message = || Message::new(self.topic.clone(), self.body.clone());
+        let message = || {
+            let message = Message::new(self.topic.clone(), self.body.clone());
+            match self.delay {
+                Some(delay) => message.delay(delay),
+                None => message,
+            }
+        };
         if self.in_transaction {
             let decided = self.producer.begin(message()).await?.commit().await;
             return Ok(vec![decided.map_err(Failure::from)]);
