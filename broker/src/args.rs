@@ -12,7 +12,7 @@ use crds::broker_config::{BrokerConfig, FlushMode};
 /// Without a configuration file it runs on its own:
 ///
 ///   millpond-broker --data ./data --apply ./manifests
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "millpond-broker", version)]
 pub(crate) struct Args {
     /// Configuration file (YAML); every key has a default
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Addresses of the pod, where clients are sent while it leads; Kubernetes knows them
     #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',')]
     pub(crate) pod_ips: Vec<IpAddr>,
-    /// Milliseconds that a copy among others serves on when it shall stop: whoever sends clients here learns of it meanwhile
+    /// Milliseconds that a copy among others serves on after it has handed over: whoever sends clients here learns of it meanwhile
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pub(crate) linger_ms: u64,
     /// Threads that serve clients [default: one per core]

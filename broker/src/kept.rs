@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use crds::broker_config::{BrokerConfig, FlushMode, MemberAddress, ReplicationConfig};
-use engine::group::{GroupConfig, TransactionChecks};
+use engine::group::GroupConfig;
 use gateway_grpc::admin::Membership;
 use gateway_grpc::leader::{Absence, LeaderAddress, Leadership, Place};
 use gateway_grpc::members::Members;
@@ -16,10 +16,11 @@ use peer::copy::{Copy, PenSlot, Shelf};
 use peer::running::{Peer, Setup, Whereabouts};
 use peer::standing::{Standing, Status};
 use store::disk::real::RealDisk;
-use store::log::{Flush, LogConfig, Retention};
+use store::log::{Flush, LogConfig};
 use tokio::sync::watch;
 
 use crate::member::{members, membership};
+use crate::reload::Live;
 
 /// The name of the machine; in Kubernetes, of the pod.
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
@@ -36,6 +37,7 @@ impl Kept {
     /// Opens the copy, and finds the others. `pod_ips`: where clients are sent while it leads.
     pub(crate) fn open(
         config: &BrokerConfig,
+        live: &Live,
         pod_ips: &[IpAddr],
         clock: &Arc<Clock>,
         slot: &PenSlot,
@@ -44,7 +46,7 @@ impl Kept {
         let disk = RealDisk::open(&config.data).with_context(|| format!("data folder {data}"))?;
         let shelf = Shelf {
             disk: Arc::new(disk),
-            config: group_config(config),
+            config: group_config(config, live),
             clock: Arc::clone(clock),
             slot: slot.clone(),
         };
@@ -174,7 +176,7 @@ fn setup(
     })
 }
 
-fn group_config(config: &BrokerConfig) -> GroupConfig {
+fn group_config(config: &BrokerConfig, live: &Live) -> GroupConfig {
     // With several copies and nothing said, the member finds out how many there are.
     let flush = match config.log.flush.unwrap_or_default() {
         FlushMode::Sync => Flush::Sync,
@@ -185,11 +187,8 @@ fn group_config(config: &BrokerConfig) -> GroupConfig {
     new_id[8..].copy_from_slice(&draw().to_le_bytes());
     GroupConfig {
         log: LogConfig { segment_bytes: config.log.segment_bytes, flush, new_id: Some(new_id) },
-        retention: Retention { max_age_ms: config.log.retention_ms, max_bytes: config.log.retention_bytes },
-        checks: TransactionChecks {
-            every_ms: config.transactions.check_interval_ms,
-            max: config.transactions.max_checks,
-        },
+        retention: live.retention.clone(),
+        checks: live.checks.clone(),
         ..GroupConfig::default()
     }
 }

@@ -11,12 +11,14 @@ mod kept;
 mod logging;
 mod member;
 mod metrics;
+mod reload;
 mod runtimes;
 mod standalone;
 mod tls;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use args::Args;
@@ -24,7 +26,6 @@ use clap::Parser;
 use crds::broker_config::BrokerConfig;
 use engine::mailbox::Mailbox;
 use gateway_grpc::admin::AdminService;
-use gateway_grpc::endpoints::GroupAddress;
 use gateway_grpc::gateway::GatewayConfig;
 use gateway_grpc::leader::Leadership;
 use gateway_grpc::rocketmq_admin::LogLevel;
@@ -34,6 +35,7 @@ use logging::start_logging;
 use metrics::Figures;
 use peer::clock::Clock;
 use peer::copy::PenSlot;
+use reload::Live;
 use runtimes::Runtimes;
 use standalone::Folder;
 use tokio::net::TcpListener;
@@ -42,10 +44,9 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tracing::info;
-use wire::validate::MessageLimits;
 
 /// How often sessions and renewed leases are looked at.
-const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -56,13 +57,14 @@ fn main() -> Result<()> {
     let config = args.broker_config()?;
     let clock = Arc::new(Clock::default());
     let slot = PenSlot::default();
-    let kept = Kept::open(&config, &args.pod_ips, &clock, &slot)?;
+    let live = Live::new(&config.hot());
+    let kept = Kept::open(&config, &live, &args.pod_ips, &clock, &slot)?;
     let at_turn_end = {
         let clock = Arc::clone(&clock);
         move || slot.write_here(&clock)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(&args, &config, &kept, log_level, clock, at_turn_end));
+    let served = runtime.block_on(serve(&args, &config, &live, &kept, log_level, clock, at_turn_end));
     kept.stop();
     served
 }
@@ -70,6 +72,7 @@ fn main() -> Result<()> {
 async fn serve(
     args: &Args,
     config: &BrokerConfig,
+    live: &Live,
     kept: &Kept,
     log_level: LogLevel,
     clock: Arc<Clock>,
@@ -77,7 +80,7 @@ async fn serve(
 ) -> Result<()> {
     let stop = CancellationToken::new();
     let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(move || clock.now_ms());
-    let leadership = Leadership::new(gateway_config(config, kept, log_level), Arc::clone(&now_ms));
+    let leadership = Leadership::new(gateway_config(config, live, kept, log_level), Arc::clone(&now_ms));
     kept.announce(config, &leadership);
     let tls = tls::acceptor(&config.tls)?;
     let listener = listen("listen", config.listen).await?;
@@ -110,43 +113,43 @@ async fn serve(
         tokio::spawn(folder.watch(stop.clone()));
     }
     tokio::spawn(sweep(Arc::clone(&leadership), stop.clone()));
+    tokio::spawn(reload::watch(args.clone(), config.clone(), live.clone(), stop.clone()));
     figures.serving();
     info!(clients = %config.listen, admin = %config.admin_listen, http = %config.http_listen, threads, "serving");
-    accept(
-        &runtimes,
-        listener,
-        stop.clone(),
-        &figures,
-        || if kept.has_others() { args.linger_ms } else { 0 },
-    )
-    .await;
-    info!("stopping: handing over, answering what is under way");
+    accept(&runtimes, listener, stop.clone(), &figures, kept, Duration::from_millis(args.linger_ms)).await;
+    info!("stopping: answering what is under way");
     kept.retire().await;
     stop.cancel();
     tokio::task::spawn_blocking(move || runtimes.join()).await.context("runtimes")
 }
 
-/// Until the broker shall stop, and `linger_ms` longer.
+/// Until the broker shall stop. One among others hands over at once, and then serves `linger` longer, by way of whoever leads:
+/// Services still lead here for a moment, the leader's because its new address has just been written.
 async fn accept(
     runtimes: &Runtimes,
     listener: TcpListener,
     stop: CancellationToken,
     figures: &Figures,
-    linger_ms: impl FnOnce() -> u64,
+    kept: &Kept,
+    linger: Duration,
 ) {
     let mut accepting = pin!(runtimes.accept(listener, stop));
-    let linger_ms = tokio::select! {
-        () = &mut accepting => 0,
-        () = stop_asked() => linger_ms(),
+    tokio::select! {
+        () = &mut accepting => return figures.stopping(),
+        () = stop_asked() => figures.stopping(),
+    }
+    if linger.is_zero() || !kept.has_others() {
+        return;
+    }
+    info!(?linger, "stopping: handing over, and serving on while clients are sent elsewhere");
+    let leave = async {
+        kept.retire().await;
+        tokio::time::sleep(linger).await;
     };
-    figures.stopping();
-    if linger_ms > 0 {
-        info!(linger_ms, "stopping: serving on while clients are sent elsewhere");
-        tokio::select! {
-            () = accepting => {}
-            () = tokio::time::sleep(std::time::Duration::from_millis(linger_ms)) => {}
-            () = stop_asked() => {}
-        }
+    tokio::select! {
+        () = accepting => {}
+        () = leave => {}
+        () = stop_asked() => {}
     }
 }
 
@@ -187,18 +190,17 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn gateway_config(config: &BrokerConfig, kept: &Kept, log_level: LogLevel) -> GatewayConfig {
-    let groups = config.groups.iter().filter_map(|group| GroupAddress::parse(&group.name, &group.endpoint));
+fn gateway_config(config: &BrokerConfig, live: &Live, kept: &Kept, log_level: LogLevel) -> GatewayConfig {
     GatewayConfig {
         cluster: config.cluster.clone(),
         group: config.group.clone(),
-        groups: groups.collect(),
+        groups: live.groups.clone(),
         members: kept.members(config),
         host: own_address(config),
         flush: format!("{:?}", config.log.flush.unwrap_or_default()),
-        check_after_ms: config.transactions.check_after_ms,
+        check_after_ms: live.check_after_ms.clone(),
         log_level: Some(log_level),
-        limits: MessageLimits { delay_ms_max: config.max_delay_ms, ..MessageLimits::default() },
+        delay_ms_max: live.delay_ms_max.clone(),
         ..GatewayConfig::default()
     }
 }

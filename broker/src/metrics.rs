@@ -66,6 +66,11 @@ impl Figures {
         page.gauge("millpond_ready", "1 when clients are served.", u64::from(self.is_ready()));
         let leads = matches!(self.leadership.get(), Place::Here(_));
         page.gauge("millpond_leader", "1 when this broker leads its group.", u64::from(leads));
+        page.gauge(
+            "millpond_groups",
+            "Groups that clients are told of; 0: this one, under the address they dialled.",
+            self.leadership.groups() as u64,
+        );
         if let Some(group) = self.leadership.local() {
             log_figures(&mut page, &group);
         }

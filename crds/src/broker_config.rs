@@ -7,8 +7,9 @@
 //!
 //! Promise: the operator writes and the broker reads the same type, so they cannot drift. An empty file is a valid
 //! configuration: one standalone broker with its data in `./data`. An unknown key is refused, not ignored.
-//! Limits: read once at start; a change needs a restart of the broker.
+//! A running broker takes over what [`BrokerConfig::hot`] says; everything else waits for its next start.
 
+mod hot;
 mod replication;
 mod tls;
 mod transactions;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names;
 
+pub use hot::HotConfig;
 pub use tls::TlsConfig;
 pub use transactions::TransactionConfig;
 

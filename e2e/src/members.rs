@@ -76,12 +76,17 @@ impl Members {
         fs::write(folder.path().join("apply/e2e.yaml"), manifests).expect("manifests are written");
         let mut all = Self { each: members, network, folder };
         for member in 0..all.count() {
-            let config = all.config(member) + config;
-            fs::write(all.path(&format!("{member}.yaml")), config).expect("a config is written");
+            all.configure(member, config);
             all.launch(member);
         }
         all.converge();
         all
+    }
+
+    /// Writes a member's configuration, with more at its end; one that runs looks at it every second.
+    pub fn configure(&self, member: usize, more: &str) {
+        let config = self.config(member) + more;
+        fs::write(self.path(&format!("{member}.yaml")), config).expect("a config is written");
     }
 
     /// How many there are, running or not.
@@ -243,7 +248,8 @@ impl Members {
         self.each[member].child.is_some() && !self.each[member].is_paused
     }
 
-    fn page(&self, member: usize, path: &str) -> Option<String> {
+    /// The answer of a member's HTTP port to a GET; none while it does not run.
+    pub fn page(&self, member: usize, path: &str) -> Option<String> {
         self.is_up(member).then(|| http::get(self.each[member].http(), path, PAGE_MAX))?
     }
 

@@ -20,6 +20,7 @@ pub mod inbox;
 pub mod lease;
 pub mod mailbox;
 pub mod pen;
+pub mod setting;
 pub mod waiter;
 pub mod writer;
 

@@ -149,7 +149,7 @@ impl Writer {
             return Ok(());
         }
         let keep_from = Position(self.group.keep_from.load(Ordering::Acquire));
-        self.log.retain(now_ms, self.group.config.retention, keep_from)?;
+        self.log.retain(now_ms, self.group.config.retention.get(), keep_from)?;
         Ok(())
     }
 

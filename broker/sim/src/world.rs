@@ -196,11 +196,11 @@ fn config(random: &mut Random) -> GroupConfig {
     let max_bytes = random.one_in(4).then_some(segment_bytes * 4);
     GroupConfig {
         log: LogConfig { segment_bytes, flush, new_id: Some([7; 16]) },
-        retention: Retention { max_age_ms: 1 << 40, max_bytes },
+        retention: Retention { max_age_ms: 1 << 40, max_bytes }.into(),
         inbox_bytes_max: 1 << 20,
         batch_bytes_max: 1 << (10 + random.below(6)),
         cached_bytes: 0,
-        checks: TransactionChecks { every_ms: 1000, max: 3 },
+        checks: TransactionChecks { every_ms: 1000, max: 3 }.into(),
     }
 }
 

@@ -67,3 +67,25 @@ fn several_free_ports_may_be_asked_for() {
     config.http_listen.set_port(0);
     assert_eq!(config.validate(), Ok(()));
 }
+
+#[test]
+fn a_change_is_either_taken_over_or_needs_a_restart_or_waits_for_one() {
+    let usual = BrokerConfig::default();
+    let changed = |text: &str| {
+        let config = BrokerConfig::from_yaml(text).unwrap();
+        (config.hot() != usual.hot(), config.cold() != usual.cold())
+    };
+    let all = [
+        ("log: {retentionMs: 60000}", (true, false)),
+        ("log: {retentionBytes: 1073741824}", (true, false)),
+        ("maxDelayMs: 1000", (true, false)),
+        ("transactions: {maxChecks: 2}", (true, false)),
+        ("groups: [{name: g0, endpoint: 'a:1'}]", (true, false)),
+        ("log: {segmentBytes: 1048576}", (false, false)),
+        ("log: {flush: Async}", (false, true)),
+        ("data: elsewhere", (false, true)),
+    ];
+    for (text, expected) in all {
+        assert_eq!(changed(text), expected, "{text}");
+    }
+}

@@ -40,16 +40,16 @@ impl Server {
             Arc::new(move || START_MS + began.elapsed().as_millis() as u64);
         let config = GroupConfig {
             log: LogConfig { segment_bytes: 16 << 20, flush: Flush::Async, new_id: Some([7; 16]) },
-            retention: Retention { max_age_ms: u64::MAX, max_bytes: None },
+            retention: Retention { max_age_ms: u64::MAX, max_bytes: None }.into(),
             inbox_bytes_max: 64 << 20,
             batch_bytes_max: 4 << 20,
             cached_bytes: 0,
-            checks: TransactionChecks { every_ms: 50, max: 1000 },
+            checks: TransactionChecks { every_ms: 50, max: 1000 }.into(),
         };
         let (group, mut writer) = Group::open(Arc::new(SimDisk::new(7)), config, clock()).unwrap();
         writer.lead_alone(clock()).unwrap();
         let stopped = Arc::new(AtomicBool::new(false));
-        let config = GatewayConfig { check_after_ms: 50, ..GatewayConfig::default() };
+        let config = GatewayConfig { check_after_ms: 50.into(), ..GatewayConfig::default() };
         let leadership = Leadership::always(config, Arc::clone(&group), clock.clone());
         let (log, sweeper, ended, now) = (group.clone(), leadership.clone(), stopped.clone(), clock.clone());
         std::thread::spawn(move || {

@@ -191,7 +191,7 @@ impl Group {
 
     /// Whether a pointer written now would outlive its message by more than half its own time.
     pub(super) fn is_trimmed_soon(&self, position: Position, sent_ms: Option<u64>, now_ms: u64) -> bool {
-        let retention = &self.config.retention;
+        let retention = self.config.retention.get();
         let is_old = match sent_ms {
             Some(sent_ms) => now_ms.saturating_sub(sent_ms) > retention.max_age_ms / 2,
             // Its time is not known: a copy is always right.

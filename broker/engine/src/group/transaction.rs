@@ -136,7 +136,7 @@ impl Group {
         if !self.is_leading() {
             return checks;
         }
-        let TransactionChecks { every_ms, max } = self.config.checks;
+        let TransactionChecks { every_ms, max } = self.config.checks.get();
         let mut given_up = Vec::new();
         for due in self.state.halves.take_due(now_ms, every_ms, CHECKED_MAX) {
             let home = self.topic_of(due.half.queue);

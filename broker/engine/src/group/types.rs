@@ -11,6 +11,7 @@ use crate::catalog::{ConsumerGroup, Topic};
 use crate::inbox::SubmitError;
 use crate::lease::{LeaseError, Receipt};
 use crate::mailbox::Mailbox;
+use crate::setting::Setting;
 use crate::writer::CommitError;
 
 /// How a group is kept.
@@ -19,7 +20,7 @@ pub struct GroupConfig {
     /// The log's segments and when a send is answered.
     pub log: LogConfig,
     /// When old segments go.
-    pub retention: Retention,
+    pub retention: Setting<Retention>,
     /// Bytes of submissions that may wait for the log.
     pub inbox_bytes_max: u64,
     /// Bytes of submissions that are written together.
@@ -27,18 +28,18 @@ pub struct GroupConfig {
     /// The newest bytes of the log, synced or not, whose pages always stay in the system's cache.
     pub cached_bytes: u64,
     /// When senders are asked about transactions that nobody decides.
-    pub checks: TransactionChecks,
+    pub checks: Setting<TransactionChecks>,
 }
 
 impl Default for GroupConfig {
     fn default() -> Self {
         Self {
             log: LogConfig::default(),
-            retention: Retention { max_age_ms: 72 * 60 * 60 * 1000, max_bytes: None },
+            retention: Retention { max_age_ms: 72 * 60 * 60 * 1000, max_bytes: None }.into(),
             inbox_bytes_max: 64 << 20,
             batch_bytes_max: 4 << 20,
             cached_bytes: 256 << 20,
-            checks: TransactionChecks::default(),
+            checks: TransactionChecks::default().into(),
         }
     }
 }

@@ -32,11 +32,11 @@ pub(crate) struct Member {
 pub(crate) fn config(flush: Flush) -> GroupConfig {
     GroupConfig {
         log: LogConfig { segment_bytes: 64 << 10, flush, new_id: Some([7; 16]) },
-        retention: Retention { max_age_ms: 1_000_000, max_bytes: None },
+        retention: Retention { max_age_ms: 1_000_000, max_bytes: None }.into(),
         inbox_bytes_max: 1 << 20,
         batch_bytes_max: 64 << 10,
         cached_bytes: 0,
-        checks: TransactionChecks::default(),
+        checks: TransactionChecks::default().into(),
     }
 }
 

@@ -181,14 +181,14 @@ fn a_letter_of_an_old_batch_is_a_copy_of_its_message_only_and_outlives_it() {
     let mut broker = Broker::with_small_segments(1);
     broker.send_drafts(numbered(3)).unwrap();
     broker.ack_all(&broker.receive(1));
-    broker.now_ms += broker.config.retention.max_age_ms / 2 + 1;
+    broker.now_ms += broker.config.retention.get().max_age_ms / 2 + 1;
     let forwarded = broker.receive(2).deliveries.remove(0);
     broker.group.dead_letter(&forwarded.receipt, broker.now_ms, &broker.mailbox).unwrap();
     broker.step();
     for _ in 0..40 {
         broker.send(&[&"x".repeat(4000)]);
     }
-    broker.now_ms += broker.config.retention.max_age_ms / 2;
+    broker.now_ms += broker.config.retention.get().max_age_ms / 2;
     broker.group.checkpoint().unwrap();
     broker.group.checkpoint().unwrap();
     broker.writer.retain(broker.now_ms).unwrap();
@@ -252,7 +252,7 @@ fn batches_go_with_their_segment_and_what_is_left_is_whole() {
     (0..50).for_each(|_| batch(&mut broker));
     // Handed out before they go.
     assert_eq!(broker.receive(32).deliveries.len(), 32);
-    broker.now_ms += broker.config.retention.max_age_ms + 1;
+    broker.now_ms += broker.config.retention.get().max_age_ms + 1;
     batch(&mut broker);
     broker.group.checkpoint().unwrap();
     broker.group.checkpoint().unwrap();

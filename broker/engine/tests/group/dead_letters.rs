@@ -99,13 +99,13 @@ fn two_forwards_that_make_the_topic_at_the_same_time_agree_on_it() {
 fn a_dead_letter_of_an_old_message_is_a_copy_and_outlives_it() {
     let mut broker = Broker::with_small_segments(1);
     broker.send(&["precious"]);
-    broker.now_ms += broker.config.retention.max_age_ms / 2 + 1;
+    broker.now_ms += broker.config.retention.get().max_age_ms / 2 + 1;
     use_up_attempts(&mut broker, 3);
     broker.receive(32);
     for _ in 0..40 {
         broker.send_drafts(vec![message(&"x".repeat(4000), 9)]).unwrap();
     }
-    broker.now_ms += broker.config.retention.max_age_ms / 2;
+    broker.now_ms += broker.config.retention.get().max_age_ms / 2;
     broker.group.checkpoint().unwrap();
     broker.group.checkpoint().unwrap();
     broker.writer.retain(broker.now_ms).unwrap();
@@ -119,7 +119,7 @@ fn an_old_message_that_does_not_verify_is_named_once_and_leaves_no_letter() {
     let mut broker = Broker::new(1);
     broker.send(&["rotten bytes"]);
     broker.send(&["good"]);
-    broker.now_ms += broker.config.retention.max_age_ms / 2 + 1;
+    broker.now_ms += broker.config.retention.get().max_age_ms / 2 + 1;
     use_up_attempts(&mut broker, 3);
     let file = format!("log/{:020}.log", 0);
     let bytes = broker.disk.contents(&file).unwrap();

@@ -31,11 +31,11 @@ pub(crate) fn config() -> GroupConfig {
     let log = LogConfig { segment_bytes: 1 << 20, flush: Flush::Sync, new_id: Some([7; 16]) };
     GroupConfig {
         log,
-        retention: Retention { max_age_ms: 1_000_000, max_bytes: None },
+        retention: Retention { max_age_ms: 1_000_000, max_bytes: None }.into(),
         inbox_bytes_max: 1 << 20,
         batch_bytes_max: 64 << 10,
         cached_bytes: 0,
-        checks: TransactionChecks { every_ms: 1000, max: 3 },
+        checks: TransactionChecks { every_ms: 1000, max: 3 }.into(),
     }
 }
 

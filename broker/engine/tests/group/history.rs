@@ -149,7 +149,7 @@ fn a_dead_letter_ends_the_message_for_its_group_and_is_followed() {
 #[test]
 fn a_copied_dead_letter_is_followed_as_well() {
     let retention = Retention { max_age_ms: 100_000, max_bytes: None };
-    let mut broker = Broker::with(GroupConfig { retention, ..config() }, 1);
+    let mut broker = Broker::with(GroupConfig { retention: retention.into(), ..config() }, 1);
     let sent = send(&mut broker, named("M"));
     let longer = send(&mut broker, named("M and more"));
     broker.now_ms += 60_000;

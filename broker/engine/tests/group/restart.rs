@@ -144,7 +144,7 @@ fn old_segments_go_and_their_messages_are_passed_over() {
     for _ in 0..100 {
         broker.send(&[&body]);
     }
-    broker.now_ms += broker.config.retention.max_age_ms + 1;
+    broker.now_ms += broker.config.retention.get().max_age_ms + 1;
     broker.send(&["young"]);
     broker.writer.retain(broker.now_ms).unwrap();
     assert_eq!(broker.group.log_state().head.0, 0, "without a checkpoint everything is needed");

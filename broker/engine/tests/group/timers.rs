@@ -174,7 +174,7 @@ fn on_a_full_disk_a_message_waits_until_there_is_room() {
 fn the_log_keeps_what_waits_and_an_old_message_is_copied_when_it_comes() {
     let retention = Retention { max_age_ms: 10_000, max_bytes: None };
     let small = store::log::LogConfig { segment_bytes: 64 << 10, ..config().log };
-    let mut broker = broker(GroupConfig { retention, log: small, ..config() });
+    let mut broker = broker(GroupConfig { retention: retention.into(), log: small, ..config() });
     let due_ms = broker.now_ms + 100_000;
     let sent = send(&mut broker, due_ms, "patient");
     let filling = "x".repeat(8 << 10);

@@ -199,7 +199,7 @@ fn a_half_of_a_deleted_topic_is_dropped() {
 fn the_log_keeps_what_is_not_decided_and_an_old_message_is_copied_when_it_is() {
     let retention = Retention { max_age_ms: 10_000, max_bytes: None };
     let small = store::log::LogConfig { segment_bytes: 64 << 10, ..config().log };
-    let mut broker = broker(GroupConfig { retention, log: small, ..config() });
+    let mut broker = broker(GroupConfig { retention: retention.into(), log: small, ..config() });
     let id = half(&mut broker, "patient");
     let filling = "x".repeat(8 << 10);
     for _ in 0..40 {
@@ -240,7 +240,7 @@ fn what_a_power_cut_opens_again_can_be_decided_again() {
     let filling = "x".repeat(8 << 10);
     let mut opened = 0;
     for cut in 0..8 {
-        let mut broker = broker(GroupConfig { retention, log: small, ..config() });
+        let mut broker = broker(GroupConfig { retention: retention.into(), log: small, ..config() });
         let id = half(&mut broker, "M");
         for _ in 0..40 {
             broker.now_ms += 2000;

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
 use engine::catalog::{Broadcast, ConsumerGroup, Topic};
 use engine::group::Group;
+use engine::setting::Setting;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -42,7 +43,7 @@ pub struct GatewayConfig {
     pub group: String,
     /// All groups of the cluster with the addresses that clients get. None or one: this group alone, under whatever
     /// address a client dialled.
-    pub groups: Vec<GroupAddress>,
+    pub groups: Setting<Arc<[GroupAddress]>>,
     /// The members of this broker's group, if there are others.
     pub members: Option<Members>,
     /// `host:port` of this broker, shown in deliveries, and the route of clients that told no address.
@@ -57,8 +58,10 @@ pub struct GatewayConfig {
     pub sessions_max: usize,
     /// Searches of administrators that may be under way; each holds a thread that may wait for the disk.
     pub searches_max: usize,
-    /// What a message may be.
-    pub limits: MessageLimits,
+    /// Bytes of a body at most.
+    pub body_bytes_max: usize,
+    /// How far ahead of its time a message may be sent.
+    pub delay_ms_max: Setting<u64>,
     /// How long a call waits at most for a leader to be there.
     pub hold_ms_max: u64,
     /// Calls that may wait for a leader at the same time.
@@ -66,7 +69,7 @@ pub struct GatewayConfig {
     /// Changes what this program logs; `None`: it cannot be changed.
     pub log_level: Option<LogLevel>,
     /// After this time the sender of an undecided message is asked for the first time, if the message says no other.
-    pub check_after_ms: u64,
+    pub check_after_ms: Setting<u64>,
 }
 
 /// One broker group behind the client protocol, for as long as this broker leads it.
@@ -92,12 +95,20 @@ pub struct Gateway {
     pub(crate) ended: CancellationToken,
 }
 
+impl GatewayConfig {
+    /// What a message may be.
+    pub(crate) fn limits(&self) -> MessageLimits {
+        MessageLimits { body_bytes_max: self.body_bytes_max, delay_ms_max: self.delay_ms_max.get() }
+    }
+}
+
 impl Default for GatewayConfig {
     fn default() -> Self {
+        let limits = MessageLimits::default();
         Self {
             cluster: "millpond".to_owned(),
             group: "g0".to_owned(),
-            groups: Vec::new(),
+            groups: Setting::from(Arc::from([])),
             members: None,
             host: "127.0.0.1:8081".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -105,11 +116,12 @@ impl Default for GatewayConfig {
             pollers_max: 100_000,
             sessions_max: 100_000,
             searches_max: 8,
-            limits: MessageLimits::default(),
+            body_bytes_max: limits.body_bytes_max,
+            delay_ms_max: limits.delay_ms_max.into(),
             hold_ms_max: 10_000,
             held_max: 10_000,
             log_level: None,
-            check_after_ms: 6000,
+            check_after_ms: 6000.into(),
         }
     }
 }

@@ -192,6 +192,11 @@ impl Leadership {
         self.seat.load_full()
     }
 
+    /// How many groups clients are told of.
+    pub fn groups(&self) -> usize {
+        self.config.groups.get().len()
+    }
+
     pub(crate) fn config(&self) -> &GatewayConfig {
         &self.config
     }

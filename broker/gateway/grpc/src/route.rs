@@ -28,6 +28,13 @@ const MASTER_ID: i32 = 0;
 /// "All queues of this broker" in an assignment.
 const ALL_QUEUES: i32 = -1;
 
+/// Where a client is sent.
+pub(crate) struct Ways {
+    /// The groups, or the ways to the only one.
+    pub(crate) brokers: Vec<v2::Broker>,
+    pub(crate) are_groups: bool,
+}
+
 impl Gateway {
     pub(crate) fn query_route(
         &self,
@@ -46,12 +53,12 @@ impl Gateway {
             broker: Some(broker),
             accept_message_types: accepted(topic.spec.topic_type).iter().map(|&found| found.into()).collect(),
         };
-        let brokers = self.brokers(call, request.endpoints.as_ref());
+        let ways = self.ways(call, request.endpoints.as_ref());
         let message_queues = if self.pulls(call) {
             let queue = |(id, broker)| v2::MessageQueue { id, ..entry(broker) };
-            self.each_queue(&brokers, &topic).map(queue).collect()
+            each_queue(&ways, &topic).map(queue).collect()
         } else {
-            brokers.into_iter().map(entry).collect()
+            ways.brokers.into_iter().map(entry).collect()
         };
         Ok(v2::QueryRouteResponse { status: Some(ok()), message_queues })
     }
@@ -78,15 +85,15 @@ impl Gateway {
                 accept_message_types: Vec::new(),
             }),
         };
-        let brokers = self.brokers(call, request.endpoints.as_ref());
-        let ways = if self.pulls(call) {
-            self.share(call, group, self.each_queue(&brokers, &topic))
+        let ways = self.ways(call, request.endpoints.as_ref());
+        let queues = if self.pulls(call) {
+            self.share(call, group, each_queue(&ways, &topic))
         } else if is_ordered {
-            per_queue(&brokers, topic.queues.len())
+            per_queue(&ways.brokers, topic.queues.len())
         } else {
-            each_once(brokers)
+            each_once(ways.brokers)
         };
-        let assignments = ways.into_iter().map(assignment).collect();
+        let assignments = queues.into_iter().map(assignment).collect();
         Ok(v2::QueryAssignmentResponse { status: Some(ok()), assignments })
     }
 
@@ -96,17 +103,6 @@ impl Gateway {
         let session = self.sessions.find(call.client_id());
         call.client_type() == ClientType::PullConsumer.as_str_name()
             || session.is_some_and(|session| session.profile().client_type == ClientType::PullConsumer)
-    }
-
-    /// Every queue with a way to its broker group; the members of a group all lead to the same one.
-    fn each_queue<'a>(
-        &self,
-        brokers: &'a [v2::Broker],
-        topic: &Topic,
-    ) -> impl Iterator<Item = (i32, v2::Broker)> + use<'a> {
-        let groups = if self.config.groups.len() > 1 { brokers } else { &brokers[..1] };
-        let queues = i32::try_from(topic.queues.len()).unwrap_or(i32::MAX);
-        groups.iter().flat_map(move |broker| (0..queues).map(move |id| (id, broker.clone())))
     }
 
     /// The part of the queues that is this client's, where those of its group that pull divide them in the order of their ids.
@@ -127,12 +123,13 @@ impl Gateway {
     }
 
     /// The brokers that a client is told, in a lasting order: a changed list makes clients open new connections.
-    pub(crate) fn brokers(&self, call: &Call, typed: Option<&v2::Endpoints>) -> Vec<v2::Broker> {
+    pub(crate) fn ways(&self, call: &Call, typed: Option<&v2::Endpoints>) -> Ways {
         let broker = |name: String, endpoints| v2::Broker { name, id: MASTER_ID, endpoints: Some(endpoints) };
         // One group needs no address of its own: through a tunnel or a node port only the dialled one works.
-        if self.config.groups.len() > 1 {
+        let groups = self.config.groups.get();
+        if groups.len() > 1 {
             let of_group = |group: &GroupAddress| broker(group.name.clone(), group.endpoints());
-            return self.config.groups.iter().map(of_group).collect();
+            return Ways { brokers: groups.iter().map(of_group).collect(), are_groups: true };
         }
         let authority = call.authority.as_ref().map(Authority::as_str);
         let dialled = endpoints::dialled(typed, authority, &self.config.host);
@@ -141,11 +138,18 @@ impl Gateway {
             Some(_) | None => Vec::new(),
         };
         if ways.len() <= 1 {
-            return vec![broker(self.config.group.clone(), dialled)];
+            return Ways { brokers: vec![broker(self.config.group.clone(), dialled)], are_groups: false };
         }
         let named = |(number, way)| broker(format!("{}-{number}", self.config.group), way);
-        ways.into_iter().map(named).collect()
+        Ways { brokers: ways.into_iter().map(named).collect(), are_groups: false }
     }
+}
+
+/// Every queue with a way to its broker group; the members of a group all lead to the same one.
+fn each_queue<'a>(ways: &'a Ways, topic: &Topic) -> impl Iterator<Item = (i32, v2::Broker)> + use<'a> {
+    let groups = if ways.are_groups { ways.brokers.as_slice() } else { &ways.brokers[..1] };
+    let queues = i32::try_from(topic.queues.len()).unwrap_or(i32::MAX);
+    groups.iter().flat_map(move |broker| (0..queues).map(move |id| (id, broker.clone())))
 }
 
 /// A consumer that does not care for order asks each broker for everything.

@@ -104,7 +104,7 @@ impl Gateway {
                 let text = format!("request holds more than {MESSAGES_MAX} messages");
                 return Err(Refusal::new(Code::PayloadTooLarge, text).into());
             }
-            validate::message(&scanned, &self.config.limits, now_ms)?;
+            validate::message(&scanned, &self.config.limits(), now_ms)?;
             let topic = if let Some(home) = &home {
                 home.takes(&scanned)?;
                 &home.topic
@@ -146,7 +146,8 @@ impl Gateway {
         let (kind, due_ms) = match message_type {
             MessageType::Transaction => {
                 let recovery_ms = scanned.system.recovery_ms.and_then(|ms| u64::try_from(ms).ok());
-                let after_ms = recovery_ms.filter(|&ms| ms > 0).unwrap_or(self.config.check_after_ms);
+                let after_ms =
+                    recovery_ms.filter(|&ms| ms > 0).unwrap_or_else(|| self.config.check_after_ms.get());
                 (Kind::Half, now_ms.saturating_add(after_ms))
             }
             MessageType::Delay => match due_ms(scanned, now_ms) {

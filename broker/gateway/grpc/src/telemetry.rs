@@ -142,7 +142,7 @@ impl Serving {
             }
             Some(PubSub::Publishing(publishing)) => {
                 let topics = producer_topics(publishing)?;
-                (None, topics, settings::for_producer(settings, gateway.config.limits.body_bytes_max))
+                (None, topics, settings::for_producer(settings, gateway.config.body_bytes_max))
             }
             Some(PubSub::Subscription(subscription)) => {
                 let (group, topics) = subscribed(subscription, client_type)?;

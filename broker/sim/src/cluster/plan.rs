@@ -78,11 +78,11 @@ impl Plan {
         let flush = if self.is_sync() { Flush::Sync } else { Flush::Async };
         GroupConfig {
             log: LogConfig { segment_bytes: self.segment_bytes, flush, new_id: Some([machine as u8; 16]) },
-            retention: Retention { max_age_ms: 1 << 40, max_bytes: self.retention_bytes },
+            retention: Retention { max_age_ms: 1 << 40, max_bytes: self.retention_bytes }.into(),
             inbox_bytes_max: 1 << 20,
             batch_bytes_max: self.batch_bytes_max,
             cached_bytes: 0,
-            checks: TransactionChecks { every_ms: 1000, max: 3 },
+            checks: TransactionChecks { every_ms: 1000, max: 3 }.into(),
         }
     }
 }

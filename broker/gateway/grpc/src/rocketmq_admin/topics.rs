@@ -11,7 +11,7 @@ use crate::authorize::{Action, Resource};
 use crate::call::Call;
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
-use crate::route::permission;
+use crate::route::{Ways, permission};
 
 /// What the remoting protocol calls read and write.
 const PERM_READ: u32 = 4;
@@ -63,8 +63,8 @@ impl Gateway {
 
     /// A broker for each group; the ways to a group with several members are its addresses, number 0 the first.
     fn route_data(&self, call: &Call, topic: &Topic) -> String {
-        let brokers = self.brokers(call, None);
-        let of_groups: Vec<(&str, &[v2::Broker])> = if self.config.groups.len() > 1 {
+        let Ways { brokers, are_groups } = self.ways(call, None);
+        let of_groups: Vec<(&str, &[v2::Broker])> = if are_groups {
             brokers.iter().map(|broker| (broker.name.as_str(), std::slice::from_ref(broker))).collect()
         } else {
             vec![(self.config.group.as_str(), brokers.as_slice())]

@@ -59,11 +59,11 @@ impl Broker {
         let disk = SimDisk::new(7);
         let group_config = GroupConfig {
             log: LogConfig { segment_bytes: 8 << 20, flush: Flush::Async, new_id: Some([7; 16]) },
-            retention: Retention { max_age_ms: u64::MAX, max_bytes: None },
+            retention: Retention { max_age_ms: u64::MAX, max_bytes: None }.into(),
             inbox_bytes_max,
             batch_bytes_max: 4 << 20,
             cached_bytes: 0,
-            checks: TransactionChecks::default(),
+            checks: TransactionChecks::default().into(),
         };
         let (group, mut writer) = Group::open(Arc::new(disk.clone()), group_config, clock()).unwrap();
         writer.lead_alone(clock()).unwrap();

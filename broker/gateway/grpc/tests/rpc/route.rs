@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use engine::setting::Setting;
 use gateway_grpc::endpoints::GroupAddress;
 use gateway_grpc::gateway::GatewayConfig;
 use gateway_grpc::members::Members;
@@ -30,7 +31,11 @@ async fn assignment(broker: &Broker, topic: &str, group: &str) -> v2::QueryAssig
 fn shop() -> GatewayConfig {
     let group =
         |n: u32| GroupAddress::parse(&format!("g{n}"), &format!("shop-g{n}.default.svc:8081")).unwrap();
-    GatewayConfig { group: "g1".into(), groups: vec![group(0), group(1)], ..Default::default() }
+    GatewayConfig {
+        group: "g1".into(),
+        groups: Setting::from(Arc::from([group(0), group(1)])),
+        ..Default::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
