@@ -18,6 +18,9 @@ pub use status::{BrokerClusterStatus, ClusterState, CopyLag, GroupStatus, LastTr
 /// Most copies of a group's log.
 pub const COPIES_MAX: u32 = 3;
 
+/// Of a roll-out that says no other.
+const PROGRESS_DEADLINE_MS: u64 = 10 * 60_000;
+
 /// A cluster of brokers.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -153,6 +156,9 @@ pub struct BrokerClusterSpec {
     /// Whether the disks go when this object is deleted, and the disk of a copy when `copies` is lowered.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+    /// How a new version, image or template reaches the brokers: one after the other, those that lead last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// Whether the operator works on the cluster.
     #[serde(default)]
     pub reconciliation: Reconciliation,
@@ -182,6 +188,12 @@ impl BrokerClusterSpec {
         let default = if self.copies() == COPIES_MAX { 2 } else { 1 };
         let asked = self.min_in_sync.and_then(|asked| u32::try_from(asked).ok());
         asked.unwrap_or(default).clamp(1, self.copies())
+    }
+
+    /// How long a restarted broker has to serve and to be in sync, in milliseconds.
+    pub fn progress_deadline_ms(&self) -> u64 {
+        let asked = self.rollout.as_ref().and_then(|rollout| rollout.progress_deadline.as_ref());
+        asked.and_then(|deadline| deadline.millis().ok()).unwrap_or(PROGRESS_DEADLINE_MS)
     }
 
     /// When a copy counts a message as stored.
@@ -240,6 +252,19 @@ impl Default for Retention {
     fn default() -> Self {
         Self { max_age: Self::max_age_default(), max_size: None }
     }
+}
+
+/// How a new version, image or template reaches the brokers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// A restarted broker that does not serve and is not in sync after this time halts the roll-out: condition
+    /// `Stalled` says why, and nobody else is restarted; left out: 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("!self.matches('^([0-9]+(ms|s|m|h))+$') || duration(self) >= duration('10s')").message(
+        "must be at least 10s; a broker needs a moment to start and to catch up"
+    ))]
+    pub progress_deadline: Option<Span>,
 }
 
 /// The disk of each group.

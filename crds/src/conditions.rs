@@ -6,6 +6,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::reason::Reason;
+
 /// Types of conditions. The first three are the ones that generic tools understand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -45,7 +47,7 @@ pub struct Wanted {
     /// Whether it holds.
     pub holds: bool,
     /// One word, for programs.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// A sentence, for people.
     pub message: String,
 }
@@ -58,7 +60,7 @@ pub fn set(list: &mut Vec<Condition>, wanted: Wanted, generation: Option<i64>, n
     let condition = Condition {
         type_: wanted.kind.word().to_owned(),
         status: status.to_owned(),
-        reason: wanted.reason.to_owned(),
+        reason: wanted.reason.word().to_owned(),
         message: wanted.message,
         observed_generation: generation,
         // Kubernetes keeps whole seconds: more would compare unequal to what comes back.
@@ -102,8 +104,8 @@ mod tests {
     }
 
     fn apply(list: &mut Vec<Condition>, (kind, holds, reason): (usize, bool, usize), second: i64) {
-        let reason = ["A", "B", "C"][reason];
-        let wanted = Wanted { kind: KINDS[kind], holds, reason, message: reason.to_lowercase() };
+        let reason = [Reason::Serving, Reason::Settled, Reason::Working][reason];
+        let wanted = Wanted { kind: KINDS[kind], holds, reason, message: reason.word().to_lowercase() };
         set(list, wanted, Some(second), Timestamp::from_second(second).unwrap());
     }
 

@@ -17,9 +17,12 @@ pub mod manifests;
 pub mod names;
 pub mod object;
 pub mod placement;
+pub mod reason;
+pub mod reference;
 pub mod topic;
 
 pub use broker_cluster::{BrokerCluster, BrokerClusterSpec, BrokerClusterStatus};
 pub use broker_config::BrokerConfig;
 pub use consumer_group::{ConsumerGroup, ConsumerGroupSpec, ConsumerGroupStatus};
+pub use reason::Reason;
 pub use topic::{Topic, TopicSpec, TopicStatus};

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const HOW: &str = "run `cargo run -p crds --bin crdgen crds/generated charts/millpond/templates/crds`";
+const HOW: &str = "run `make crds`";
 
 #[test]
 fn the_files_in_the_repository_are_those_of_the_types() {
@@ -17,6 +17,21 @@ fn the_files_in_the_repository_are_those_of_the_types() {
         let template = here.join("../charts/millpond/templates/crds").join(file.name);
         let found = fs::read_to_string(&template).unwrap_or_default();
         assert!(found == file.template, "{} is out of date: {HOW}", template.display());
+    }
+    for page in crds::reference::pages().unwrap() {
+        let path = here.join("../docs/reference").join(&page.name);
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == page.text, "{} is out of date: {HOW}", path.display());
+    }
+}
+
+#[test]
+fn every_field_is_described() {
+    for page in crds::reference::pages().unwrap() {
+        for line in page.text.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = line.split(" | ").collect();
+            assert!(cells[2].trim_end_matches(" |").len() > 3, "{}: {line}", page.name);
+        }
     }
 }
 

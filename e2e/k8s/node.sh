@@ -68,6 +68,7 @@ containerRuntimeEndpoint: unix://$d/c.sock
 clusterDNS: [$GATEWAY]
 clusterDomain: cluster.local
 resolvConf: ""
+podLogsDir: $d/logs
 localStorageCapacityIsolation: false
 enforceNodeAllocatable: []
 evictionHard: {memory.available: 100Mi}

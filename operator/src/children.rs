@@ -39,8 +39,11 @@ use crate::fingerprint;
 pub const CLAIM: &str = "data";
 /// Annotation with a fingerprint of what was applied.
 pub const APPLIED_ANNOTATION: &str = "millpond.io/applied";
-/// Annotation of pods with a fingerprint of the configuration they were started with.
+/// Annotation of pods with a fingerprint of that part of the configuration they were started with that needs a restart.
 pub const CONFIG_ANNOTATION: &str = "millpond.io/config";
+/// Annotation of pods with a fingerprint of the whole configuration. A pod whose annotations change gets its mounted
+/// `ConfigMap` at once, and not with one of the looks that a node takes every minute or so.
+pub const FRESH_ANNOTATION: &str = "millpond.io/fresh-config";
 /// Labels of every pod with a broker, of whatever cluster.
 pub const BROKER_PODS: &str = "app.kubernetes.io/name=millpond,app.kubernetes.io/component=broker";
 /// Port of clients.
@@ -177,9 +180,12 @@ pub fn children(blueprint: &Blueprint, shape: impl Fn(u32) -> Shape) -> Result<V
     children.extend(budgets.map(Child::PodDisruptionBudget));
     children.push(Child::Service(Box::new(service::client_service(blueprint))));
     for group in 0..blueprint.groups {
-        let text = config::config_text(blueprint, group)?;
+        let config = config::broker_config(blueprint, group)?;
+        let text = config::text(&config)?;
         let shape = shape(group);
-        let stateful_set = stateful_set::stateful_set(blueprint, group, &shape, &fingerprint::of(&text));
+        // What a running broker takes over must not make another template.
+        let cold = fingerprint::of(&config::text(&config.cold())?);
+        let stateful_set = stateful_set::stateful_set(blueprint, group, &shape, &cold);
         children.push(Child::ConfigMap(config::config_map(blueprint, group, text)));
         children.push(Child::Service(Box::new(service::group_service(blueprint, group))));
         children.push(Child::Service(Box::new(signpost::leader_service(blueprint, group))));

@@ -19,6 +19,7 @@ mod fence;
 mod group;
 mod observe;
 mod plan;
+mod problem;
 mod record;
 pub mod release;
 mod roll;
@@ -26,7 +27,8 @@ mod status;
 
 pub use apply::ApplyError;
 pub use observe::{BrokerView, ChildMeta, ClaimView, Member, Observed, PodView};
-pub use plan::{Found, Growth, LeaseStep, Plan, Problem, Removal, Restart, plan};
+pub use plan::{Found, Growth, LeaseStep, Plan, Refresh, Removal, Restart, plan};
+pub use problem::Problem;
 pub use record::{LeaseView, MemberReport, reseed};
 pub use status::{Report, report};
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crds::Reason;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -39,21 +40,21 @@ impl Events {
     }
 
     /// Says what happened to an object.
-    pub async fn say(&self, object: &ObjectReference, severity: Severity, reason: &str, note: &str) {
+    pub async fn say(&self, object: &ObjectReference, severity: Severity, reason: Reason, note: &str) {
         let event = Event {
             type_: match severity {
                 Severity::Normal => EventType::Normal,
                 Severity::Warning => EventType::Warning,
             },
-            reason: reason.to_owned(),
+            reason: reason.word().to_owned(),
             note: Some(note.chars().take(NOTE_LEN_MAX).collect()),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
         match tokio::time::timeout(WRITE_TIME_MAX, self.recorder.publish(&event, object)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, reason, "event was not written"),
-            Err(_) => debug!(reason, "event was not written in time"),
+            Ok(Err(error)) => debug!(%error, ?reason, "event was not written"),
+            Err(_) => debug!(?reason, "event was not written in time"),
         }
     }
 }

@@ -139,6 +139,21 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_is_in_the_reference() {
+        let page = Metrics::default().text();
+        let kinds: BTreeMap<_, _> =
+            page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+        let helps = page.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
+        let mut rows: Vec<String> =
+            helps.map(|(name, help)| format!("| `{name}` | {} | {help} |", kinds[name])).collect();
+        rows.sort();
+        let text = std::fs::read_to_string("../docs/reference/metrics.md").unwrap();
+        let documented: Vec<_> =
+            text.lines().filter(|line| line.starts_with("| `millpond_operator_")).collect();
+        assert_eq!(documented, rows, "the rows should be\n{}", rows.join("\n"));
+    }
+
+    #[test]
     fn what_was_counted_is_in_the_text() {
         let metrics = Metrics::default();
         metrics.count_many(Counter::StatusWrites, 3);

@@ -66,10 +66,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch]
-# Restarts, one at a time.
+# Restarts, one at a time. Patch: an annotation, so that a node brings a changed configuration at once.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, delete]
+  verbs: [list, patch, delete]
 # Disks grow, and those of copies that are no longer kept go where the cluster's deletionPolicy says so.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]

@@ -165,8 +165,14 @@ impl Copies {
 
     /// Whether this member says that it leads.
     pub fn leads(&self, member: usize) -> bool {
+        self.says(member, "millpond_leader 1")
+    }
+
+    /// Whether this line is in the metrics of a member.
+    pub fn says(&self, member: usize, line: &str) -> bool {
         let Some(server) = self.address(member, HTTP) else { return false };
-        http::get(server, "/metrics", PAGE_MAX).is_some_and(|text| text.contains("\nmillpond_leader 1"))
+        let page = http::get(server, "/metrics", PAGE_MAX);
+        page.is_some_and(|text| text.lines().any(|said| said == line))
     }
 
     /// Waits until exactly the first `copies` members are in sync, and the operator says the same.

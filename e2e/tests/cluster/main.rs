@@ -15,6 +15,8 @@ mod lost_record;
 mod many;
 mod offsets;
 mod refusal;
+mod rollout;
+mod rollout_figures;
 mod scenarios;
 mod tenants;
 

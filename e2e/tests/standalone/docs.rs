@@ -1,14 +1,17 @@
 //! What the documentation shows works: the YAML of a page is applied to a broker, and its blocks marked `sh test` run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use e2e::broker::Broker;
-use e2e::place;
+use e2e::members::Members;
+use e2e::{place, traffic};
 
 /// Pages that explain, and show nothing to try without a Kubernetes.
-const EXPLANATIONS: [&str; 4] = ["architecture", "benchmarks", "copies", "replication"];
+const EXPLANATIONS: [&str; 6] =
+    ["architecture", "benchmarks-features", "benchmarks", "copies", "replication", "upgrade"];
 
 #[test]
 fn every_command_of_the_documentation_that_is_marked_works() {
@@ -45,6 +48,54 @@ fn runs(page: &Path) -> bool {
     let log = broker.log();
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{}: {log}", page.display());
     true
+}
+
+#[test]
+fn every_metric_of_a_broker_is_in_the_reference() {
+    let members = Members::start(2, &traffic::manifests());
+    let page = members.page(members.leader(), "/metrics").expect("a page");
+    let kinds: BTreeMap<&str, &str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let helps = page.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
+    let mut rows: Vec<String> =
+        helps.map(|(name, help)| format!("| `{name}` | {} | {help} |", kinds[name])).collect();
+    rows.sort();
+    let reference = place::root().join("docs/reference/metrics.md");
+    let text = fs::read_to_string(&reference).expect("the reference");
+    let documented: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("| `millpond_") && !line.contains("_operator_"))
+        .collect();
+    assert_eq!(documented, rows, "the rows of {} should be\n{}", reference.display(), rows.join("\n"));
+}
+
+#[test]
+fn every_alert_asks_for_metrics_that_exist_and_has_a_page_in_the_runbook() {
+    let read = |path: &str| fs::read_to_string(place::root().join(path)).expect("a file");
+    let (alerts, metrics) =
+        (read("charts/millpond/templates/alerts.yaml"), read("docs/reference/metrics.md"));
+    let contents = read("docs/runbook/README.md");
+    let names: Vec<&str> =
+        alerts.lines().filter_map(|line| line.trim_start().strip_prefix("- alert: ")).collect();
+    assert!(!names.is_empty());
+    for name in names {
+        let row = contents.lines().find(|line| line.starts_with(&format!("| `{name}` | [")));
+        let page = row.and_then(|row| row.split_once("](")?.1.split_once(')')).map(|(page, _)| page);
+        let page = page.unwrap_or_else(|| panic!("{name} is not in docs/runbook/README.md"));
+        assert!(alerts.contains(&format!("/{page}")), "{name} does not lead to {page}");
+        assert!(!read(&format!("docs/runbook/{page}")).is_empty());
+    }
+    let words = alerts.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    for series in words.filter(|word| word.starts_with("millpond_")) {
+        let is_of = |name: &str| series == name || series.strip_prefix(name).is_some_and(is_part);
+        let mut documented = metrics.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        assert!(documented.any(|(name, _)| is_of(name)), "nobody has {series}");
+    }
+}
+
+/// Whether it is what a histogram puts behind its name.
+fn is_part(rest: &str) -> bool {
+    matches!(rest, "_bucket" | "_sum" | "_count")
 }
 
 /// The fenced blocks of this kind, each with its lines' ends.

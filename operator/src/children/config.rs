@@ -127,8 +127,8 @@ fn previous_power_of_two(value: u64) -> u64 {
     value.checked_ilog2().map_or(0, |power| 1 << power)
 }
 
-pub(super) fn config_text(blueprint: &Blueprint, group: u32) -> Result<String, InvalidSpec> {
-    broker_config(blueprint, group)?.to_yaml().map_err(|error| InvalidSpec(error.to_string()))
+pub(super) fn text(config: &BrokerConfig) -> Result<String, InvalidSpec> {
+    config.to_yaml().map_err(|error| InvalidSpec(error.to_string()))
 }
 
 pub(super) fn config_map(blueprint: &Blueprint, group: u32, text: String) -> ConfigMap {

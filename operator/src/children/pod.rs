@@ -21,8 +21,8 @@ use super::{ADMIN_PORT, Blueprint, CLAIM, CLIENT_PORT, CONFIG_ANNOTATION, HTTP_P
 const USER: i64 = 65532;
 /// Variable with the addresses of the pod, for its command line alone.
 const POD_IPS: &str = "POD_IPS";
-/// A copy among others serves on for so long when its pod is to end, while the nodes learn that no Service leads there: a
-/// connection begun after the pod is gone would hang.
+/// A copy among others serves on for so long when its pod is to end and it has handed over, while the nodes learn that no
+/// Service leads there: a connection begun after the pod is gone would hang.
 const LINGER_MS: u32 = 2000;
 /// A broker that starts reads the tail of its log; ten minutes are for the largest and slowest disks.
 const STARTUP_SECONDS_MAX: i32 = 600;

@@ -179,11 +179,17 @@ fn a_pod_is_made_anew_only_for_what_it_reads_at_its_start() {
     };
     let plain = template(&small());
     assert_ne!(plain, with("flush", json!("Async")));
-    assert_ne!(plain, with("retention", json!({ "maxAge": "1h" })));
+    assert_ne!(plain, with("replication", json!("Async")));
     assert_ne!(plain, with("resources", json!({ "requests": { "cpu": 2 } })));
     for (key, value) in [
         ("deletionPolicy", json!("Delete")),
         ("allowedNamespaces", json!(["*"])),
+        ("groups", json!(3)),
+        ("storage", json!({ "size": "1Ti" })),
+        ("retention", json!({ "maxAge": "1h", "maxSize": "1Gi" })),
+        ("maxDelay", json!("40h")),
+        ("transactions", json!({ "checkAfter": "1s", "maxChecks": 3 })),
+        ("rollout", json!({ "progressDeadline": "1m" })),
         ("copies", json!(3)),
         ("minInSync", json!(1)),
         ("uncleanElections", json!([{ "group": "g0", "token": "t", "epoch": 1, "ordinal": 0 }])),

@@ -14,8 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{Growth, LeaseStep, Observed, Plan, Removal, Restart};
-use crate::children::Child;
+use super::{Growth, LeaseStep, Observed, Plan, Refresh, Removal, Restart};
+use crate::children::{Child, FRESH_ANNOTATION};
 use crate::context::Context;
 use crate::kubernetes::{CallError, MANAGER, within};
 
@@ -98,6 +98,9 @@ pub(super) async fn apply<A>(
     }
     for growth in &plan.growths {
         grow(context, namespace, growth).await?;
+    }
+    for one in &plan.refreshes {
+        refresh(context, namespace, one).await?;
     }
     for removal in &plan.removals {
         remove(context, namespace, removal).await?;
@@ -234,6 +237,19 @@ async fn grow<A>(context: &Context<A>, namespace: &str, growth: &Growth) -> Resu
             })
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Marks the pod, if it is still the one that was looked at, so that its node brings it the configuration at once.
+async fn refresh<A>(context: &Context<A>, namespace: &str, one: &Refresh) -> Result<(), CallError> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let metadata = json!({ "uid": one.uid, "annotations": { FRESH_ANNOTATION: one.config } });
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    match within(api.patch(&one.pod, &params, &Patch::Merge(json!({ "metadata": metadata })))).await {
+        Ok(_) => Ok(()),
+        // Gone, or another one already, which starts with it.
+        Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

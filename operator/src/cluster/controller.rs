@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::BrokerCluster;
 use crds::conditions::{self, Kind};
+use crds::{BrokerCluster, Reason};
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -23,8 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::apply::{self, ApplyError};
-use super::plan::Problem;
-use super::status::LEASE_DELETED;
+use super::problem::Problem;
 use super::{observe, plan, release, report};
 use crate::admin::BrokerAdmin;
 use crate::backoff::Backoff;
@@ -132,7 +131,7 @@ pub async fn reconcile<A: BrokerAdmin>(
     }
     if let Some(restart) = &plan.restart {
         let note = format!("pod {} is restarted because its template or configuration changed", restart.pod);
-        context.events.say(&cluster.object_ref(&()), Severity::Normal, "BrokerRestarted", &note).await;
+        context.events.say(&cluster.object_ref(&()), Severity::Normal, Reason::BrokerRestarted, &note).await;
         apply::restart(&context, &namespace, restart).await?;
     }
     let report = report(cluster, &observed, &plan, context.now());
@@ -174,12 +173,12 @@ async fn announce<A>(context: &Context<A>, cluster: &BrokerCluster, applied: &ap
     if !applied.created.is_empty() {
         let note = format!("created {}", applied.created.join(", "));
         info!(cluster = cluster_key(cluster), "{note}");
-        context.events.say(&object, Severity::Normal, "Created", &note).await;
+        context.events.say(&object, Severity::Normal, Reason::Created, &note).await;
     }
     for name in &applied.drifted {
         context.metrics.count(Counter::DriftCorrectedChild);
         let note = format!("{name} was changed by somebody else and has been put back");
-        context.events.say(&object, Severity::Warning, "DriftCorrected", &note).await;
+        context.events.say(&object, Severity::Warning, Reason::DriftCorrected, &note).await;
     }
 }
 
@@ -192,7 +191,7 @@ async fn say_restored<A>(context: &Context<A>, cluster: &BrokerCluster, plan: &s
             step.wanted.name_any()
         );
         warn!(cluster = cluster_key(cluster), "{note}");
-        context.events.say(&cluster.object_ref(&()), Severity::Warning, "RecordRestored", &note).await;
+        context.events.say(&cluster.object_ref(&()), Severity::Warning, Reason::RecordRestored, &note).await;
     }
 }
 
@@ -224,7 +223,7 @@ async fn say_retained<A>(context: &Context<A>, cluster: &BrokerCluster, status: 
              space is needed",
             volume.claim, volume.group
         );
-        context.events.say(&cluster.object_ref(&()), Severity::Normal, "VolumeRetained", &note).await;
+        context.events.say(&cluster.object_ref(&()), Severity::Normal, Reason::VolumeRetained, &note).await;
     }
 }
 
@@ -239,7 +238,7 @@ async fn say_transition<A>(
         let Some(after) = conditions::find(&status.conditions, kind) else { continue };
         let old = conditions::find(before, kind);
         let known = old.map_or("False", |condition| condition.status.as_str());
-        let is_lease_gone = after.reason == LEASE_DELETED;
+        let is_lease_gone = after.reason == Reason::LeaseDeleted.word();
         let is_told = old.is_some_and(|condition| condition.reason == after.reason) || !is_lease_gone;
         // A new cluster is not ready yet, which is no news.
         if known == after.status && is_told {
@@ -250,6 +249,7 @@ async fn say_transition<A>(
         } else {
             Severity::Warning
         };
-        context.events.say(&cluster.object_ref(&()), severity, &after.reason, &after.message).await;
+        let Some(reason) = Reason::parse(&after.reason) else { continue };
+        context.events.say(&cluster.object_ref(&()), severity, reason, &after.message).await;
     }
 }

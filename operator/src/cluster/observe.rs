@@ -1,12 +1,14 @@
 //! What there is of a cluster right now: read from Kubernetes and from its brokers, without deciding anything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use client::admin::GetBrokerResponse;
 use crds::group_record::{GroupRecord, GroupRequest, RECORD_ANNOTATION, REQUEST_ANNOTATION};
 use crds::{BrokerCluster, names};
 use futures::future::join_all;
 use futures::try_join;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
@@ -18,13 +20,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::record::{LeaseView, MemberReport};
 use crate::admin::BrokerAdmin;
-use crate::children::{APPLIED_ANNOTATION, cluster_selector, group_of, selector_text};
+use crate::children::{APPLIED_ANNOTATION, FRESH_ANNOTATION, cluster_selector, group_of, selector_text};
 use crate::context::Context;
 use crate::kubernetes::{CallError, within};
 use crate::nodes::Emptied;
+
+/// How long a pass waits for a broker to say how it is. A pod that has just gone does not even refuse, and nothing is decided
+/// and told of the others meanwhile.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// All there is of a cluster.
 #[derive(Debug, Clone, Default)]
@@ -80,10 +87,14 @@ pub struct PodView {
     pub revision: String,
     /// Whether it serves.
     pub ready: bool,
+    /// Since when it has been ready or not.
+    pub since: Option<Timestamp>,
     /// Whether it is being deleted.
     pub deleting: bool,
     /// What it is waiting for, as Kubernetes says.
     pub waiting: Option<String>,
+    /// Fingerprint of the configuration that it was sent last.
+    pub config: Option<String>,
 }
 
 /// A volume claim as far as a plan needs it.
@@ -159,7 +170,7 @@ pub(super) async fn observe<A: BrokerAdmin>(
     observed.pods = pods.iter().filter_map(|pod| Some((member_of(&pod.metadata)?, pod_view(pod)))).collect();
     observed.claims =
         claims.iter().filter_map(|claim| Some((member_of(&claim.metadata)?, claim_view(claim)))).collect();
-    let asked = observed.pods.keys().map(|member| ask(context, &namespace, &name, *member));
+    let asked = observed.pods.iter().map(|(member, pod)| ask(context, &namespace, &name, *member, pod));
     observed.brokers = join_all(asked).await.into_iter().collect();
     observed.reports = reports(&observed);
     Ok(observed)
@@ -214,13 +225,17 @@ async fn ask<A: BrokerAdmin>(
     namespace: &str,
     cluster: &str,
     (group, ordinal): Member,
+    pod: &PodView,
 ) -> (Member, BrokerView) {
+    let unreachable = |why: &dyn std::fmt::Display| BrokerView::Unreachable(why.to_string());
     let view = match context.settings.admin_endpoint.endpoint(namespace, cluster, group, ordinal) {
-        Ok(endpoint) => match context.admin.broker(&endpoint).await {
-            Ok(answer) => BrokerView::Answered(Box::new(answer)),
-            Err(error) => BrokerView::Unreachable(error.to_string()),
+        _ if pod.deleting => unreachable(&"its pod is being deleted"),
+        Ok(endpoint) => match timeout(LOOK_TIME_MAX, context.admin.broker(&endpoint)).await {
+            Ok(Ok(answer)) => BrokerView::Answered(Box::new(answer)),
+            Ok(Err(error)) => unreachable(&error),
+            Err(late) => unreachable(&late),
         },
-        Err(error) => BrokerView::Unreachable(error.to_string()),
+        Err(error) => unreachable(&error),
     };
     ((group, ordinal), view)
 }
@@ -302,6 +317,8 @@ fn pod_view(pod: &Pod) -> PodView {
                 .map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}")),
         )
     });
+    let readiness = conditions.iter().find(|condition| condition.type_ == "Ready");
+    let flipped = readiness.and_then(|condition| condition.last_transition_time.clone());
     let unscheduled = || {
         let condition = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
         condition.message.clone()
@@ -310,9 +327,11 @@ fn pod_view(pod: &Pod) -> PodView {
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
         revision: pod.labels().get("controller-revision-hash").cloned().unwrap_or_default(),
-        ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        ready: readiness.is_some_and(|condition| condition.status == "True"),
+        since: flipped.or_else(|| pod.creation_timestamp()).map(|time| time.0),
         deleting: pod.metadata.deletion_timestamp.is_some(),
         waiting: waiting.or_else(unscheduled),
+        config: pod.annotations().get(FRESH_ANNOTATION).cloned(),
     }
 }
 

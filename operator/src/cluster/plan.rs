@@ -18,10 +18,12 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Resource, ResourceExt};
 
-use super::observe::{ChildMeta, Member, Observed};
+use super::observe::{ChildMeta, Member, Observed, PodView};
+use super::problem::Problem;
 use super::record::{self, LeaseView, RecordStep, Traces};
 use super::{fence, roll};
-use crate::children::{Blueprint, CLAIM, Child, InvalidSpec, Shape, children, lease};
+use crate::children::{Blueprint, CLAIM, Child, InvalidSpec, Shape, children, group_of, lease};
+use crate::fingerprint;
 use crate::settings::Settings;
 
 /// What to do next.
@@ -35,6 +37,8 @@ pub struct Plan {
     pub removals: Vec<Removal>,
     /// Volume claims to enlarge.
     pub growths: Vec<Growth>,
+    /// Pods that have an older configuration.
+    pub refreshes: Vec<Refresh>,
     /// The broker to restart.
     pub restart: Option<Restart>,
     /// Members that run with an older template.
@@ -45,6 +49,8 @@ pub struct Plan {
     pub retained: Vec<(String, u32)>,
     /// Image of the brokers in effect.
     pub image: String,
+    /// Whether every broker has the newest template and serves with it.
+    pub is_rolled_out: bool,
     /// How many groups the cluster has.
     pub groups: u32,
     /// What a person has to change.
@@ -99,6 +105,17 @@ pub struct Growth {
     pub size: String,
 }
 
+/// A pod that is to get the newest configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh {
+    /// The pod.
+    pub pod: String,
+    /// Its identity.
+    pub uid: String,
+    /// Fingerprint of the configuration.
+    pub config: String,
+}
+
 /// A broker to restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restart {
@@ -108,45 +125,6 @@ pub struct Restart {
     pub pod: String,
     /// The pod's identity.
     pub uid: String,
-}
-
-/// What a person has to change before the operator can go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
-    /// The spec cannot be carried out; nothing is changed.
-    InvalidSpec(String),
-    /// A part of the spec cannot be carried out; the rest is.
-    InvalidChange(String),
-    /// Somebody else has an object with a name that the cluster needs; nothing is changed.
-    NameTaken(String),
-    /// Objects of an earlier cluster of this name are still being deleted. This passes by itself.
-    Leftover(String),
-    /// Nobody can tell who holds every acknowledged message of a group; the rest is carried out.
-    RecordLost(String),
-}
-
-impl Problem {
-    /// One word, for programs.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::InvalidSpec(_) => "InvalidSpec",
-            Self::InvalidChange(_) => "InvalidChange",
-            Self::NameTaken(_) => "NameTaken",
-            Self::Leftover(_) => "EarlierClusterLeaving",
-            Self::RecordLost(_) => "RecordLost",
-        }
-    }
-
-    /// A sentence, for people.
-    pub fn message(&self) -> &str {
-        match self {
-            Self::InvalidSpec(text)
-            | Self::InvalidChange(text)
-            | Self::NameTaken(text)
-            | Self::Leftover(text)
-            | Self::RecordLost(text) => text,
-        }
-    }
 }
 
 /// Decides what to do next.
@@ -184,8 +162,10 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -
     }
     plan.problem = problem.or(plan.problem);
     plan.growths = growths(cluster, observed, &plan);
+    plan.refreshes = refreshes(observed, &children);
     plan.outdated = roll::outdated(observed);
     plan.restart = roll::restart(&plan, observed, &children);
+    plan.is_rolled_out = roll::is_done(&plan, observed, &children);
     plan_removals(cluster, observed, &children, &mut plan);
     plan.children = children;
     plan
@@ -300,7 +280,8 @@ fn is_ours(claim: &str) -> bool {
     claim.starts_with(&format!("{CLAIM}-"))
 }
 
-/// What the user names, else what runs, else the operator's own: a newer operator restarts no broker.
+/// What the user names; else what all brokers served with last, so that an image that was tried in vain is left behind when
+/// its name is taken out of the spec; else what runs; else the operator's own. A newer operator restarts no broker.
 fn image(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -> String {
     let running = || {
         let spec = observed.stateful_sets.values().next()?.spec.as_ref()?;
@@ -309,7 +290,10 @@ fn image(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -> S
     match (&cluster.spec.image, &cluster.spec.version) {
         (Some(image), _) => image.clone(),
         (None, Some(version)) => format!("{}:{version}", repository(&settings.broker_image)),
-        (None, None) => running().unwrap_or_else(|| settings.broker_image.clone()),
+        (None, None) => {
+            let proven = || cluster.status.as_ref()?.proven_image.clone();
+            proven().or_else(running).unwrap_or_else(|| settings.broker_image.clone())
+        }
     }
 }
 
@@ -363,6 +347,22 @@ fn taken(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, children: &[
         "{kind} {name} belongs to {} {owner}; delete that one, or name the cluster differently",
         owner_kind.unwrap_or_default()
     )))
+}
+
+/// Pods whose annotation is not the fingerprint of the configuration that their group has.
+fn refreshes(observed: &Observed, children: &[Child]) -> Vec<Refresh> {
+    let configs = children.iter().filter_map(|child| {
+        let Child::ConfigMap(config) = child else { return None };
+        let group = group_of(&config.metadata)?;
+        Some((group, fingerprint::of(config.data.as_ref()?.values().next()?)))
+    });
+    let configs: BTreeMap<u32, String> = configs.collect();
+    let stale = |((group, _), pod): (&Member, &PodView)| {
+        let config =
+            configs.get(group).filter(|config| pod.config.as_ref() != Some(*config) && !pod.deleting)?;
+        Some(Refresh { pod: pod.name.clone(), uid: pod.uid.clone(), config: config.clone() })
+    };
+    observed.pods.iter().filter_map(stale).collect()
 }
 
 fn growths(cluster: &BrokerCluster, observed: &Observed, plan: &Plan) -> Vec<Growth> {

@@ -2,17 +2,16 @@
 
 use crds::broker_cluster::{BrokerClusterStatus, ClusterState, Reconciliation, RetainedVolume};
 use crds::conditions::{self, Kind, Wanted};
-use crds::{BrokerCluster, names};
+use crds::{BrokerCluster, Reason, names};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::group::{self, Health};
 use super::observe::Observed;
-use super::plan::{Plan, Problem};
+use super::plan::Plan;
+use super::problem::Problem;
+use super::roll;
 use crate::children::{CLIENT_PORT, cluster_selector, selector_text};
-
-/// Reason of `DataSafe` while a Lease is kept by its finalizer alone.
-pub(super) const LEASE_DELETED: &str = "LeaseDeleted";
 
 /// What to write and to say.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +26,7 @@ pub struct Report {
 
 /// Makes the status out of what there is and what is planned.
 pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Timestamp) -> Report {
-    let facts = Facts::of(cluster, observed, plan);
+    let facts = Facts::of(cluster, observed, plan, now);
     let old = cluster.status.clone().unwrap_or_default();
     let mut status = BrokerClusterStatus {
         observed_generation: cluster.metadata.generation,
@@ -45,6 +44,7 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
             cluster.namespace().unwrap_or_default()
         )),
         image: Some(plan.image.clone()),
+        proven_image: if plan.is_rolled_out { Some(plan.image.clone()) } else { old.proven_image },
         group_status: (0..plan.groups).map(|group| group::status(cluster, observed, group, now)).collect(),
         retained_volumes: plan.retained.iter().map(retained).collect(),
         conditions: old.conditions,
@@ -71,13 +71,25 @@ struct Facts<'a> {
     groups: Vec<Health>,
     /// Leases that somebody deleted and that their finalizer keeps.
     deleted: Vec<String>,
+    /// Why nobody else is restarted.
+    halted: Option<String>,
 }
 
 impl<'a> Facts<'a> {
-    fn of(cluster: &BrokerCluster, observed: &Observed, plan: &'a Plan) -> Self {
+    fn of(cluster: &BrokerCluster, observed: &Observed, plan: &'a Plan, now: Timestamp) -> Self {
         let copies = cluster.spec.copies();
         let pods = |group: u32| plan.replicas.get(&group).copied().unwrap_or(copies);
+        let halted = roll::halted(plan, observed, cluster.spec.progress_deadline_ms(), now);
         Self {
+            halted: halted.map(|pod| {
+                let why = pod.waiting.as_ref().map(|waiting| format!(" ({waiting})")).unwrap_or_default();
+                format!(
+                    "pod {} got the newest template and does not serve with it{why}; the {} with an older one \
+                     are left as they are: mend what keeps it from serving, or set the spec back",
+                    pod.name,
+                    plan.outdated.len()
+                )
+            }),
             plan,
             paused: cluster.spec.reconciliation == Reconciliation::Paused,
             started: cluster.status.as_ref().is_some_and(|status| status.state != ClusterState::Starting),
@@ -114,8 +126,8 @@ impl<'a> Facts<'a> {
     }
 
     /// What is being worked on: a reason and a sentence.
-    fn busy(&self) -> Option<(&'static str, String)> {
-        if self.paused {
+    fn busy(&self) -> Option<(Reason, String)> {
+        if self.paused || self.halted.is_some() {
             return None;
         }
         if let Some(problem @ Problem::Leftover(text)) = self.invalid() {
@@ -123,22 +135,25 @@ impl<'a> Facts<'a> {
         }
         let empty = self.groups.iter().filter(|group| group.empty).count();
         if empty > 0 && self.invalid().is_none() {
-            return Some(("Creating", format!("{empty} of {} groups have no pod yet", self.plan.groups)));
+            return Some((
+                Reason::Creating,
+                format!("{empty} of {} groups have no pod yet", self.plan.groups),
+            ));
         }
         if !self.plan.outdated.is_empty() {
             let number = self.plan.outdated.len();
             let text = format!("{number} brokers run an older template and are restarted in turn");
-            return Some(("Updating", text));
+            return Some((Reason::Updating, text));
         }
         let changing: Vec<_> =
             self.groups.iter().filter(|group| group.changing).map(|group| group.name.as_str()).collect();
         if !changing.is_empty() {
             let text = format!("copies of {} are being added or removed", changing.join(", "));
-            return Some(("ChangingCopies", text));
+            return Some((Reason::ChangingCopies, text));
         }
         if !self.plan.growths.is_empty() {
             return Some((
-                "Growing",
+                Reason::Growing,
                 format!("{} volume claims are being enlarged", self.plan.growths.len()),
             ));
         }
@@ -175,7 +190,7 @@ impl<'a> Facts<'a> {
         ];
         if self.paused {
             let message = "spec.reconciliation is Paused: nothing is changed until it is Active".to_owned();
-            all.push(Wanted { kind: Kind::Paused, holds: true, reason: "Paused", message });
+            all.push(Wanted { kind: Kind::Paused, holds: true, reason: Reason::Paused, message });
         }
         all
     }
@@ -191,11 +206,11 @@ impl<'a> Facts<'a> {
                 1 => "the group serves".to_owned(),
                 groups => format!("all {groups} groups serve"),
             };
-            return Wanted { kind, holds: true, reason: "Serving", message };
+            return Wanted { kind, holds: true, reason: Reason::Serving, message };
         }
         let waiting = self.troubles(|group| !group.serves);
         let message = format!("{} of {} groups serve: {waiting}", self.ready(), self.plan.groups);
-        Wanted { kind, holds: false, reason: "GroupsNotReady", message }
+        Wanted { kind, holds: false, reason: Reason::GroupsNotReady, message }
     }
 
     /// What is wrong with some groups.
@@ -222,16 +237,16 @@ impl<'a> Facts<'a> {
                 copies => format!("every acknowledged message is on {copies} copies"),
             };
             if self.deleted.is_empty() {
-                return Wanted { kind, holds: true, reason: "InSync", message };
+                return Wanted { kind, holds: true, reason: Reason::InSync, message };
             }
             let message = format!(
                 "{message}; somebody deleted Lease {}, which goes on as before and must keep its finalizer: without it \
                  nobody new can lead",
                 self.deleted.join(", ")
             );
-            return Wanted { kind, holds: true, reason: LEASE_DELETED, message };
+            return Wanted { kind, holds: true, reason: Reason::LeaseDeleted, message };
         }
-        let reason = if self.in_sync() == 0 { "NoCopyInSync" } else { "CopiesMissing" };
+        let reason = if self.in_sync() == 0 { Reason::NoCopyInSync } else { Reason::CopiesMissing };
         let message = format!(
             "{} of {} copies are in sync: {}",
             self.in_sync(),
@@ -244,15 +259,16 @@ impl<'a> Facts<'a> {
     fn reconciling(&self) -> Wanted {
         let (holds, reason, message) = match self.busy() {
             Some((reason, message)) => (true, reason, message),
-            None => (false, "Settled", String::new()),
+            None => (false, Reason::Settled, String::new()),
         };
         Wanted { kind: Kind::Reconciling, holds, reason, message }
     }
 
     fn stalled(&self) -> Wanted {
-        let (holds, reason, message) = match self.invalid() {
-            None | Some(Problem::Leftover(_)) => (false, "Working", String::new()),
-            Some(problem) => (true, problem.reason(), problem.message().to_owned()),
+        let (holds, reason, message) = match (self.invalid(), &self.halted) {
+            (None | Some(Problem::Leftover(_)), None) => (false, Reason::Working, String::new()),
+            (None | Some(Problem::Leftover(_)), Some(why)) => (true, Reason::RolloutHalted, why.clone()),
+            (Some(problem), _) => (true, problem.reason(), problem.message().to_owned()),
         };
         Wanted { kind: Kind::Stalled, holds, reason, message }
     }
@@ -262,14 +278,14 @@ impl<'a> Facts<'a> {
         let full: Vec<_> =
             self.groups.iter().flat_map(|group| &group.disk_full).map(String::as_str).collect();
         if full.is_empty() {
-            return Wanted { kind, holds: true, reason: "Room", message: String::new() };
+            return Wanted { kind, holds: true, reason: Reason::Room, message: String::new() };
         }
         let message = format!(
             "no room on the disk of {}: sends are refused until retention frees some; raise storage.size or lower \
              retention.maxSize",
             full.join(", ")
         );
-        Wanted { kind, holds: false, reason: "DiskFull", message }
+        Wanted { kind, holds: false, reason: Reason::DiskFull, message }
     }
 }
 

@@ -8,8 +8,9 @@ mod status;
 use std::collections::BTreeSet;
 
 use client::admin::GetBrokerResponse;
-use crds::BrokerCluster;
+use crds::conditions::{self, Kind};
 use crds::group_record::{GroupRecord, GroupRequest, MemberId, REQUEST_ANNOTATION};
+use crds::{BrokerCluster, Reason};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use serde_json::{Value, json};
 
@@ -154,6 +155,48 @@ fn an_outdated_broker_that_does_not_serve_is_restarted_at_once() {
 }
 
 #[test]
+fn a_roll_out_stops_at_the_first_broker_that_does_not_serve_with_the_newest_template() {
+    let cluster = cluster(&json!({ "groups": 2, "copies": 3, "rollout": { "progressDeadline": "1m" } }));
+    let mut observed = settled(&cluster);
+    for (_, pod) in observed.pods.iter_mut().filter(|(member, _)| **member != (0, 1)) {
+        pod.revision = "old".into();
+    }
+    let halted = |observed: &Observed, seconds: i64| {
+        let at = noon() + jiff::Span::new().seconds(seconds);
+        let conditions = report(&cluster, observed, &planned(&cluster, observed), at).status.conditions;
+        let holds = |kind| conditions::find(&conditions, kind).is_some_and(|one| one.status == "True");
+        let why = conditions::find(&conditions, Kind::Stalled).unwrap();
+        (holds(Kind::Stalled), holds(Kind::Reconciling), why.reason.clone(), why.message.clone())
+    };
+    let next = |observed: &Observed| planned(&cluster, observed).restart.map(|restart| restart.member);
+    let pod = observed.pods.get_mut(&(0, 1)).unwrap();
+    (pod.ready, pod.since, pod.waiting) = (false, Some(noon()), Some("ImagePullBackOff".into()));
+    assert_eq!(next(&observed), None);
+    let (stalled, reconciling, ..) = halted(&observed, 59);
+    assert_eq!((stalled, reconciling), (false, true), "it may still come up");
+    let (stalled, reconciling, reason, message) = halted(&observed, 60);
+    assert_eq!((stalled, reconciling, reason.as_str()), (true, false, "RolloutHalted"));
+    assert_eq!(
+        message,
+        "pod shop-g0-1 got the newest template and does not serve with it (ImagePullBackOff); the 5 with an older one \
+         are left as they are: mend what keeps it from serving, or set the spec back"
+    );
+    // Another one goes down by itself: the newest template would not help it.
+    observed.pods.get_mut(&(1, 2)).unwrap().ready = false;
+    assert_eq!(next(&observed), None, "its group does without it");
+    observed.pods.get_mut(&(1, 0)).unwrap().ready = false;
+    assert_eq!(next(&observed), Some((1, 0)), "its group serves nobody as it is");
+    observed.pods.get_mut(&(1, 0)).unwrap().ready = true;
+    // The spec is set back: what the others run is the newest again, and the one that does not serve is outdated.
+    for pod in observed.pods.values_mut() {
+        pod.revision = if pod.revision == "old" { "new".into() } else { "tried".into() };
+    }
+    observed.pods.get_mut(&(1, 2)).unwrap().ready = true;
+    assert_eq!(next(&observed), Some((0, 1)), "it gets what the others have");
+    assert_eq!(halted(&observed, 600).2, "Working");
+}
+
+#[test]
 fn nothing_is_restarted_before_kubernetes_has_seen_the_newest_template() {
     let old = cluster(&json!({ "groups": 1 }));
     let mut observed = settled(&old);
@@ -197,6 +240,32 @@ fn the_image_is_the_users_then_the_running_one_then_the_operators() {
 }
 
 #[test]
+fn an_image_tried_in_vain_is_left_behind_when_its_name_is_taken_out() {
+    let (plain, named) = (cluster(&json!({})), cluster(&json!({ "image": "c/d:bad" })));
+    let mut observed = settled(&plain);
+    let proven = |cluster: &BrokerCluster, observed: &Observed| {
+        report(cluster, observed, &planned(cluster, observed), noon()).status.proven_image
+    };
+    let good = proven(&plain, &observed);
+    assert_eq!(good.as_deref(), Some("example.org:5000/millpond:1"));
+    let with_status = |mut cluster: BrokerCluster| {
+        cluster.status = Some(crds::BrokerClusterStatus { proven_image: good.clone(), ..Default::default() });
+        cluster
+    };
+    let (plain, named) = (with_status(plain), with_status(named));
+    assert_eq!(proven(&named, &observed), good, "nothing runs with it yet");
+    for child in planned(&named, &observed).children {
+        let Child::StatefulSet(set) = child else { continue };
+        observed.stateful_sets.insert(0, seen(*set));
+    }
+    observed.pods.get_mut(&(0, 0)).unwrap().ready = false;
+    assert_eq!(proven(&named, &observed), good, "it does not serve with it");
+    assert_eq!(planned(&plain, &observed).image, "example.org:5000/millpond:1");
+    observed.pods.get_mut(&(0, 0)).unwrap().ready = true;
+    assert_eq!(proven(&named, &observed).as_deref(), Some("c/d:bad"), "it serves with it");
+}
+
+#[test]
 fn disks_grow_and_their_template_stays() {
     let observed = settled(&cluster(&json!({})));
     let plan = planned(&cluster(&json!({ "storage": { "size": "20Gi" } })), &observed);
@@ -209,10 +278,24 @@ fn disks_grow_and_their_template_stays() {
 }
 
 #[test]
+fn a_changed_configuration_is_brought_to_each_pod_once() {
+    let before = cluster(&json!({ "groups": 2, "copies": 2 }));
+    let mut observed = settled(&before);
+    let stale = |cluster: &BrokerCluster, observed: &Observed| planned(cluster, observed).refreshes;
+    for refresh in stale(&before, &observed) {
+        let pod = observed.pods.values_mut().find(|pod| pod.uid == refresh.uid).unwrap();
+        pod.config = Some(refresh.config);
+    }
+    assert_eq!(stale(&before, &observed), []);
+    let longer = cluster(&json!({ "groups": 2, "copies": 2, "maxDelay": "40h" }));
+    assert_eq!(stale(&longer, &observed).len(), 4);
+}
+
+#[test]
 fn fewer_groups_are_refused_and_none_is_taken_away() {
     let observed = settled(&cluster(&json!({ "groups": 3 })));
     let plan = planned(&cluster(&json!({ "groups": 1 })), &observed);
-    assert_eq!(plan.problem.as_ref().map(Problem::reason), Some("InvalidChange"));
+    assert_eq!(plan.problem.as_ref().map(Problem::reason), Some(Reason::InvalidChange));
     assert_eq!(plan.children.iter().filter(|child| child.kind() == "StatefulSet").count(), 3);
 }
 
@@ -239,6 +322,6 @@ fn objects_of_somebody_else_are_left_alone() {
         assert!(plan.children.is_empty());
         plan.problem.unwrap()
     };
-    assert_eq!(owned_by("Shop", "x").reason(), "NameTaken");
-    assert_eq!(owned_by("BrokerCluster", "shop").reason(), "EarlierClusterLeaving");
+    assert_eq!(owned_by("Shop", "x").reason(), Reason::NameTaken);
+    assert_eq!(owned_by("BrokerCluster", "shop").reason(), Reason::EarlierClusterLeaving);
 }

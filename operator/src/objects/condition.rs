@@ -1,5 +1,6 @@
 //! The conditions of an object, out of a verdict.
 
+use crds::Reason;
 use crds::conditions::{self, Kind, Wanted};
 use crds::object::ObjectState;
 use jiff::Timestamp;
@@ -21,10 +22,12 @@ pub(super) fn conditions_after(
         ObjectState::Conflict | ObjectState::InvalidChange | ObjectState::Invalid => (false, true),
     };
     let mut all = before.to_vec();
-    for (kind, holds) in [(Kind::Ready, ready), (Kind::Reconciling, busy), (Kind::Stalled, stalled)] {
+    let nothing = [(Kind::Reconciling, busy, Reason::Settled), (Kind::Stalled, stalled, Reason::Working)];
+    for (kind, holds, otherwise) in [(Kind::Ready, ready, verdict.reason)].into_iter().chain(nothing) {
         // The sentence is said once where the thing is so; elsewhere the word is enough.
-        let message = if holds || kind == Kind::Ready { verdict.message.clone() } else { String::new() };
-        let reason = if holds || kind == Kind::Ready { verdict.reason } else { verdict.state.word() };
+        let is_said = holds || kind == Kind::Ready;
+        let message = if is_said { verdict.message.clone() } else { String::new() };
+        let reason = if is_said { verdict.reason } else { otherwise };
         conditions::set(&mut all, Wanted { kind, holds, reason, message }, generation, now);
     }
     all

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crds::Reason;
 use crds::object::{AdoptionPolicy, DeletionPolicy, Management, ObjectState};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
@@ -19,13 +20,13 @@ pub struct Verdict {
     /// In one word.
     pub state: ObjectState,
     /// Why, for programs.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// Why, for people.
     pub message: String,
 }
 
 impl Verdict {
-    pub(crate) fn new(state: ObjectState, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(state: ObjectState, reason: Reason, message: impl Into<String>) -> Self {
         Self { state, reason, message: message.into() }
     }
 }
@@ -126,28 +127,28 @@ pub fn decide<K: Kind>(scene: &Scene<'_, K>, object: &K::Object) -> Decision<K::
     match scene.view {
         ClusterView::Missing => Decision::Refuse(Verdict::new(
             ObjectState::Waiting,
-            "ClusterMissing",
+            Reason::ClusterMissing,
             format!("BrokerCluster {cluster} does not exist yet"),
         )),
         ClusterView::Leaving => Decision::Refuse(Verdict::new(
             ObjectState::Waiting,
-            "ClusterLeaving",
+            Reason::ClusterLeaving,
             format!("BrokerCluster {cluster} is being deleted"),
         )),
         ClusterView::Starting => Decision::Refuse(Verdict::new(
             ObjectState::Waiting,
-            "ClusterStarting",
+            Reason::ClusterStarting,
             format!("BrokerCluster {cluster} has no broker yet"),
         )),
         ClusterView::Paused => Decision::Refuse(Verdict::new(
             ObjectState::Pending,
-            "ClusterPaused",
+            Reason::ClusterPaused,
             format!("spec.reconciliation of BrokerCluster {cluster} is Paused"),
         )),
         ClusterView::Present { .. } if forbidden(cluster, scene.view, object) => {
             Decision::Refuse(Verdict::new(
                 ObjectState::Invalid,
-                "NamespaceNotAllowed",
+                Reason::NamespaceNotAllowed,
                 format!(
                     "BrokerCluster {cluster} does not let in namespace {}; add it to allowedNamespaces there",
                     object.namespace().unwrap_or_default()
@@ -163,7 +164,11 @@ fn admit<K: Kind>(scene: &Scene<'_, K>, object: &K::Object) -> Decision<K::Wire>
     let wanted = match K::wanted(object, &key.to_string()) {
         Ok(wanted) => wanted,
         Err(error) => {
-            return Decision::Refuse(Verdict::new(ObjectState::Invalid, "InvalidSpec", error.to_string()));
+            return Decision::Refuse(Verdict::new(
+                ObjectState::Invalid,
+                Reason::InvalidSpec,
+                error.to_string(),
+            ));
         }
     };
     let name = K::name(&wanted);
@@ -173,7 +178,7 @@ fn admit<K: Kind>(scene: &Scene<'_, K>, object: &K::Object) -> Decision<K::Wire>
     if let Some(holder) = scene.holders.get(name).filter(|holder| **holder != key) {
         return Decision::Refuse(Verdict::new(
             ObjectState::Conflict,
-            "NameTaken",
+            Reason::NameTaken,
             format!(
                 "the {} {name} belongs to {holder}, which is older; delete one of the two, or create this one with \
                  another spec.name",
@@ -189,12 +194,12 @@ fn look<K: Kind>(scene: &Scene<'_, K>, name: &str) -> Verdict {
     if holding == scene.held.len() {
         return Verdict::new(
             ObjectState::Ready,
-            "Observed",
+            Reason::Observed,
             format!("the {} exists and is only looked at", K::NOUN),
         );
     }
     let message = format!("{holding} of {} groups have the {} {name}", scene.held.len(), K::NOUN);
-    Verdict::new(ObjectState::Waiting, "NotThere", message)
+    Verdict::new(ObjectState::Waiting, Reason::NotThere, message)
 }
 
 /// Compares with what each group holds, and applies everywhere or nowhere.
@@ -216,7 +221,7 @@ fn compare<K: Kind>(
             return Decision::Refuse(verdict);
         }
         if let Some(text) = K::impossible(held, &wanted) {
-            return Decision::Refuse(Verdict::new(ObjectState::InvalidChange, "InvalidChange", text));
+            return Decision::Refuse(Verdict::new(ObjectState::InvalidChange, Reason::InvalidChange, text));
         }
         adopted |= !ours;
         if !ours || !K::differences(held, &wanted).is_empty() {
@@ -246,7 +251,7 @@ fn adoption<K: Kind>(
     wanted: &K::Wire,
 ) -> Option<Verdict> {
     let (noun, name, owner) = (K::NOUN, K::name(held), K::owner(held));
-    let refuse = |message: String| Some(Verdict::new(ObjectState::Conflict, "NotAdopted", message));
+    let refuse = |message: String| Some(Verdict::new(ObjectState::Conflict, Reason::NotAdopted, message));
     // An object that lost its name to an older one, or that is gone, owns nothing any more. Whether one of another
     // cluster reference or namespace that is not watched lives on cannot be seen, and is left to the user's `Always`.
     let loser = scene.living.iter().any(|living| living.to_string() == owner);
@@ -287,7 +292,7 @@ fn farewell<K: Kind>(scene: &Scene<'_, K>, object: &K::Object) -> Decision<K::Wi
         // A cluster that has no brokers yet may have a retained volume with the data in it.
         ClusterView::Starting | ClusterView::Paused if goes && holds => Decision::Refuse(Verdict::new(
             ObjectState::Pending,
-            "ClusterNotReady",
+            Reason::ClusterNotReady,
             format!("waits for BrokerCluster {} to delete the {}", scene.cluster, K::NOUN),
         )),
         ClusterView::Missing

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use client::Endpoint;
 use client::admin::{Change, Outcome, Refusal};
+use crds::Reason;
 use crds::object::{DeletionPolicy, Management, ObjectState};
 use futures::StreamExt;
 use futures::future::join_all;
@@ -116,7 +117,7 @@ async fn unreachable<K: Kind, A: BrokerAdmin>(
             None | Some(ObjectState::Waiting) => ObjectState::Waiting,
             Some(_) => ObjectState::Pending,
         };
-        let verdict = Verdict::new(state, "BrokerUnreachable", error.message.clone());
+        let verdict = Verdict::new(state, Reason::BrokerUnreachable, error.message.clone());
         items.push(Item::<K> {
             object: object.clone(),
             decision: Decision::Refuse(verdict.clone()),
@@ -156,7 +157,7 @@ async fn settle_finalizers<K: Kind, A: BrokerAdmin>(
         let Err(error) = outcome else { continue };
         context.metrics.count_error("object", error.class());
         // Without its finalizer on it nothing may be created: its deletion could not be seen through.
-        let verdict = Verdict::new(ObjectState::Pending, "KubernetesUnreachable", error.to_string());
+        let verdict = Verdict::new(ObjectState::Pending, Reason::KubernetesUnreachable, error.to_string());
         pass.failed = Some(verdict.message.clone());
         items[at].decision = Decision::Refuse(verdict);
     }
@@ -198,8 +199,11 @@ async fn apply<K: Kind, A: BrokerAdmin>(
             Err(error) => {
                 pass.failed = Some(error.message.clone());
                 for place in places {
-                    items[place].verdict =
-                        Some(Verdict::new(ObjectState::Pending, "BrokerUnreachable", error.message.clone()));
+                    items[place].verdict = Some(Verdict::new(
+                        ObjectState::Pending,
+                        Reason::BrokerUnreachable,
+                        error.message.clone(),
+                    ));
                 }
             }
         }
@@ -230,11 +234,11 @@ fn take_outcome<K: Kind, A>(context: &Context<A>, item: &mut Item<K>, outcome: O
 fn refused(refusal: &Refusal) -> Verdict {
     let message = refusal.to_string();
     match refusal {
-        Refusal::Invalid(_) => Verdict::new(ObjectState::Invalid, "RefusedByBroker", message),
-        Refusal::InvalidChange(_) => Verdict::new(ObjectState::InvalidChange, "InvalidChange", message),
-        Refusal::Conflict(_) => Verdict::new(ObjectState::Conflict, "NotAdopted", message),
+        Refusal::Invalid(_) => Verdict::new(ObjectState::Invalid, Reason::RefusedByBroker, message),
+        Refusal::InvalidChange(_) => Verdict::new(ObjectState::InvalidChange, Reason::InvalidChange, message),
+        Refusal::Conflict(_) => Verdict::new(ObjectState::Conflict, Reason::NotAdopted, message),
         Refusal::NotFound(_) | Refusal::Unavailable(_) | Refusal::Unknown(..) => {
-            Verdict::new(ObjectState::Pending, "BrokerBusy", message)
+            Verdict::new(ObjectState::Pending, Reason::BrokerBusy, message)
         }
     }
 }
@@ -267,7 +271,7 @@ async fn part<K: Kind, A: BrokerAdmin>(
     for (at, outcome) in outcomes {
         if let Err(text) = outcome {
             pass.failed = Some(text.clone());
-            items[at].verdict = Some(Verdict::new(ObjectState::Pending, "DeletionWaits", text));
+            items[at].verdict = Some(Verdict::new(ObjectState::Pending, Reason::DeletionWaits, text));
         }
     }
 }
@@ -368,7 +372,7 @@ fn verdict<K: Kind>(item: &Item<K>) -> Option<Verdict> {
     match &item.decision {
         Decision::Fits | Decision::Apply { .. } => {
             let message = format!("brokers hold the {} as the spec says", K::NOUN);
-            Some(Verdict::new(ObjectState::Ready, "Applied", message))
+            Some(Verdict::new(ObjectState::Ready, Reason::Applied, message))
         }
         Decision::Observed(verdict) | Decision::Refuse(verdict) => Some(verdict.clone()),
         Decision::Delete | Decision::Release | Decision::Ignore => None,

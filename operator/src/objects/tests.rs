@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use client::admin::{Topic as Wire, TopicType};
+use crds::Reason;
 use crds::object::ObjectState;
 use crds::{ConsumerGroup, Topic};
 use kube::runtime::watcher::Event;
@@ -61,7 +62,7 @@ fn decision(view: &ClusterView, wires: &[Wire], objects: &[Arc<Topic>]) -> Decis
 
 fn refusal(decision: &Decision<Wire>) -> (ObjectState, &'static str, &str) {
     match decision {
-        Decision::Refuse(verdict) => (verdict.state, verdict.reason, &verdict.message),
+        Decision::Refuse(verdict) => (verdict.state, verdict.reason.word(), &verdict.message),
         other => panic!("not a refusal: {other:?}"),
     }
 }
@@ -274,7 +275,8 @@ async fn a_pass_that_finds_all_as_it_should_be_lists_once_and_writes_nothing() {
     let sent = {
         // What the first pass wrote comes back with the next event of the watch.
         let held = vec![context.admin.topics.lock()["orders"].clone()];
-        let verdict = Verdict::new(ObjectState::Ready, "Applied", "brokers hold the topic as the spec says");
+        let verdict =
+            Verdict::new(ObjectState::Ready, Reason::Applied, "brokers hold the topic as the spec says");
         let conditions = super::condition::conditions_after(&[], &verdict, Some(1), crate::testing::noon());
         let findings = super::kind::Findings { verdict: &verdict, conditions, held, progress: None };
         Topics::status(&object, findings).unwrap()

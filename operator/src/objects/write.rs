@@ -1,5 +1,6 @@
 //! What a pass writes to Kubernetes: finalizers, statuses, events.
 
+use crds::Reason;
 use crds::object::ObjectState;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
@@ -87,8 +88,7 @@ pub(super) async fn say<A, K: Kind>(
     let moved = K::known(object).state != Some(verdict.state);
     let (severity, reason, note) = match (why, verdict.state) {
         (Some(why), ObjectState::Ready) => applied(K::NOUN, why),
-        (_, ObjectState::Ready) if moved => (Severity::Normal, "Ready", verdict.message.clone()),
-        (_, ObjectState::Waiting | ObjectState::Pending) if moved => {
+        (_, ObjectState::Ready | ObjectState::Waiting | ObjectState::Pending) if moved => {
             (Severity::Normal, verdict.reason, verdict.message.clone())
         }
         (_, ObjectState::Conflict | ObjectState::InvalidChange | ObjectState::Invalid) if moved => {
@@ -99,14 +99,14 @@ pub(super) async fn say<A, K: Kind>(
     context.events.say(&object.object_ref(&()), severity, reason, &note).await;
 }
 
-fn applied(noun: &str, why: Why) -> (Severity, &'static str, String) {
+fn applied(noun: &str, why: Why) -> (Severity, Reason, String) {
     match why {
-        Why::Create => (Severity::Normal, "Created", format!("the {noun} was created")),
-        Why::Change => (Severity::Normal, "Changed", format!("the {noun} was changed")),
-        Why::Adopt => (Severity::Normal, "Adopted", format!("the {noun} existed and was taken over")),
+        Why::Create => (Severity::Normal, Reason::Created, format!("the {noun} was created")),
+        Why::Change => (Severity::Normal, Reason::Changed, format!("the {noun} was changed")),
+        Why::Adopt => (Severity::Normal, Reason::Adopted, format!("the {noun} existed and was taken over")),
         Why::Drift => (
             Severity::Warning,
-            "DriftCorrected",
+            Reason::DriftCorrected,
             format!("the {noun} was changed or lost at a broker and has been put back"),
         ),
     }

@@ -22,7 +22,10 @@ fn a_lost_record_is_told_and_nothing_is_taken_away() {
     // The next pass knows from the status alone.
     cluster.status = Some(status);
     observed.claims.clear();
-    assert_eq!(planned(&cluster, &observed).problem.as_ref().map(Problem::reason), Some("RecordLost"));
+    assert_eq!(
+        planned(&cluster, &observed).problem.as_ref().map(Problem::reason),
+        Some(crds::Reason::RecordLost)
+    );
     // All members tell what they saw.
     for ordinal in 0..2 {
         tell(&mut observed, ordinal, &in_sync(2), true);
