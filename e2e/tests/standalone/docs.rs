@@ -10,8 +10,8 @@ use e2e::members::Members;
 use e2e::{place, traffic};
 
 /// Pages that explain, and show nothing to try without a Kubernetes.
-const EXPLANATIONS: [&str; 6] =
-    ["architecture", "benchmarks-features", "benchmarks", "copies", "replication", "upgrade"];
+const EXPLANATIONS: [&str; 7] =
+    ["README", "architecture", "benchmarks-features", "benchmarks", "copies", "replication", "upgrade"];
 
 #[test]
 fn every_command_of_the_documentation_that_is_marked_works() {
@@ -48,6 +48,30 @@ fn runs(page: &Path) -> bool {
     let log = broker.log();
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{}: {log}", page.display());
     true
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let root = place::root();
+    let mut links = 0;
+    for folder in ["", "docs", "docs/runbook", "docs/reference"] {
+        let entries = fs::read_dir(root.join(folder)).expect("a folder");
+        for page in entries.map(|entry| entry.expect("an entry").path()) {
+            if page.extension().is_none_or(|kind| kind != "md") {
+                continue;
+            }
+            let text = fs::read_to_string(&page).expect("a page");
+            for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let path = link.split('#').next().unwrap_or_default();
+                if path.is_empty() || path.contains("://") || path.contains(' ') {
+                    continue;
+                }
+                links += 1;
+                assert!(page.with_file_name(path).exists(), "{} leads to {link}", page.display());
+            }
+        }
+    }
+    assert!(links > 0);
 }
 
 #[test]

@@ -280,8 +280,8 @@ fn is_ours(claim: &str) -> bool {
     claim.starts_with(&format!("{CLAIM}-"))
 }
 
-/// What the user names; else what all brokers served with last, so that an image that was tried in vain is left behind when
-/// its name is taken out of the spec; else what runs; else the operator's own. A newer operator restarts no broker.
+/// What the user names; else what all brokers served with last, or what runs if some ever served: an image that was tried
+/// in vain is left behind when its name is taken out of the spec. Else the operator's own: a newer one restarts no broker.
 fn image(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -> String {
     let running = || {
         let spec = observed.stateful_sets.values().next()?.spec.as_ref()?;
@@ -292,7 +292,11 @@ fn image(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -> S
         (None, Some(version)) => format!("{}:{version}", repository(&settings.broker_image)),
         (None, None) => {
             let proven = || cluster.status.as_ref()?.proven_image.clone();
-            proven().or_else(running).unwrap_or_else(|| settings.broker_image.clone())
+            let has_served = cluster.status.as_ref().is_none_or(|status| {
+                status.group_status.iter().any(|group| group.epoch.is_some_and(|epoch| epoch > 0))
+            });
+            let known = proven().or_else(|| running().filter(|_| has_served));
+            known.unwrap_or_else(|| settings.broker_image.clone())
         }
     }
 }

@@ -240,6 +240,23 @@ fn the_image_is_the_users_then_the_running_one_then_the_operators() {
 }
 
 #[test]
+fn an_image_with_which_nobody_ever_served_is_left_behind_as_well() {
+    let (plain, named) = (cluster(&json!({})), cluster(&json!({ "image": "c/d:bad" })));
+    let mut observed = settled(&named);
+    observed.leases.insert(0, lease(&GroupRecord::created(1), 1));
+    observed.pods.get_mut(&(0, 0)).unwrap().ready = false;
+    let told = report(&named, &observed, &planned(&named, &observed), noon()).status;
+    let again = |status: crds::BrokerClusterStatus| {
+        let cluster = BrokerCluster { status: Some(status), ..plain.clone() };
+        planned(&cluster, &observed).image
+    };
+    assert_eq!(again(told.clone()), "example.org:5000/millpond:1");
+    let mut served = told;
+    served.group_status[0].epoch = Some(1);
+    assert_eq!(again(served), "c/d:bad", "what runs, before there was a proven image");
+}
+
+#[test]
 fn an_image_tried_in_vain_is_left_behind_when_its_name_is_taken_out() {
     let (plain, named) = (cluster(&json!({})), cluster(&json!({ "image": "c/d:bad" })));
     let mut observed = settled(&plain);
