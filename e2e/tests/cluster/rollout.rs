@@ -86,7 +86,7 @@ fn patch(group: &Copies, spec: &str) {
     group.kubectl(&["patch", "brokercluster", group.name(), "--type", "merge", "--patch", &patch]);
 }
 
-/// Reason and message of `Stalled`, when it holds of the newest spec.
+/// Reason and message of `Stalled`, when it holds.
 fn stalled(group: &Copies) -> Option<String> {
     let conditions = group.status().conditions;
     let one = conditions.iter().find(|one| one.type_ == "Stalled" && one.status == "True")?;

@@ -233,7 +233,7 @@ async fn ask<A: BrokerAdmin>(
         Ok(endpoint) => match timeout(LOOK_TIME_MAX, context.admin.broker(&endpoint)).await {
             Ok(Ok(answer)) => BrokerView::Answered(Box::new(answer)),
             Ok(Err(error)) => unreachable(&error),
-            Err(late) => unreachable(&late),
+            Err(_) => unreachable(&format!("no answer within {LOOK_TIME_MAX:?}")),
         },
         Err(error) => unreachable(&error),
     };
