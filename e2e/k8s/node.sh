@@ -6,8 +6,8 @@ node_files() { # its certificates and configuration, written once
   cert "$n" "/O=system:nodes/CN=system:node:$n" "DNS:$n,IP:10.89.0.1$k"
   kubeconfig "$n"
   cat >"$d/cni/10-pods.conflist" <<C
-{"cniVersion":"0.4.0","name":"millpond","plugins":[{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":false,
-"hairpinMode":true,"ipam":{"type":"host-local","dataDir":"$d/ipam","ranges":[[{"subnet":"10.244.$k.0/24"}]],
+{"cniVersion":"0.4.0","name":"millpond","plugins":[{"type":"ptp","ipMasq":false,
+"ipam":{"type":"host-local","dataDir":"$d/ipam","ranges":[[{"subnet":"10.244.$k.0/24"}]],
 "routes":[{"dst":"0.0.0.0/0"}]}},{"type":"portmap","capabilities":{"portMappings":true}}]}
 C
   containerd_config "$n" >"$d/containerd.toml"
@@ -101,6 +101,18 @@ node_network() {
   # What no pod serves is refused by ICMP, of which one address gets one a second. Tests run many programs at one address:
   # the connections of those that go without are begun again after 1, 3, 7 s and so on. In a cluster each has its own address.
   nsenter --net="/run/netns/mp-$n" sh -c 'echo 0 >/proc/sys/net/ipv4/icmp_ratelimit'
+  # Each pod has a route of its own (ptp), and what is sent to one that is gone is refused at once. Behind a bridge it vanished
+  # while the neighbour entry lived (up to 50 s), and the connection tracking of a Service sends every repeat of a SYN to
+  # the same pod; a route alone refuses five a second.
+  ip -n "mp-$n" route add unreachable "10.244.$k.0/24"
+  nsenter --net="/run/netns/mp-$n" nft -f - <<N
+table ip gone {
+  chain pods {
+    type filter hook prerouting priority 0
+    ip daddr 10.244.$k.0/24 fib daddr type != local fib daddr oif missing reject with tcp reset
+  }
+}
+N
   ip route replace "10.244.$k.0/24" via "10.89.0.1$k"
 }
 

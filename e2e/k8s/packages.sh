@@ -5,7 +5,7 @@ set -euo pipefail
 # what is looked for (a command or a file) = the Debian package that has it
 wanted=(containerd=containerd runc=runc buildah=buildah nft=nftables ip=iproute2 conntrack=conntrack busybox=busybox-static
   openssl=openssl iptables=iptables socat=socat ethtool=ethtool nsenter=util-linux git=git curl=curl
-  /usr/lib/cni/bridge=containernetworking-plugins)
+  /usr/lib/cni/ptp=containernetworking-plugins)
 missing=()
 for entry in "${wanted[@]}"; do
   thing=${entry%%=*}
