@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use wire::v2::{ClientType, Code, FilterExpression};
 
 use crate::call::Call;
@@ -82,6 +83,8 @@ pub struct OpenStream {
     pub remote: SocketAddr,
     /// Frames for the client.
     pub(crate) outbox: mpsc::Sender<Bytes>,
+    /// Ends it.
+    pub(crate) silenced: CancellationToken,
 }
 
 type Shard = Mutex<HashMap<String, Arc<Session>>>;
@@ -158,6 +161,14 @@ impl Session {
     fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
+
+    /// As `end`. A stream that is open still belongs to nobody: one SDK opens a last one while it closes, and waits for its end.
+    fn expire(&self) {
+        self.end();
+        if let Some(stream) = self.profile.lock().stream.take() {
+            stream.silenced.cancel();
+        }
+    }
 }
 
 impl Sessions {
@@ -209,7 +220,7 @@ impl Sessions {
             shard.lock().retain(|_, session| {
                 let silent = session.seen_ms().saturating_add(SILENCE_MS_MAX) <= now_ms;
                 if silent {
-                    session.end();
+                    session.expire();
                     expired += 1;
                 }
                 !silent

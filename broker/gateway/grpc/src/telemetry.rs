@@ -9,6 +9,7 @@
 //!
 //! Promise: each settings frame is answered on its stream, which is also what a client waits for to start. A stream that
 //! ends takes nothing with it: the session lives on until it falls silent, and a later stream of the same client stays.
+//! With a session that fell silent its stream is complete.
 //! When this broker no longer leads, the stream ends as gRPC `UNAVAILABLE`: clients open another, to the new leader.
 //! Settings that break a rule end the stream as gRPC `INVALID_ARGUMENT`: this is the one call where clients expect that.
 
@@ -50,6 +51,7 @@ struct Serving {
     session: Option<Arc<Session>>,
     outbox: mpsc::Sender<Bytes>,
     outgoing: mpsc::Receiver<Bytes>,
+    silenced: CancellationToken,
 }
 
 enum Answer {
@@ -74,7 +76,8 @@ impl Gateway {
         let number = self.streams.fetch_add(1, Ordering::Relaxed);
         let (gateway, ended) = (Arc::downgrade(self), self.ended.clone());
         let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
-        let open = Serving { gateway, ended, call, number, session: None, outbox, outgoing };
+        let silenced = CancellationToken::new();
+        let open = Serving { gateway, ended, call, number, session: None, outbox, outgoing, silenced };
         stream::unfold(Some((open, Box::pin(inbound))), |state| async move {
             let (mut open, mut inbound) = state?;
             loop {
@@ -82,6 +85,7 @@ impl Gateway {
                     next = inbound.next() => next,
                     Some(frame) = open.outgoing.recv() => return Some((Ok(frame), Some((open, inbound)))),
                     () = open.ended.cancelled() => return Some((Err(no_longer()), None)),
+                    () = open.silenced.cancelled() => return None,
                 };
                 // Whether the client ended its side or was cut off: there is nobody left to answer.
                 let Some(Ok(bytes)) = next else { return None };
@@ -164,8 +168,9 @@ impl Serving {
             self.call.language().clone_into(&mut profile.language);
             self.call.version().clone_into(&mut profile.version);
             profile.remote = self.call.remote;
-            let outbox = self.outbox.clone();
-            profile.stream = Some(OpenStream { number: self.number, remote: self.call.remote, outbox });
+            let (outbox, silenced) = (self.outbox.clone(), self.silenced.clone());
+            profile.stream =
+                Some(OpenStream { number: self.number, remote: self.call.remote, outbox, silenced });
             if let Some(timeout_ms) = request_timeout_ms.filter(|timeout_ms| *timeout_ms > 0) {
                 profile.request_timeout_ms = timeout_ms;
             }

@@ -219,3 +219,13 @@ async fn a_stream_without_a_client_id_is_told_so_and_completed() {
     assert_eq!(code_of(reply.status.as_ref()), Code::ClientIdRequired);
     assert!(stream.next().await.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_of_a_client_that_fell_silent_is_complete() {
+    let broker = Broker::start().await;
+    let mut stream = open(&broker, &broker.call(), producer(&["orders"])).await;
+    broker.pass(119_000).await;
+    assert!(futures::poll!(Box::pin(stream.next())).is_pending());
+    broker.pass(2000).await;
+    assert!(stream.next().await.is_none(), "a client that waits for this end would wait for ever");
+}
