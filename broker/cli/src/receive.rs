@@ -50,19 +50,21 @@ pub(crate) struct Args {
     invisible: Duration,
 }
 
+/// Each look is at one broker group: there are so many at most, and one that has nothing must not take all of the time.
+const TURNS: u32 = 32;
+
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
     let filter = args.sql.clone().map_or_else(|| Filter::Tags(args.filter.clone()), Filter::Sql);
     let consumer = SimpleConsumer::builder(connect.messaging()?, &args.group)
         .subscribe(&args.topic, filter)
-        .wait(args.wait)
+        .wait(args.wait / TURNS)
         .start()
         .await?;
     let mut left = args.max;
-    while left > 0 {
+    let mut turns = 0;
+    while left > 0 && turns < TURNS {
         let delivered = consumer.receive(left.min(RECEIVE_MAX), args.invisible).await?;
-        if delivered.is_empty() {
-            break;
-        }
+        turns = if delivered.is_empty() { turns + 1 } else { 0 };
         left = left.saturating_sub(delivered.len());
         for message in &delivered {
             print_message(message, format)?;
