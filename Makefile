@@ -1,6 +1,6 @@
 # The commands of this project; each one says what it does and how long it took. CARGO_TARGET_DIR is honoured.
 .DEFAULT_GOAL := help
-.PHONY: help up down test verify standalone cluster scenarios sdk image crds bench-peer bench-features bench bench-copies failover fuzz model sim soak rollout
+.PHONY: help up down test verify standalone cluster scenarios sdk image crds bench-peer bench-features bench bench-copies failover fuzz model sim soak rollout scaling
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -57,6 +57,8 @@ soak: ## the Go SDK sends and receives for SECONDS (default 3600) while the brok
 	@E2E_SOAK_SECONDS=$(or $(SECONDS),3600) cargo test -q -p e2e --test standalone kill -- --nocapture
 rollout: ## 3 groups of 3 copies get a new template again and again under load, ROUNDS (default 3); needs root
 	@E2E_ROLLOUT_ROUNDS=$(or $(ROUNDS),3) e2e/test.sh rollout
+scaling: ## 2 groups become 4 and 2 again under load of all SDKs; needs root
+	@e2e/test.sh scaling
 failover: ## how long clients wait when members fail, ROUNDS (default 20) of each EVENT (default all: killed, hand-over, cut); needs root, ip and nft
 	@e2e/sdk/install.sh java go
 	@cargo build --release -p broker -p cli

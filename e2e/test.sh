@@ -4,6 +4,7 @@
 #   test.sh            all       test.sh verify | standalone | cluster      one part
 #   test.sh scenarios  every feature with every SDK, standalone and in Kubernetes, while leaders are killed
 #   test.sh rollout    3 groups of 3 copies get a new template again and again under load
+#   test.sh scaling    2 groups become 4 and 2 again under load
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/.." && pwd)
@@ -70,15 +71,16 @@ scenarios() {
   cargo test -q -p e2e --test scenarios -- --test-threads 1 --nocapture
 }
 
-rollout() {
-  heading "a new template for 3 groups of 3 copies, again and again under load"
+# Of clients that use several groups: NAME of the tests, and what they are about.
+several_groups() {
+  heading "$2"
   step "SDKs at their pinned versions" "$here/sdk/install.sh"
   kubernetes
   step "e2e tests are compiled" cargo test -p e2e --no-run
   # clients of several groups are sent to names that only the DNS of the cluster knows
   printf 'nameserver %s\nsearch svc.cluster.local cluster.local\noptions ndots:5\n' "$GATEWAY" >"$RUN/resolv.conf"
   unshare --mount bash -c 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"' - "$RUN/resolv.conf" \
-    cargo test -q -p e2e --test cluster rollout_figures -- --ignored --nocapture
+    cargo test -q -p e2e --test cluster "$1" -- --ignored --nocapture
 }
 
 case ${1:-all} in
@@ -86,8 +88,9 @@ case ${1:-all} in
   standalone) standalone ;;
   cluster) "$here/sdk/install.sh"; cluster ;;
   scenarios) scenarios ;;
-  rollout) rollout ;;
+  rollout) several_groups rollout_figures "a new template for 3 groups of 3 copies, again and again under load" ;;
+  scaling) several_groups scaling "2 groups become 4 and 2 again under load" ;;
   all) verify; standalone; cluster ;;
-  *) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 total "Tests passed"

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::broker_config::{BrokerConfig, HotConfig};
+use crds::broker_config::{BrokerConfig, GroupEndpoint, GroupPhase, HotConfig};
 use engine::group::TransactionChecks;
 use engine::setting::Setting;
-use gateway_grpc::endpoints::GroupAddress;
+use gateway_grpc::endpoints::{GroupAddress, Standing};
 use store::log::Retention;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,19 @@ fn checks(hot: &HotConfig) -> TransactionChecks {
 }
 
 fn groups(hot: &HotConfig) -> Arc<[GroupAddress]> {
-    hot.groups.iter().filter_map(|group| GroupAddress::parse(&group.name, &group.endpoint)).collect()
+    let address = |group: &GroupEndpoint| {
+        Some(GroupAddress::parse(&group.name, &group.endpoint)?.stands(standing(group.phase)))
+    };
+    hot.groups.iter().filter_map(address).collect()
+}
+
+fn standing(phase: GroupPhase) -> Standing {
+    match phase {
+        GroupPhase::Serving => Standing::Open,
+        GroupPhase::Diverting => Standing::Diverting,
+        GroupPhase::Draining => Standing::Draining,
+        GroupPhase::Emptied | GroupPhase::Removing => Standing::Closed,
+    }
 }
 
 /// Looks at the configuration again and again, and takes over what may change.

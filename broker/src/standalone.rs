@@ -142,7 +142,7 @@ fn topic_spec(definition: TopicDefinition) -> TopicSpec {
         TopicType::Mixed => catalog::TopicType::Mixed,
         TopicType::Priority => catalog::TopicType::Priority,
     };
-    TopicSpec { name, topic_type, queues, retention_ms, owner: OWNER.to_owned() }
+    TopicSpec { name, topic_type, queues, retention_ms, groups: Vec::new(), owner: OWNER.to_owned() }
 }
 
 fn consumer_group_spec(definition: ConsumerGroupDefinition) -> ConsumerGroupSpec {

@@ -13,7 +13,9 @@ use crate::broker_config::{FlushMode, ReplicationMode};
 use crate::object::DeletionPolicy;
 use crate::placement::{Listener, PodTemplate, Resources, Scheduling};
 
-pub use status::{BrokerClusterStatus, ClusterState, CopyLag, GroupStatus, LastTransition, RetainedVolume};
+pub use status::{
+    BrokerClusterStatus, ClusterState, CopyLag, GroupStatus, LastTransition, Leaving, RetainedVolume,
+};
 
 /// Most copies of a group's log.
 pub const COPIES_MAX: u32 = 3;
@@ -87,13 +89,15 @@ const PROGRESS_DEADLINE_MS: u64 = 10 * 60_000;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BrokerClusterSpec {
-    /// Groups of the cluster: each has a log and a broker of its own, and takes its share of every topic.
+    /// Groups of the cluster: each has a log and a broker of its own, and takes its share of the topics. May be raised and
+    /// lowered while the cluster serves; no message moves from one group to another. A group that is too many takes no
+    /// message any more and goes when its messages are consumed, see `scaleIn` and `status.groupStatus[].leaving`.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self >= oldSelf").message(
-        "groups cannot be lowered for now, because a group's messages would be lost; keep the number, or move to a smaller cluster"
-    ))]
     pub groups: i32,
+    /// How groups leave when `groups` is lowered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_in: Option<ScaleIn>,
     /// Copies that each group keeps of its log, each on a disk and a node of its own. May be raised and lowered
     /// while the cluster serves.
     #[serde(default = "one")]
@@ -153,7 +157,7 @@ pub struct BrokerClusterSpec {
     /// How clients reach the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<Listener>,
-    /// Whether the disks go when this object is deleted, and the disk of a copy when `copies` is lowered.
+    /// Whether the disks go when this object is deleted, and those of copies and groups when `copies` or `groups` is lowered.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
     /// How a new version, image or template reaches the brokers: one after the other, those that lead last.
@@ -265,6 +269,19 @@ pub struct Rollout {
         "must be at least 10s; a broker needs a moment to start and to catch up"
     ))]
     pub progress_deadline: Option<Span>,
+}
+
+/// How groups leave when `groups` is lowered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleIn {
+    /// A group goes after this time although messages in it were not consumed; left out: never. They stay on its disks if
+    /// `deletionPolicy` is `Retain`, and are lost if it is `Delete`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("!self.matches('^([0-9]+(ms|s|m|h))+$') || duration(self) >= duration('1m')").message(
+        "must be at least 1m; clients need a while to learn that a group is leaving"
+    ))]
+    pub deadline: Option<Span>,
 }
 
 /// The disk of each group.

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names;
@@ -162,6 +163,33 @@ pub struct GroupEndpoint {
     pub name: String,
     /// Stable address of its broker: `host:port`.
     pub endpoint: String,
+    /// Whether it is leaving the cluster, and how far that has come.
+    #[serde(default, skip_serializing_if = "GroupPhase::is_serving")]
+    pub phase: GroupPhase,
+}
+
+/// Whether a group is leaving its cluster, and how far that has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum GroupPhase {
+    /// It stays.
+    #[default]
+    Serving,
+    /// Producers are sent to other groups. What still comes is taken: they ask for the way every 30 s or so.
+    Diverting,
+    /// It takes no message any more; consumers read what is left.
+    Draining,
+    /// Clients are not sent to it any more.
+    Emptied,
+    /// Its objects are being removed.
+    Removing,
+}
+
+impl GroupPhase {
+    // Left out of the file then: brokers that do not know the key refuse it.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_serving(&self) -> bool {
+        *self == Self::Serving
+    }
 }
 
 /// Why a configuration cannot be used. The text names the key, the value and what is allowed.

@@ -127,10 +127,14 @@ reasons! {
     RolloutHalted Cluster "Mend what keeps the pod from serving, or set the spec back.",
     /// Every disk has room.
     Room Cluster "",
+    /// Groups are on their way out of the cluster.
+    ScalingIn Cluster "`status.groupStatus[].leaving` says what they wait for.",
     /// Every group serves.
     Serving Cluster "",
     /// Nothing is under way.
     Settled Any "",
+    /// A topic that keeps its order is in a group that is to leave.
+    TopicsStay Cluster "Set `queues.placement` of the topic to `Spread`, delete it, or raise `groups` again.",
     /// Brokers run an older template and are restarted one after the other.
     Updating Cluster "",
     /// A disk is not used any more and stays, as `deletionPolicy` says.

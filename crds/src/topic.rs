@@ -86,6 +86,18 @@ pub struct TopicSpec {
     pub management: Management,
 }
 
+impl TopicSpec {
+    /// What becomes of the topic when groups come and go.
+    pub fn placement(&self) -> QueuePlacement {
+        self.queues.placement.unwrap_or(match self.topic_type {
+            TopicType::Fifo | TopicType::Mixed => QueuePlacement::Stay,
+            TopicType::Normal | TopicType::Delay | TopicType::Transaction | TopicType::Priority => {
+                QueuePlacement::Spread
+            }
+        })
+    }
+}
+
 /// What kind of messages a topic takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
@@ -127,6 +139,19 @@ pub struct Queues {
     #[serde(default = "Queues::per_group_default")]
     #[schemars(range(min = 1, max = 1024))]
     pub per_group: i32,
+    /// What becomes of the topic when groups come and go; left out: `Stay` for the types FIFO and MIXED, `Spread` for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<QueuePlacement>,
+}
+
+/// What becomes of a topic when groups come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum QueuePlacement {
+    /// It has queues in every group. Of a message group the messages sent after a change may be received before those sent
+    /// before it, because they may be in another group.
+    Spread,
+    /// It stays in the groups that it has, so that message groups keep their order. A group that it is in cannot leave.
+    Stay,
 }
 
 impl Queues {
@@ -137,7 +162,7 @@ impl Queues {
 
 impl Default for Queues {
     fn default() -> Self {
-        Self { per_group: Self::per_group_default() }
+        Self { per_group: Self::per_group_default(), placement: None }
     }
 }
 

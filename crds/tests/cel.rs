@@ -154,7 +154,7 @@ fn a_cluster_grows_and_does_not_shrink() {
         &base,
         &[
             (json!({ "groups": 1 }), json!({ "groups": 3 }), None),
-            (json!({ "groups": 3 }), json!({ "groups": 2 }), Some("groups cannot be lowered for now")),
+            (json!({ "groups": 3 }), json!({ "groups": 2 }), None),
             (storage("10Gi", None), storage("20Gi", None), None),
             (storage("1Gi", None), storage("1024Mi", None), None),
             (storage("10Gi", None), storage("9Gi", None), Some("disks do not shrink")),

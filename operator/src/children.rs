@@ -21,6 +21,9 @@ mod service;
 mod signpost;
 mod stateful_set;
 
+use std::collections::BTreeMap;
+
+use crds::broker_config::GroupPhase;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -68,6 +71,8 @@ pub struct Blueprint {
     pub spec: crds::BrokerClusterSpec,
     /// How many groups to build: those asked for, and any that exist beyond.
     pub groups: u32,
+    /// Groups that leave, with how far they have come.
+    pub phases: BTreeMap<u32, GroupPhase>,
     /// Image of the brokers.
     pub image: String,
     /// When nodes pull it.

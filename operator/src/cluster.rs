@@ -11,17 +11,19 @@
 //! Promise: a pass may be abandoned anywhere and the next one goes on; at most one broker is restarted at a time, and
 //! only while all others serve; what somebody else changed is put back and counted; nothing of another owner is touched.
 //! The operator is not needed for a failover: brokers agree by themselves, in the Leases that it makes and guards.
-//! Limit: groups are never removed, because nothing drains them yet.
+//! A group leaves once nothing in it waits for anybody (`leave`); no message moves from one group to another.
 
 mod apply;
 pub mod controller;
 mod fence;
 mod group;
+mod leave;
 mod observe;
 mod plan;
 mod problem;
 mod record;
 pub mod release;
+mod removals;
 mod roll;
 mod status;
 

@@ -141,6 +141,7 @@ pub(crate) async fn run(command: Command, connect: &Connect, format: Format) -> 
                 queues,
                 retention_ms,
                 owner: String::new(),
+                groups: Vec::new(),
             };
             let topics: Vec<Topic> = args.names.all()?.into_iter().map(topic).collect();
             let (mut outcomes, mut progress) = (Vec::with_capacity(topics.len()), Progress::new());

@@ -21,9 +21,9 @@ pub use wire::admin::{
     Adopt, Broadcast, ConsumeFrom, ConsumerGroup, DescribeConsumerGroupResponse, DescribeTopicResponse,
     FindMessagesRequest, FindMessagesResponse, GetBrokerResponse, GroupClient, GroupProgress,
     HandOverOutcome, HandOverResponse, Member, MemberAddress, MemberLag, MoveOffsetsRequest as MoveOffsets,
-    MovedOffset, PriorityPolicy, QueueStatus, Reset, RetryPolicy, StoredKind, StoredMessage, Topic,
-    TopicType, TraceEvent, TraceMessageRequest, TraceMessageResponse, TraceStanding, TraceState, TraceWhat,
-    Transition,
+    MovedOffset, PriorityPolicy, QueueStatus, Remainder, Remains, Reset, RetryPolicy, StoredKind,
+    StoredMessage, Topic, TopicType, TraceEvent, TraceMessageRequest, TraceMessageResponse, TraceStanding,
+    TraceState, TraceWhat, Transition,
 };
 
 use crate::dial::{DialError, Dialer, Trust};

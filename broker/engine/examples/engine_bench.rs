@@ -139,6 +139,7 @@ fn topic(name: &str) -> TopicSpec {
         topic_type: TopicType::Normal,
         queues: 8,
         retention_ms: 0,
+        groups: Vec::new(),
         owner: String::new(),
     }
 }

@@ -136,7 +136,7 @@ fn draft(body: &Bytes) -> Draft {
 
 fn topic(name: &str) -> TopicSpec {
     let topic_type = TopicType::Normal;
-    TopicSpec { name: name.to_owned(), topic_type, queues: 8, retention_ms: 0, owner: String::new() }
+    TopicSpec { name: name.to_owned(), topic_type, queues: 8, ..TopicSpec::default() }
 }
 
 fn group_spec(name: &str, ordered: bool) -> ConsumerGroupSpec {

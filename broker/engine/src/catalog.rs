@@ -32,7 +32,7 @@ pub use rules::{ABANDONED_TRANSACTIONS_TOPIC, DEAD_LETTER_PREFIX, PRIORITY_LEVEL
 pub(crate) use snapshot::{Snapshot, subscribed};
 
 /// What a topic shall be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicSpec {
     /// Unique name.
     pub name: String,
@@ -43,6 +43,8 @@ pub struct TopicSpec {
     pub queues: u32,
     /// Messages older than this are not delivered any more; 0: as long as the log keeps them.
     pub retention_ms: u64,
+    /// Broker groups of the cluster that have queues of it, in the order by which producers choose one; empty: all.
+    pub groups: Vec<String>,
     /// Who looks after it; empty: nobody in particular.
     pub owner: String,
 }
@@ -243,6 +245,11 @@ impl TopicType {
 }
 
 impl Topic {
+    /// Whether a broker group has queues of it.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.spec.groups.is_empty() || self.spec.groups.iter().any(|name| name == group)
+    }
+
     /// The queue for messages of a priority, in a topic of type PRIORITY. Those above the highest level belong to it.
     pub fn queue_of_priority(&self, priority: u32) -> QueueId {
         self.queues[(priority as usize).min(self.queues.len() - 1)]

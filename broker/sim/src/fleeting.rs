@@ -56,7 +56,7 @@ pub(crate) struct Fleeting {
 fn topic() -> TopicSpec {
     let owner = String::new();
     let name = TOPIC.to_owned();
-    TopicSpec { name, topic_type: TopicType::Normal, queues: 2, retention_ms: 0, owner }
+    TopicSpec { name, topic_type: TopicType::Normal, queues: 2, owner, ..TopicSpec::default() }
 }
 
 fn spec() -> ConsumerGroupSpec {

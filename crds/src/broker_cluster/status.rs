@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::broker_config::FlushMode;
+use crate::broker_config::{FlushMode, GroupPhase};
 use crate::group_record::Cause;
 
 /// What the operator saw last.
@@ -52,8 +52,8 @@ pub struct BrokerClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub group_status: Vec<GroupStatus>,
-    /// Disks of copies that are no longer kept. They are taken back when `copies` is raised again, and are yours to
-    /// delete.
+    /// Disks of copies that are no longer kept. They are taken back when `copies` or `groups` is raised again, and are yours
+    /// to delete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["claim".into()]))]
     pub retained_volumes: Vec<RetainedVolume>,
@@ -125,6 +125,27 @@ pub struct GroupStatus {
     /// Stable address for clients, which leads to whoever leads.
     #[serde(default)]
     pub endpoint: String,
+    /// How far it has come on its way out of the cluster; absent: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
+}
+
+/// How far a group has come on its way out of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Leaving {
+    /// What is being done.
+    pub phase: GroupPhase,
+    /// When the operator saw that it is to go.
+    pub since: Time,
+    /// When the phase began.
+    pub phase_since: Time,
+    /// Messages in it that wait for a consumer group, for their time, or for a decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<i64>,
+    /// The same as a sentence, with the topics and consumer groups that have most.
+    #[serde(default)]
+    pub message: String,
 }
 
 /// How far a copy is behind its leader.

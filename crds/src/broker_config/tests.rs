@@ -3,8 +3,11 @@ use super::*;
 type Spoil = fn(&mut BrokerConfig);
 
 fn two_groups() -> BrokerConfig {
-    let endpoint =
-        |n: u32| GroupEndpoint { name: format!("g{n}"), endpoint: format!("shop-g{n}.default.svc:8081") };
+    let endpoint = |n: u32| GroupEndpoint {
+        name: format!("g{n}"),
+        endpoint: format!("shop-g{n}.default.svc:8081"),
+        phase: GroupPhase::Serving,
+    };
     BrokerConfig { group: "g1".into(), groups: vec![endpoint(0), endpoint(1)], ..Default::default() }
 }
 

@@ -17,6 +17,7 @@ mod offsets;
 mod refusal;
 mod rollout;
 mod rollout_figures;
+mod scaling;
 mod scenarios;
 mod tenants;
 

@@ -10,8 +10,16 @@ use e2e::members::Members;
 use e2e::{place, traffic};
 
 /// Pages that explain, and show nothing to try without a Kubernetes.
-const EXPLANATIONS: [&str; 7] =
-    ["README", "architecture", "benchmarks-features", "benchmarks", "copies", "replication", "upgrade"];
+const EXPLANATIONS: [&str; 8] = [
+    "README",
+    "architecture",
+    "benchmarks-features",
+    "benchmarks",
+    "copies",
+    "replication",
+    "scaling",
+    "upgrade",
+];
 
 #[test]
 fn every_command_of_the_documentation_that_is_marked_works() {

@@ -95,7 +95,8 @@ fn replication(blueprint: &Blueprint, group: u32) -> ReplicationConfig {
 /// Where routes send clients: straight to the leader.
 fn endpoint(blueprint: &Blueprint, group: u32) -> GroupEndpoint {
     let endpoint = leader_endpoint(&blueprint.cluster, &blueprint.namespace, group);
-    GroupEndpoint { name: names::group_name(group), endpoint }
+    let phase = blueprint.phases.get(&group).copied().unwrap_or_default();
+    GroupEndpoint { name: names::group_name(group), endpoint, phase }
 }
 
 fn log_config(spec: &crds::BrokerClusterSpec) -> Result<LogConfig, InvalidSpec> {

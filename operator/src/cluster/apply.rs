@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use crds::group_record::{GroupRecord, RECORD_ANNOTATION};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -163,6 +165,14 @@ async fn remove<A>(context: &Context<A>, namespace: &str, removal: &Removal) -> 
         Removal::Budget { name, uid } => {
             delete(&Api::<PodDisruptionBudget>::namespaced(client, namespace), name, uid).await
         }
+        Removal::Object { kind, name, uid } => match *kind {
+            "StatefulSet" => delete(&Api::<StatefulSet>::namespaced(client, namespace), name, uid).await,
+            "Service" => delete(&Api::<Service>::namespaced(client, namespace), name, uid).await,
+            "ConfigMap" => delete(&Api::<ConfigMap>::namespaced(client, namespace), name, uid).await,
+            "EndpointSlice" => delete(&Api::<EndpointSlice>::namespaced(client, namespace), name, uid).await,
+            "Lease" => delete(&Api::<Lease>::namespaced(client, namespace), name, uid).await,
+            _ => Ok(()),
+        },
         Removal::Claim { name, uid } => {
             delete(&Api::<PersistentVolumeClaim>::namespaced(client, namespace), name, uid).await
         }

@@ -64,6 +64,8 @@ pub type Member = (u32, u32);
 pub struct ChildMeta {
     /// Identity of the object.
     pub uid: String,
+    /// The group that it is for; none: for all.
+    pub group: Option<u32>,
     /// Version of the object.
     pub resource_version: String,
     /// Fingerprint of what was applied last.
@@ -284,6 +286,7 @@ pub(super) fn child_meta(metadata: &ObjectMeta) -> ChildMeta {
     let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     ChildMeta {
         uid: metadata.uid.clone().unwrap_or_default(),
+        group: group_of(metadata),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         applied: metadata.annotations.as_ref().and_then(|map| map.get(APPLIED_ANNOTATION).cloned()),
         owner_uid: owner.map(|owner| owner.uid.clone()),

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use crds::BrokerCluster;
 use crds::amount::Quantity;
 use crds::broker_cluster::Reconciliation;
+use crds::broker_config::GroupPhase;
 use crds::group_record::GroupRecord;
 use crds::names;
-use crds::object::DeletionPolicy;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Resource, ResourceExt};
@@ -21,7 +21,7 @@ use kube::{Resource, ResourceExt};
 use super::observe::{ChildMeta, Member, Observed, PodView};
 use super::problem::Problem;
 use super::record::{self, LeaseView, RecordStep, Traces};
-use super::{fence, roll};
+use super::{fence, leave, removals, roll};
 use crate::children::{Blueprint, CLAIM, Child, InvalidSpec, Shape, children, group_of, lease};
 use crate::fingerprint;
 use crate::settings::Settings;
@@ -53,6 +53,8 @@ pub struct Plan {
     pub is_rolled_out: bool,
     /// How many groups the cluster has.
     pub groups: u32,
+    /// Those of them that leave, with how far they have come.
+    pub phases: BTreeMap<u32, GroupPhase>,
     /// What a person has to change.
     pub problem: Option<Problem>,
 }
@@ -82,6 +84,15 @@ pub struct Found {
 pub enum Removal {
     /// A disruption budget for another number of copies: two of them over one pod forbid every eviction.
     Budget {
+        /// Its name.
+        name: String,
+        /// Its identity.
+        uid: String,
+    },
+    /// An object of a group that has left.
+    Object {
+        /// Its kind.
+        kind: &'static str,
         /// Its name.
         name: String,
         /// Its identity.
@@ -129,19 +140,20 @@ pub struct Restart {
 
 /// Decides what to do next.
 pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -> Plan {
-    let existing = observed.stateful_sets.keys().next_back().map_or(0, |last| last + 1);
+    let existing = leave::existing(cluster, observed);
     let asked = u32::try_from(cluster.spec.groups).unwrap_or(1);
     let image = image(cluster, observed, settings);
-    let mut plan = Plan { image, groups: asked.max(existing), ..Plan::default() };
-    if asked < existing {
-        plan.problem = Some(Problem::InvalidChange(format!(
-            "the cluster has {existing} groups and cannot have {asked}: the messages of a group would be lost; set \
-             groups to {existing}"
-        )));
-    }
+    let phases = leave::phases(cluster, asked, existing);
+    let mut plan = Plan { image, groups: asked.max(existing), phases, ..Plan::default() };
     if cluster.spec.reconciliation == Reconciliation::Paused {
         return plan;
     }
+    // The numbers of groups have no gaps: the last one goes first.
+    while let Some(last) = plan.phases.last_entry().filter(|last| *last.get() == GroupPhase::Removing) {
+        plan.groups = *last.key();
+        last.remove();
+    }
+    plan.problem = leave::kept(cluster, observed, &plan.phases).map(Problem::TopicsStay);
     plan.replicas = replicas(cluster, observed, plan.groups);
     let wanted = blueprint(cluster, &plan, settings).and_then(|blueprint| {
         let children = children(&blueprint, |group| shape(observed, &plan, group))?;
@@ -166,7 +178,7 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -
     plan.outdated = roll::outdated(observed);
     plan.restart = roll::restart(&plan, observed, &children);
     plan.is_rolled_out = roll::is_done(&plan, observed, &children);
-    plan_removals(cluster, observed, &children, &mut plan);
+    removals::plan(cluster, observed, &children, &mut plan);
     plan.children = children;
     plan
 }
@@ -241,42 +253,8 @@ fn traces(cluster: &BrokerCluster, observed: &Observed, group: u32) -> Traces {
     }
 }
 
-/// What a smaller number of copies leaves behind.
-fn plan_removals(cluster: &BrokerCluster, observed: &Observed, children: &[Child], plan: &mut Plan) {
-    let budgets = observed.children.iter().filter(|((kind, name), meta)| {
-        let is_wanted = children.iter().any(|child| child.kind() == *kind && child.name() == name);
-        *kind == "PodDisruptionBudget"
-            && meta.owner_uid.is_some()
-            && meta.owner_uid == cluster.uid()
-            && !is_wanted
-    });
-    plan.removals = budgets
-        .map(|((_, name), meta)| Removal::Budget { name: name.clone(), uid: meta.uid.clone() })
-        .collect();
-    for (member @ (group, ordinal), claim) in &observed.claims {
-        let replicas = plan.replicas.get(group).copied().unwrap_or(u32::MAX);
-        let is_free = record::is_released(*ordinal, replicas, observed.leases.get(group));
-        let runs = observed.pods.contains_key(member) || scaled_to(observed, *group) > *ordinal;
-        if !is_free || runs || claim.deleting || !is_ours(&claim.name) {
-            continue;
-        }
-        match cluster.spec.deletion_policy {
-            DeletionPolicy::Retain => plan.retained.push((claim.name.clone(), *group)),
-            DeletionPolicy::Delete => {
-                plan.removals.push(Removal::Claim { name: claim.name.clone(), uid: claim.uid.clone() });
-            }
-        }
-    }
-}
-
-/// How many pods a group's StatefulSet makes now.
-fn scaled_to(observed: &Observed, group: u32) -> u32 {
-    let replicas = || observed.stateful_sets.get(&group)?.spec.as_ref()?.replicas;
-    replicas().and_then(|replicas| u32::try_from(replicas).ok()).unwrap_or(u32::MAX)
-}
-
 /// Only what a StatefulSet made from our template: a pod may have other claims one day.
-fn is_ours(claim: &str) -> bool {
+pub(super) fn is_ours(claim: &str) -> bool {
     claim.starts_with(&format!("{CLAIM}-"))
 }
 
@@ -320,6 +298,7 @@ fn blueprint(cluster: &BrokerCluster, plan: &Plan, settings: &Settings) -> Resul
         owner,
         spec: cluster.spec.clone(),
         groups: plan.groups,
+        phases: plan.phases.clone(),
         image: plan.image.clone(),
         image_pull_policy: settings.broker_image_pull_policy.clone(),
         operator_namespace: settings.namespace.clone(),

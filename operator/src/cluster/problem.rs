@@ -13,6 +13,8 @@ pub enum Problem {
     NameTaken(String),
     /// Objects of an earlier cluster of this name are still being deleted. This passes by itself.
     Leftover(String),
+    /// Topics keep a group that is to leave; the rest is carried out.
+    TopicsStay(String),
     /// Nobody can tell who holds every acknowledged message of a group; the rest is carried out.
     RecordLost(String),
 }
@@ -25,6 +27,7 @@ impl Problem {
             Self::InvalidChange(_) => Reason::InvalidChange,
             Self::NameTaken(_) => Reason::NameTaken,
             Self::Leftover(_) => Reason::EarlierClusterLeaving,
+            Self::TopicsStay(_) => Reason::TopicsStay,
             Self::RecordLost(_) => Reason::RecordLost,
         }
     }
@@ -36,6 +39,7 @@ impl Problem {
             | Self::InvalidChange(text)
             | Self::NameTaken(text)
             | Self::Leftover(text)
+            | Self::TopicsStay(text)
             | Self::RecordLost(text) => text,
         }
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::BrokerCluster;
+use crds::object::DeletionPolicy;
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
@@ -23,7 +24,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::children::{GROUP_LABEL, RECORD_FINALIZER};
+use crate::children::{GROUP_LABEL, RECORD_FINALIZER, group_of};
 use crate::context::{Context, Scope};
 use crate::fingerprint;
 use crate::kubernetes::{CallError, MANAGER, within};
@@ -64,9 +65,17 @@ fn is_released(lease: &PartialObjectMeta<Lease>, cluster: Option<&BrokerCluster>
     let is_needed = cluster.is_some_and(|cluster| {
         // A Lease without an owner is kept for whoever has the name.
         let is_its = owner.is_none_or(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref());
-        cluster.metadata.deletion_timestamp.is_none() && is_its
+        cluster.metadata.deletion_timestamp.is_none() && is_its && !has_left(cluster, lease)
     });
     is_leaving && !is_needed && lease.finalizers().iter().any(|name| name == RECORD_FINALIZER)
+}
+
+/// Whether the Lease is of a group that the cluster has no more, and whose disks are gone on purpose.
+fn has_left(cluster: &BrokerCluster, lease: &PartialObjectMeta<Lease>) -> bool {
+    let status = cluster.status.as_ref();
+    let groups = cluster.spec.groups.max(status.map_or(i32::MAX, |status| status.groups));
+    let group = group_of(&lease.metadata).and_then(|group| i32::try_from(group).ok());
+    cluster.spec.deletion_policy == DeletionPolicy::Delete && group.is_some_and(|group| group >= groups)
 }
 
 /// Watches the Leases of a scope until told to stop.

@@ -1,12 +1,13 @@
 //! What the operator tells about a cluster: status, conditions, and the events of a transition. Pure.
 
-use crds::broker_cluster::{BrokerClusterStatus, ClusterState, Reconciliation, RetainedVolume};
+use crds::broker_cluster::{BrokerClusterStatus, ClusterState, GroupStatus, Reconciliation, RetainedVolume};
 use crds::conditions::{self, Kind, Wanted};
 use crds::{BrokerCluster, Reason, names};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::group::{self, Health};
+use super::leave;
 use super::observe::Observed;
 use super::plan::Plan;
 use super::problem::Problem;
@@ -45,7 +46,13 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
         )),
         image: Some(plan.image.clone()),
         proven_image: if plan.is_rolled_out { Some(plan.image.clone()) } else { old.proven_image },
-        group_status: (0..plan.groups).map(|group| group::status(cluster, observed, group, now)).collect(),
+        group_status: (0..plan.groups)
+            .map(|group| {
+                let leaving =
+                    plan.phases.get(&group).map(|phase| leave::next(cluster, observed, group, *phase, now));
+                GroupStatus { leaving, ..group::status(cluster, observed, group, now) }
+            })
+            .collect(),
         retained_volumes: plan.retained.iter().map(retained).collect(),
         conditions: old.conditions,
     };
@@ -150,6 +157,11 @@ impl<'a> Facts<'a> {
         if !changing.is_empty() {
             let text = format!("copies of {} are being added or removed", changing.join(", "));
             return Some((Reason::ChangingCopies, text));
+        }
+        if !self.plan.phases.is_empty() || !self.plan.removals.is_empty() {
+            let leaving: Vec<_> = self.plan.phases.keys().map(|group| names::group_name(*group)).collect();
+            let text = format!("{} leave; see status.groupStatus[].leaving", leaving.join(", "));
+            return Some((Reason::ScalingIn, text));
         }
         if !self.plan.growths.is_empty() {
             return Some((

@@ -2,6 +2,7 @@
 
 mod calls;
 mod copies;
+mod leave;
 mod record;
 mod status;
 
@@ -306,14 +307,6 @@ fn a_changed_configuration_is_brought_to_each_pod_once() {
     assert_eq!(stale(&before, &observed), []);
     let longer = cluster(&json!({ "groups": 2, "copies": 2, "maxDelay": "40h" }));
     assert_eq!(stale(&longer, &observed).len(), 4);
-}
-
-#[test]
-fn fewer_groups_are_refused_and_none_is_taken_away() {
-    let observed = settled(&cluster(&json!({ "groups": 3 })));
-    let plan = planned(&cluster(&json!({ "groups": 1 })), &observed);
-    assert_eq!(plan.problem.as_ref().map(Problem::reason), Some(Reason::InvalidChange));
-    assert_eq!(plan.children.iter().filter(|child| child.kind() == "StatefulSet").count(), 3);
 }
 
 #[test]

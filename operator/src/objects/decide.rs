@@ -162,7 +162,7 @@ pub fn decide<K: Kind>(scene: &Scene<'_, K>, object: &K::Object) -> Decision<K::
 fn admit<K: Kind>(scene: &Scene<'_, K>, object: &K::Object) -> Decision<K::Wire> {
     let key = ObjectKey::of(object);
     let wanted = match K::wanted(object, &key.to_string()) {
-        Ok(wanted) => wanted,
+        Ok(wanted) => placed::<K>(scene, object, wanted),
         Err(error) => {
             return Decision::Refuse(Verdict::new(
                 ObjectState::Invalid,
@@ -187,6 +187,14 @@ fn admit<K: Kind>(scene: &Scene<'_, K>, object: &K::Object) -> Decision<K::Wire>
         ));
     }
     compare(scene, object, &key, wanted)
+}
+
+fn placed<K: Kind>(scene: &Scene<'_, K>, object: &K::Object, mut wanted: K::Wire) -> K::Wire {
+    if let ClusterView::Present { staying, .. } = scene.view {
+        let held: Vec<_> = scene.held.iter().map(|group| group.get(K::name(&wanted))).collect();
+        K::place(object, &mut wanted, &held, staying);
+    }
+    wanted
 }
 
 fn look<K: Kind>(scene: &Scene<'_, K>, name: &str) -> Verdict {

@@ -89,6 +89,15 @@ pub trait Kind: Send + Sync + 'static {
     fn client_name(object: &Self::Object) -> String;
     /// What a broker should hold.
     fn wanted(object: &Self::Object, owner: &str) -> Result<Self::Wire, DefinitionError>;
+    /// Adds to what is wanted where it is to be. `held`: what each broker group holds of that name; `staying`: the groups that
+    /// are not about to leave.
+    fn place(
+        _object: &Self::Object,
+        _wanted: &mut Self::Wire,
+        _held: &[Option<&Self::Wire>],
+        _staying: &[u32],
+    ) {
+    }
     /// The new status, if it differs from the present one.
     fn status(object: &Self::Object, findings: Findings<'_, Self::Wire>) -> Option<Value>;
 

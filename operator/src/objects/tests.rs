@@ -1,6 +1,8 @@
 //! Decisions about single objects, and whole passes against an API that expects exact requests.
 #![allow(clippy::wildcard_enum_match_arm, reason = "whatever else it is, the test fails")]
 
+mod placement;
+
 use std::sync::Arc;
 
 use client::admin::{Topic as Wire, TopicType};
@@ -11,6 +13,7 @@ use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
 use super::decide::{FINALIZER, Scene};
+use super::kind::Findings;
 use super::*;
 use crate::context::Scope;
 use crate::testing::{FakeBroker, api, context, expect, refuse};
@@ -23,7 +26,7 @@ fn cluster() -> ClusterKey {
 }
 
 fn present() -> ClusterView {
-    ClusterView::Present { leaders: vec![0], allowed: Vec::new() }
+    ClusterView::Present { leaders: vec![0], staying: vec![0], allowed: Vec::new() }
 }
 
 /// A Topic of the cluster `default/shop`, with parts of its metadata and spec replaced.
@@ -50,7 +53,7 @@ fn orders(spec: &Value) -> Arc<Topic> {
 
 fn held(name: &str, queues: u32, owner: &str) -> Wire {
     let kind = TopicType::Normal.into();
-    Wire { name: name.into(), r#type: kind, queues, retention_ms: 0, owner: owner.into() }
+    Wire { name: name.into(), r#type: kind, queues, owner: owner.into(), ..Wire::default() }
 }
 
 fn decision(view: &ClusterView, wires: &[Wire], objects: &[Arc<Topic>]) -> Decision<Wire> {
@@ -167,6 +170,7 @@ fn a_difference_without_a_change_of_the_spec_is_drift() {
 fn another_namespace_has_to_be_let_in() {
     let other = topic("orders", &json!({ "namespace": "team" }), &json!({}));
     let view = |allowed: &[&str]| ClusterView::Present {
+        staying: vec![0],
         leaders: vec![0],
         allowed: allowed.iter().map(|name| (*name).to_owned()).collect(),
     };

@@ -3,7 +3,8 @@
 use client::Endpoint;
 use client::admin::{Outcome, Topic as Wire, TopicType};
 use crds::definition::DefinitionError;
-use crds::topic::{Topic, TopicStatus};
+use crds::names;
+use crds::topic::{QueuePlacement, Topic, TopicStatus};
 use serde_json::Value;
 
 use super::kind::{Common, Findings, Kind, Known, Progress};
@@ -47,19 +48,42 @@ impl Kind for Topics {
             queues: definition.queues,
             retention_ms: definition.retention_ms,
             owner: owner.to_owned(),
+            groups: Vec::new(),
         })
+    }
+
+    /// A topic that stays goes on where it was placed; one that has no place yet stays where it is, or is placed in all groups
+    /// that are not about to leave.
+    fn place(object: &Topic, wanted: &mut Wire, held: &[Option<&Wire>], staying: &[u32]) {
+        if object.spec.placement() == QueuePlacement::Spread {
+            return;
+        }
+        let placed = held.iter().flatten().find(|held| !held.groups.is_empty());
+        wanted.groups = placed.map_or_else(
+            || {
+                let holds = |group: &u32| held.get(*group as usize).is_some_and(Option::is_some);
+                let is_new = held.iter().all(Option::is_none);
+                let all = 0..u32::try_from(held.len()).unwrap_or(u32::MAX);
+                let homes = all.filter(|group| if is_new { staying.contains(group) } else { holds(group) });
+                homes.map(names::group_name).collect()
+            },
+            |placed| placed.groups.clone(),
+        );
     }
 
     fn status(object: &Topic, findings: Findings<'_, Wire>) -> Option<Value> {
         let old = object.status.clone().unwrap_or_default();
         let known = !findings.held.is_empty();
-        let queues = findings.held.iter().map(|topic| i64::from(topic.queues)).sum();
+        let in_groups =
+            |topic: &Wire| if topic.groups.is_empty() { findings.held.len() } else { topic.groups.len() };
+        let groups = findings.held.first().map_or(0, in_groups);
+        let queues = findings.held.iter().take(groups).map(|topic| i64::from(topic.queues)).sum();
         let status = TopicStatus {
             observed_generation: object.metadata.generation,
             state: findings.verdict.state,
             name: Some(object.client_name()),
             queues: if known { Some(queues) } else { old.queues },
-            groups: if known { i32::try_from(findings.held.len()).ok() } else { old.groups },
+            groups: if known { i32::try_from(groups).ok() } else { old.groups },
             conditions: findings.conditions,
         };
         if object.status.as_ref() == Some(&status) {
@@ -83,6 +107,9 @@ impl Kind for Topics {
         }
         if asks_for_queues(wanted) && held.queues != wanted.queues {
             all.push(format!("queues.perGroup {} instead of {}", held.queues, wanted.queues));
+        }
+        if held.groups != wanted.groups {
+            all.push(format!("in {} instead of {}", place(wanted), place(held)));
         }
         if held.retention_ms != wanted.retention_ms {
             all.push(format!("retention {} ms instead of {} ms", held.retention_ms, wanted.retention_ms));
@@ -132,6 +159,10 @@ impl Kind for Topics {
     async fn progress<A: BrokerAdmin>(_: &A, _: &Endpoint, _: &str) -> Result<Option<Progress>, BrokerError> {
         Ok(None)
     }
+}
+
+fn place(topic: &Wire) -> String {
+    if topic.groups.is_empty() { "all groups".to_owned() } else { topic.groups.join(", ") }
 }
 
 /// Whether the number of queues is up to the manifest; the broker gives a topic of type PRIORITY one per level.

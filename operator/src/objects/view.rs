@@ -19,6 +19,8 @@ pub enum ClusterView {
     Present {
         /// The member that leads, of each group.
         leaders: Vec<u32>,
+        /// Groups that are to stay.
+        staying: Vec<u32>,
         /// Other namespaces that may use it; `*` for all.
         allowed: Vec<String>,
     },
@@ -44,6 +46,11 @@ impl ClusterView {
         };
         // Nobody leads yet: the first one is as good as any, and says what is missing.
         let leaders = (0..groups).map(|group| leader(group).unwrap_or(0)).collect();
-        Self::Present { leaders, allowed: cluster.spec.allowed_namespaces.clone() }
+        let leaves = |group: &u32| {
+            let name = names::group_name(*group);
+            status.group_status.iter().any(|known| known.name == name && known.leaving.is_some())
+        };
+        let staying = (0..groups).filter(|group| !leaves(group)).collect();
+        Self::Present { leaders, staying, allowed: cluster.spec.allowed_namespaces.clone() }
     }
 }

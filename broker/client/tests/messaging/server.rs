@@ -110,6 +110,7 @@ async fn define(group: &Arc<Group>, mailbox: &Arc<Mailbox>) {
         topic_type,
         queues: 4,
         retention_ms: 0,
+        groups: Vec::new(),
         owner: String::new(),
     };
     let topics = [topic("orders", TopicType::Normal), topic("paid", TopicType::Transaction)];

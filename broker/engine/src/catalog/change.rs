@@ -67,6 +67,9 @@ pub(crate) struct TopicPut {
     /// Queues that message groups are spread over; 0: all of these, it is the first put.
     #[prost(uint32, tag = "8")]
     pub(crate) lane_queues: u32,
+    /// Empty: all, as in records from before topics were in some groups only.
+    #[prost(string, repeated, tag = "9")]
+    pub(crate) groups: Vec<String>,
 }
 
 /// A consumer group is created or changed.
@@ -208,6 +211,7 @@ impl TopicPut {
             is_change: false,
             topic_type: spec.topic_type.number(),
             lane_queues: 0,
+            groups: spec.groups.clone(),
         }
     }
 

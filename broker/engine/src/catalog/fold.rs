@@ -56,6 +56,7 @@ impl Catalog {
             topic_type: put.topic_type(),
             queues: queues.len() as u32,
             retention_ms: put.retention_ms,
+            groups: put.groups,
             owner: put.owner,
         };
         let topic = Arc::new(Topic { id, spec, queues, lane_queues, state });

@@ -16,8 +16,11 @@ pub const ABANDONED_TRANSACTIONS_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 
 const TOPIC_NAME_BYTES_MAX: usize = 127;
 const GROUP_NAME_BYTES_MAX: usize = 120;
+const BROKER_GROUP_NAME_BYTES_MAX: usize = 63;
 const MEMBER_NAME_BYTES_MAX: usize = 255;
 const QUEUES_MAX: u32 = 1024;
+/// As many as a cluster has.
+const TOPIC_GROUPS_MAX: usize = 32;
 const ATTEMPTS_MAX: u32 = 1000;
 const BACKOFF_STEPS_MAX: usize = 1000;
 /// A message cannot be held longer than this by a client either.
@@ -57,7 +60,10 @@ pub(super) fn check_topic(spec: &TopicSpec) -> Result<(), String> {
     if spec.queues == 0 || spec.queues > QUEUES_MAX {
         return Err(format!("queues is {}, allowed are 1 to {QUEUES_MAX}", spec.queues));
     }
-    Ok(())
+    if spec.groups.len() > TOPIC_GROUPS_MAX {
+        return Err(format!("groups has {} names, the limit is {TOPIC_GROUPS_MAX}", spec.groups.len()));
+    }
+    spec.groups.iter().try_for_each(|name| check_name("broker group", name, BROKER_GROUP_NAME_BYTES_MAX))
 }
 
 /// Whether the name and the policies may be.

@@ -36,6 +36,7 @@ fn plan(catalog: &mut Catalog, op: &Op, waiting: &Arc<()>) -> Vec<Change> {
                 topic_type: TopicType::Normal,
                 queues,
                 retention_ms: 0,
+                groups: Vec::new(),
                 owner: String::new(),
             };
             catalog.plan_topics(&[spec], Adopt::Always, waiting).changes

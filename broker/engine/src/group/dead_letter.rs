@@ -224,6 +224,7 @@ impl Group {
             topic_type: TopicType::Normal,
             queues: 1,
             retention_ms: 0,
+            groups: Vec::new(),
             owner: String::new(),
         };
         let put = self.state.catalog.write().plan_new_topic(&spec, &waiting);

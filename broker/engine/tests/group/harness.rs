@@ -45,6 +45,7 @@ pub(crate) fn topic_spec(name: &str, queues: u32) -> TopicSpec {
         topic_type: TopicType::Normal,
         queues,
         retention_ms: 0,
+        groups: Vec::new(),
         owner: String::new(),
     }
 }

@@ -12,6 +12,7 @@ mod leading;
 mod look;
 mod member;
 mod offsets;
+mod remains;
 mod trace;
 
 use std::sync::Arc;

@@ -20,13 +20,52 @@ pub struct GroupAddress {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// What clients are told of it.
+    pub standing: Standing,
+}
+
+/// What clients are told of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// All of them are sent there.
+    #[default]
+    Open,
+    /// Producers are sent elsewhere; it takes what comes.
+    Diverting,
+    /// Consumers are sent there; it takes no message.
+    Draining,
+    /// Nobody is sent there; it takes no message.
+    Closed,
+}
+
+impl Standing {
+    /// The word in answers to administrators.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Diverting => "diverting",
+            Self::Draining => "draining",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// Whether it refuses messages.
+    pub(crate) fn refuses(self) -> bool {
+        matches!(self, Self::Draining | Self::Closed)
+    }
 }
 
 impl GroupAddress {
     /// Reads `host:port`; none when it is something else.
     pub fn parse(name: &str, endpoint: &str) -> Option<Self> {
         let (host, port) = host_and_port(endpoint)?;
-        Some(Self { name: name.to_owned(), host: host.to_owned(), port })
+        Some(Self { name: name.to_owned(), host: host.to_owned(), port, standing: Standing::Open })
+    }
+
+    /// The same with another standing.
+    #[must_use]
+    pub fn stands(self, standing: Standing) -> Self {
+        Self { standing, ..self }
     }
 
     /// The form that routes carry.

@@ -26,7 +26,7 @@ use wire::validate::{self, MessageLimits};
 
 use crate::broadcast;
 use crate::call::Call;
-use crate::endpoints::GroupAddress;
+use crate::endpoints::{GroupAddress, Standing};
 use crate::figures::Counters;
 use crate::members::Members;
 use crate::refusal::Refusal;
@@ -96,6 +96,12 @@ pub struct Gateway {
 }
 
 impl GatewayConfig {
+    /// How this broker's own group stands.
+    pub(crate) fn standing(&self) -> Standing {
+        let groups = self.groups.get();
+        groups.iter().find(|group| group.name == self.group).map_or(Standing::Open, |group| group.standing)
+    }
+
     /// What a message may be.
     pub(crate) fn limits(&self) -> MessageLimits {
         MessageLimits { body_bytes_max: self.body_bytes_max, delay_ms_max: self.delay_ms_max.get() }

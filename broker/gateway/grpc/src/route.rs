@@ -6,6 +6,9 @@
 //!   one group, 3 copies      g0-0 ▪  g0-1 ▪  g0-2 ▪   each member as a broker: any of them gets a call to the leader
 //! ```
 //!
+//! A topic that is in some groups only has entries for these, in the order of its definition: producers choose one by the
+//! message group, so that the order of the list is the order of the messages. A group that is leaving is shown to consumers alone,
+//! but for topics that were put there by name.
 //! A route has no entry per queue: the leader places a send, and a receive drains every queue of its topic, whatever entry
 //! it names. Entries are ways to get there, for an SDK tries again with another broker if it knows one.
 //! Clients that pull name the queue: their route has an entry for each, and their assignments are each client's share.
@@ -16,7 +19,7 @@ use wire::v2::{self, ClientType, Permission};
 
 use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::Call;
-use crate::endpoints::{self, GroupAddress};
+use crate::endpoints::{self, GroupAddress, Standing};
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
 use crate::session::Profile;
@@ -31,8 +34,15 @@ const ALL_QUEUES: i32 = -1;
 /// Where a client is sent.
 pub(crate) struct Ways {
     /// The groups, or the ways to the only one.
-    pub(crate) brokers: Vec<v2::Broker>,
+    pub(crate) brokers: Vec<Way>,
     pub(crate) are_groups: bool,
+}
+
+/// One entry of a route.
+#[derive(Clone)]
+pub(crate) struct Way {
+    pub(crate) broker: v2::Broker,
+    pub(crate) permission: Permission,
 }
 
 impl Gateway {
@@ -45,17 +55,16 @@ impl Gateway {
         let name = name_of(request.topic.as_ref());
         authorize(Principal::Anonymous, Action::Locate, Resource::Topic(name))?;
         let topic = self.topic(name)?;
-        let permission = permission(&topic);
-        let entry = |broker| v2::MessageQueue {
+        let entry = |way: Way| v2::MessageQueue {
             topic: request.topic.clone(),
             id: 0,
-            permission: permission.into(),
-            broker: Some(broker),
+            permission: way.permission.into(),
+            broker: Some(way.broker),
             accept_message_types: accepted(topic.spec.topic_type).iter().map(|&found| found.into()).collect(),
         };
-        let ways = self.ways(call, request.endpoints.as_ref());
+        let ways = self.ways(call, request.endpoints.as_ref(), &topic);
         let message_queues = if self.pulls(call) {
-            let queue = |(id, broker)| v2::MessageQueue { id, ..entry(broker) };
+            let queue = |(id, way)| v2::MessageQueue { id, ..entry(way) };
             each_queue(&ways, &topic).map(queue).collect()
         } else {
             ways.brokers.into_iter().map(entry).collect()
@@ -74,18 +83,17 @@ impl Gateway {
         authorize(Principal::Anonymous, Action::Subscribe, Resource::Topic(name))?;
         let is_ordered = self.consumer_group(group)?.spec.ordered;
         let topic = self.topic(name)?;
-        let permission = permission(&topic);
         // Every member of a group gets all queues: leases keep members apart, so nothing has to be divided.
-        let assignment = |(id, broker)| v2::Assignment {
+        let assignment = |(id, way): (i32, Way)| v2::Assignment {
             message_queue: Some(v2::MessageQueue {
                 topic: request.topic.clone(),
                 id,
-                permission: permission.into(),
-                broker: Some(broker),
+                permission: way.permission.into(),
+                broker: Some(way.broker),
                 accept_message_types: Vec::new(),
             }),
         };
-        let ways = self.ways(call, request.endpoints.as_ref());
+        let ways = self.ways(call, request.endpoints.as_ref(), &topic);
         let queues = if self.pulls(call) {
             self.share(call, group, each_queue(&ways, &topic))
         } else if is_ordered {
@@ -106,12 +114,7 @@ impl Gateway {
     }
 
     /// The part of the queues that is this client's, where those of its group that pull divide them in the order of their ids.
-    fn share(
-        &self,
-        call: &Call,
-        group: &str,
-        queues: impl Iterator<Item = (i32, v2::Broker)>,
-    ) -> Vec<(i32, v2::Broker)> {
+    fn share(&self, call: &Call, group: &str, queues: impl Iterator<Item = (i32, Way)>) -> Vec<(i32, Way)> {
         let sessions = self.sessions.all();
         let pulls = |profile: &Profile| {
             profile.client_type == ClientType::PullConsumer && profile.group.as_deref() == Some(group)
@@ -123,13 +126,25 @@ impl Gateway {
     }
 
     /// The brokers that a client is told, in a lasting order: a changed list makes clients open new connections.
-    pub(crate) fn ways(&self, call: &Call, typed: Option<&v2::Endpoints>) -> Ways {
-        let broker = |name: String, endpoints| v2::Broker { name, id: MASTER_ID, endpoints: Some(endpoints) };
+    pub(crate) fn ways(&self, call: &Call, typed: Option<&v2::Endpoints>, topic: &Topic) -> Ways {
+        let permission = permission(topic);
+        let way = |name: String, endpoints, permission| Way {
+            broker: v2::Broker { name, id: MASTER_ID, endpoints: Some(endpoints) },
+            permission,
+        };
         // One group needs no address of its own: through a tunnel or a node port only the dialled one works.
         let groups = self.config.groups.get();
         if groups.len() > 1 {
-            let of_group = |group: &GroupAddress| broker(group.name.clone(), group.endpoints());
-            return Ways { brokers: groups.iter().map(of_group).collect(), are_groups: true };
+            let of_group = |group: &GroupAddress| {
+                let takes = group.standing == Standing::Open
+                    || (group.standing == Standing::Diverting && !topic.spec.groups.is_empty());
+                let permission = if takes { permission } else { Permission::Read };
+                way(group.name.clone(), group.endpoints(), permission)
+            };
+            return Ways {
+                brokers: homes(&groups, topic).into_iter().map(of_group).collect(),
+                are_groups: true,
+            };
         }
         let authority = call.authority.as_ref().map(Authority::as_str);
         let dialled = endpoints::dialled(typed, authority, &self.config.host);
@@ -138,30 +153,43 @@ impl Gateway {
             Some(_) | None => Vec::new(),
         };
         if ways.len() <= 1 {
-            return Ways { brokers: vec![broker(self.config.group.clone(), dialled)], are_groups: false };
+            let only = way(self.config.group.clone(), dialled, permission);
+            return Ways { brokers: vec![only], are_groups: false };
         }
-        let named = |(number, way)| broker(format!("{}-{number}", self.config.group), way);
+        let named =
+            |(number, endpoints)| way(format!("{}-{number}", self.config.group), endpoints, permission);
         Ways { brokers: ways.into_iter().map(named).collect(), are_groups: false }
     }
 }
 
+/// The groups that have queues of a topic, in its own order, without those that nobody is sent to.
+fn homes<'a>(groups: &'a [GroupAddress], topic: &Topic) -> Vec<&'a GroupAddress> {
+    let is_shown = |group: &&GroupAddress| group.standing != Standing::Closed;
+    if topic.spec.groups.is_empty() {
+        return groups.iter().filter(is_shown).collect();
+    }
+    let named = |name: &String| groups.iter().find(|group| group.name == *name).filter(is_shown);
+    topic.spec.groups.iter().filter_map(named).collect()
+}
+
 /// Every queue with a way to its broker group; the members of a group all lead to the same one.
-fn each_queue<'a>(ways: &'a Ways, topic: &Topic) -> impl Iterator<Item = (i32, v2::Broker)> + use<'a> {
+fn each_queue<'a>(ways: &'a Ways, topic: &Topic) -> impl Iterator<Item = (i32, Way)> + use<'a> {
     let groups = if ways.are_groups { ways.brokers.as_slice() } else { &ways.brokers[..1] };
     let queues = i32::try_from(topic.queues.len()).unwrap_or(i32::MAX);
-    groups.iter().flat_map(move |broker| (0..queues).map(move |id| (id, broker.clone())))
+    groups.iter().flat_map(move |way| (0..queues).map(move |id| (id, way.clone())))
 }
 
 /// A consumer that does not care for order asks each broker for everything.
-fn each_once(brokers: Vec<v2::Broker>) -> Vec<(i32, v2::Broker)> {
-    brokers.into_iter().map(|broker| (ALL_QUEUES, broker)).collect()
+fn each_once(ways: Vec<Way>) -> Vec<(i32, Way)> {
+    ways.into_iter().map(|way| (ALL_QUEUES, way)).collect()
 }
 
 /// An SDK that reads in order takes the messages of one assignment one by one: as many can be under way as it has
 /// assignments. Which queue they name does not matter to a receive.
-fn per_queue(brokers: &[v2::Broker], queues: usize) -> Vec<(i32, v2::Broker)> {
-    let rounds = (0..).flat_map(|id| brokers.iter().map(move |broker| (id, broker.clone())));
-    rounds.take(queues.max(brokers.len())).collect()
+fn per_queue(ways: &[Way], queues: usize) -> Vec<(i32, Way)> {
+    let rounds =
+        (0..).take_while(|_| !ways.is_empty()).flat_map(|id| ways.iter().map(move |way| (id, way.clone())));
+    rounds.take(queues.max(ways.len())).collect()
 }
 
 /// Topics that the broker fills by itself are read-only for clients.

@@ -14,7 +14,7 @@
 //! | too much waits for the log, or too many transactions are open; not stored | `TOO_MANY_REQUESTS`: clients retry with a growing delay |
 //! | the disk is full; not stored | `INTERNAL_SERVER_ERROR` |
 //! | larger than the log's batches; not stored | `PAYLOAD_TOO_LARGE` |
-//! | too few copies are in sync; not stored | `HA_NOT_AVAILABLE` |
+//! | too few copies are in sync, or messages are to go to another group; not stored | `HA_NOT_AVAILABLE` |
 //! | the log or the leadership ended after it was written; stored or not | `MASTER_PERSISTENCE_TIMEOUT` |
 //! | leadership ended or is handed over before; not stored | none: the call is steered to the next leader |
 
@@ -112,7 +112,9 @@ impl Gateway {
                 authorize(Principal::Anonymous, Action::Publish, Resource::Topic(scanned.topic))?;
                 let part = |text: &str| message.slice_ref(text.as_bytes());
                 let (namespace, name) = (part(scanned.namespace), part(scanned.topic));
-                &home.insert(Home { topic: self.topic(scanned.topic)?, namespace, name }).topic
+                let topic = self.topic(scanned.topic)?;
+                self.takes(&topic)?;
+                &home.insert(Home { topic, namespace, name }).topic
             };
             let message_type = type_of(&scanned.system);
             fits_type(topic, message_type)?;
@@ -127,6 +129,21 @@ impl Gateway {
             Some(Home { topic, .. }) => Ok(Prepared { topic, drafts, ids, kinds }),
             None => Err(Refusal::new(Code::MessageCorrupted, "request holds no message").into()),
         }
+    }
+
+    /// Refuses what is for another group: its sender goes by an old route, tries again, and asks for the way again.
+    fn takes(&self, topic: &Topic) -> Result<(), Refusal> {
+        let (name, group) = (&topic.spec.name, &self.config.group);
+        let why = if !topic.is_in(group) {
+            format!("topic `{name}` has no queues in group `{group}`; ask for its route again")
+        } else if self.config.standing().refuses() {
+            format!(
+                "group `{group}` is leaving the cluster and takes no message; ask for the route of `{name}` again"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(Code::HaNotAvailable, why))
     }
 
     fn draft(

@@ -373,6 +373,7 @@ pub(crate) fn topics() -> Vec<TopicSpec> {
         topic_type: TopicType::Normal,
         queues,
         retention_ms: 0,
+        groups: Vec::new(),
         owner: String::new(),
     };
     let fifo = TopicSpec { topic_type: TopicType::Fifo, ..topic("ledger", 2) };

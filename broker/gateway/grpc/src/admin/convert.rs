@@ -30,6 +30,7 @@ pub(super) fn topic_spec(topic: admin::Topic) -> Result<TopicSpec, String> {
         topic_type,
         queues: topic.queues,
         retention_ms: topic.retention_ms,
+        groups: topic.groups,
         owner: topic.owner,
     })
 }
@@ -125,7 +126,7 @@ fn permille(multiplier: f32) -> u32 {
 }
 
 pub(super) fn topic(topic: &Topic) -> admin::Topic {
-    let TopicSpec { name, topic_type, queues, retention_ms, owner } = topic.spec.clone();
+    let TopicSpec { name, topic_type, queues, retention_ms, groups, owner } = topic.spec.clone();
     let r#type = match topic_type {
         TopicType::Normal => admin::TopicType::Normal,
         TopicType::Fifo => admin::TopicType::Fifo,
@@ -134,7 +135,7 @@ pub(super) fn topic(topic: &Topic) -> admin::Topic {
         TopicType::Priority => admin::TopicType::Priority,
         TopicType::Mixed => admin::TopicType::Mixed,
     };
-    admin::Topic { name, r#type: r#type.into(), queues, retention_ms, owner }
+    admin::Topic { name, r#type: r#type.into(), queues, retention_ms, owner, groups }
 }
 
 pub(super) fn consumer_group(group: &ConsumerGroup) -> admin::ConsumerGroup {

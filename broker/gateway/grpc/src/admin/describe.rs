@@ -6,7 +6,7 @@ use engine::catalog::Broadcast;
 use engine::group::MEMBER_PREFIX;
 use wire::admin::{self, Code};
 
-use super::{AdminService, convert};
+use super::{AdminService, convert, remains};
 use crate::gateway::Gateway;
 use crate::leader::Place;
 
@@ -40,6 +40,7 @@ impl AdminService {
             disk_free_bytes: log.free_bytes,
             topics: group.topics().len() as u64,
             consumer_groups: group.consumer_groups().len() as u64,
+            remains: matches!(place, Place::Here(_)).then(|| remains::of(config, &group)).flatten(),
             ..about
         }
     }

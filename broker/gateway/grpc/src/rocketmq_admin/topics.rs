@@ -11,7 +11,7 @@ use crate::authorize::{Action, Resource};
 use crate::call::Call;
 use crate::gateway::{Gateway, name_of};
 use crate::refusal::{Refusal, ok};
-use crate::route::{Ways, permission};
+use crate::route::{Way, Ways};
 
 /// What the remoting protocol calls read and write.
 const PERM_READ: u32 = 4;
@@ -63,29 +63,29 @@ impl Gateway {
 
     /// A broker for each group; the ways to a group with several members are its addresses, number 0 the first.
     fn route_data(&self, call: &Call, topic: &Topic) -> String {
-        let Ways { brokers, are_groups } = self.ways(call, None);
-        let of_groups: Vec<(&str, &[v2::Broker])> = if are_groups {
-            brokers.iter().map(|broker| (broker.name.as_str(), std::slice::from_ref(broker))).collect()
+        let Ways { brokers, are_groups } = self.ways(call, None, topic);
+        let of_groups: Vec<(&str, &[Way])> = if are_groups {
+            brokers.iter().map(|way| (way.broker.name.as_str(), std::slice::from_ref(way))).collect()
         } else {
             vec![(self.config.group.as_str(), brokers.as_slice())]
-        };
-        let perm = match permission(topic) {
-            Permission::Read => PERM_READ,
-            Permission::Unspecified | Permission::None | Permission::Write | Permission::ReadWrite => {
-                PERM_READ_WRITE
-            }
         };
         let cluster = json(&self.config.cluster);
         let (mut queues, mut found) = (Vec::new(), Vec::new());
         for (group, ways) in of_groups {
             let (group, count) = (json(group), topic.queues.len());
+            let perm = match ways[0].permission {
+                Permission::Read => PERM_READ,
+                Permission::Unspecified | Permission::None | Permission::Write | Permission::ReadWrite => {
+                    PERM_READ_WRITE
+                }
+            };
             queues.push(format!(
                 r#"{{"brokerName":{group},"perm":{perm},"readQueueNums":{count},"topicSysFlag":0,"writeQueueNums":{count}}}"#
             ));
             let addresses: Vec<_> = ways
                 .iter()
                 .enumerate()
-                .map(|(id, way)| format!(r#""{id}":{}"#, json(&address(way))))
+                .map(|(id, way)| format!(r#""{id}":{}"#, json(&address(&way.broker))))
                 .collect();
             let addresses = addresses.join(",");
             found.push(format!(

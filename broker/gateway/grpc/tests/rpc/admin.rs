@@ -18,7 +18,7 @@ async fn done<R>(broker: &Broker, call: impl Future<Output = Result<Response<R>,
 }
 
 fn topic(name: &str, queues: u32) -> admin::Topic {
-    admin::Topic { name: name.into(), r#type: 1, queues, retention_ms: 0, owner: "me".into() }
+    admin::Topic { name: name.into(), r#type: 1, queues, owner: "me".into(), ..Default::default() }
 }
 
 fn topics(topics: Vec<admin::Topic>) -> Request<admin::ApplyTopicsRequest> {

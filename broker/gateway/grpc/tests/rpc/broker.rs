@@ -134,7 +134,7 @@ impl Broker {
     }
 
     pub(crate) async fn topic_of(&self, name: &str, topic_type: TopicType, queues: u32) {
-        let spec = TopicSpec { name: name.into(), topic_type, queues, retention_ms: 0, owner: String::new() };
+        let spec = TopicSpec { name: name.into(), topic_type, queues, ..TopicSpec::default() };
         let (outcomes, ticket) = self.group.apply_topics(&[spec], Adopt::Always, &self.mailbox).unwrap();
         assert_eq!(outcomes, [ApplyOutcome::Created]);
         self.drive(ticket.unwrap()).await.unwrap();

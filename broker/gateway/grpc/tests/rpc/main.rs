@@ -20,6 +20,7 @@ mod fifo;
 mod filter;
 mod gap;
 mod handover;
+mod leaving;
 mod limits;
 mod member;
 mod network;

@@ -1,0 +1,79 @@
+//! What a smaller number of copies or groups leaves behind. Pure.
+//!
+//! Promise: a disk goes only where `deletionPolicy` says so, and never one that a pod may have; the Lease of a group stays
+//! for as long as its disks do, so that the group can come back.
+
+use crds::BrokerCluster;
+use crds::object::DeletionPolicy;
+use kube::ResourceExt;
+
+use super::observe::{ChildMeta, Member, Observed};
+use super::plan::{Plan, Removal, is_ours};
+use super::record;
+use crate::children::Child;
+
+/// Adds what is not needed any more, and what stays although it is not needed.
+pub(super) fn plan(cluster: &BrokerCluster, observed: &Observed, children: &[Child], plan: &mut Plan) {
+    let budgets = observed.children.iter().filter(|((kind, name), meta)| {
+        let is_wanted = children.iter().any(|child| child.kind() == *kind && child.name() == name);
+        *kind == "PodDisruptionBudget"
+            && meta.owner_uid.is_some()
+            && meta.owner_uid == cluster.uid()
+            && !is_wanted
+    });
+    plan.removals = budgets
+        .map(|((_, name), meta)| Removal::Budget { name: name.clone(), uid: meta.uid.clone() })
+        .collect();
+    plan.removals.extend(leftovers(cluster, observed, plan.groups));
+    for (member @ (group, ordinal), claim) in &observed.claims {
+        let has_left = *group >= plan.groups;
+        let replicas = plan.replicas.get(group).copied().unwrap_or(u32::MAX);
+        let is_free = has_left || record::is_released(*ordinal, replicas, observed.leases.get(group));
+        let is_kept = if has_left {
+            observed.stateful_sets.contains_key(group)
+        } else {
+            scaled_to(observed, *group) > *ordinal
+        };
+        let runs = observed.pods.contains_key(member) || is_kept;
+        if !is_free || runs || claim.deleting || !is_ours(&claim.name) {
+            continue;
+        }
+        match cluster.spec.deletion_policy {
+            DeletionPolicy::Retain => plan.retained.push((claim.name.clone(), *group)),
+            DeletionPolicy::Delete => {
+                plan.removals.push(Removal::Claim { name: claim.name.clone(), uid: claim.uid.clone() });
+            }
+        }
+    }
+}
+
+/// What groups leave behind that have left. The Lease stays for as long as the disks do: it says who has what.
+fn leftovers(cluster: &BrokerCluster, observed: &Observed, groups: u32) -> Vec<Removal> {
+    let uid = cluster.uid();
+    let has_left = |meta: &ChildMeta| meta.group.is_some_and(|group| group >= groups);
+    let is_ours = |meta: &ChildMeta| meta.owner_uid.is_some() && meta.owner_uid == uid;
+    let children = observed.children.iter().filter(|(_, meta)| has_left(meta) && is_ours(meta));
+    let object = |((kind, name), meta): (&(&'static str, String), &ChildMeta)| {
+        let is_kept = match *kind {
+            "Lease" => {
+                cluster.spec.deletion_policy == DeletionPolicy::Retain || has_disks(observed, meta.group)
+            }
+            // Removed with those of the groups that stay.
+            "PodDisruptionBudget" => true,
+            _ => false,
+        };
+        (!is_kept).then(|| Removal::Object { kind, name: name.clone(), uid: meta.uid.clone() })
+    };
+    children.filter_map(object).collect()
+}
+
+fn has_disks(observed: &Observed, group: Option<u32>) -> bool {
+    let is_its = |(of, _): &Member| Some(*of) == group;
+    observed.claims.keys().any(is_its) || observed.pods.keys().any(is_its)
+}
+
+/// How many pods a group's StatefulSet makes now.
+fn scaled_to(observed: &Observed, group: u32) -> u32 {
+    let replicas = || observed.stateful_sets.get(&group)?.spec.as_ref()?.replicas;
+    replicas().and_then(|replicas| u32::try_from(replicas).ok()).unwrap_or(u32::MAX)
+}
