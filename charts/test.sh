@@ -53,6 +53,22 @@ want "Prometheus finds its rules" "release: prometheus" --set alerts.enabled=tru
 for page in $(render --set alerts.enabled=true | sed -n 's|.*runbook_url: docs/runbook/||p'); do
   if [ -f "../docs/runbook/$page" ]; then echo "ok   runbook/$page"; else echo "FAIL runbook/$page is missing"; failed=1; fi
 done
+monitoring=--api-versions=monitoring.coreos.com/v1/PodMonitor
+without "Prometheus is not told where its definitions are missing" "kind: PodMonitor"
+want "it is told of brokers where they are there" "name: millpond-operator-brokers" "$monitoring"
+want "which have these labels" "app.kubernetes.io/component: broker" "$monitoring"
+want "and a port of this name" "- port: http" "$monitoring"
+want "in every namespace" "any: true" "$monitoring"
+without "or only in some" "any: true" "$monitoring" --set 'watchNamespaces={a,b}'
+want "in those that the operator looks after" 'matchNames: ["a","b"]' "$monitoring" --set 'watchNamespaces={a,b}'
+want "so often" "interval: 1m30s" "$monitoring" --set metrics.podMonitor.interval=1m30s
+want "Prometheus finds its monitors" "release: prometheus" "$monitoring" --set metrics.podMonitor.labels.release=prometheus
+without "they can be left out" "kind: PodMonitor" "$monitoring" --set metrics.podMonitor.enabled=false
+want "or made without asking the cluster" "kind: PodMonitor" --set metrics.podMonitor.enabled=true
+refused "nothing between" "podMonitor" --set metrics.podMonitor.enabled=perhaps
+refused "an interval has a unit" "interval" --set-string metrics.podMonitor.interval=30
+count() { render "$@" | grep -cF "kind: PodMonitor" || true; }
+if [ "$(count "$monitoring")" = 2 ]; then echo "ok   brokers and the operator"; else echo "FAIL not 2 PodMonitors"; failed=1; fi
 want "the API server guards records" "kind: ValidatingAdmissionPolicyBinding"
 without "which can be left out" "ValidatingAdmissionPolicy" --set recordPolicy.enabled=false
 want "the operator may write records" '["system:serviceaccount:mq:millpond-operator"]'

@@ -359,3 +359,18 @@ fn the_admin_port_is_for_the_operator_and_brokers_and_the_peer_port_for_brokers(
     assert_eq!(from["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], "mq");
     assert_eq!(from["podSelector"]["matchLabels"]["app.kubernetes.io/name"], "millpond-operator");
 }
+
+#[test]
+fn the_chart_has_the_pods_of_brokers_scraped() {
+    let chart = std::fs::read_to_string("../charts/millpond/templates/pod-monitors.yaml").unwrap();
+    let (brokers, _) = chart.split_once("\n---\n").unwrap();
+    let template = pod_template(&build(&small(), 1), "shop-g0");
+    for label in ["app.kubernetes.io/name", "app.kubernetes.io/component"] {
+        let line = format!("      {label}: {}\n", template["metadata"]["labels"][label].as_str().unwrap());
+        assert!(brokers.contains(&line), "{line}");
+    }
+    let ports = template["spec"]["containers"][0]["ports"].as_array().unwrap();
+    let port = ports.iter().find(|port| port["containerPort"] == HTTP_PORT).unwrap();
+    let line = format!("    - port: {}\n", port["name"].as_str().unwrap());
+    assert!(brokers.contains(&line), "{line}");
+}
