@@ -69,6 +69,18 @@ refused "nothing between" "podMonitor" --set metrics.podMonitor.enabled=perhaps
 refused "an interval has a unit" "interval" --set-string metrics.podMonitor.interval=30
 count() { render "$@" | grep -cF "kind: PodMonitor" || true; }
 if [ "$(count "$monitoring")" = 2 ]; then echo "ok   brokers and the operator"; else echo "FAIL not 2 PodMonitors"; failed=1; fi
+without "dashboards are asked for" "grafana_dashboard"
+for board in millpond/dashboards/*.json; do
+  name=$(basename "$board" .json)
+  want "Grafana gets the dashboard $name" "name: millpond-operator-dashboard-$name" --set dashboards.enabled=true
+  want "as it is" "$(grep -m1 '"expr"' "$board")" --set dashboards.enabled=true
+done
+want "its sidecar finds them" 'grafana_dashboard: "1"' --set dashboards.enabled=true
+want "by more labels" "team: mq" --set dashboards.enabled=true --set dashboards.labels.team=mq
+without "or by others" "grafana_dashboard" --set dashboards.enabled=true --set dashboards.labels.grafana_dashboard=null
+want "in a folder" "grafana_folder: Millpond" --set dashboards.enabled=true --set dashboards.annotations.grafana_folder=Millpond
+want "where it looks" "namespace: grafana" --set dashboards.enabled=true --set dashboards.namespace=grafana
+refused "labels are texts" "dashboards" --set dashboards.enabled=true --set dashboards.labels.a=1
 want "the API server guards records" "kind: ValidatingAdmissionPolicyBinding"
 without "which can be left out" "ValidatingAdmissionPolicy" --set recordPolicy.enabled=false
 want "the operator may write records" '["system:serviceaccount:mq:millpond-operator"]'

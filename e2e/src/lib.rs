@@ -29,6 +29,7 @@ pub mod network;
 #[cfg(test)]
 mod peer_bugs;
 pub mod place;
+pub mod promql;
 pub mod scenarios;
 pub mod sdk;
 pub mod traffic;

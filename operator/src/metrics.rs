@@ -140,17 +140,30 @@ mod tests {
 
     #[test]
     fn every_metric_is_in_the_reference() {
-        let page = Metrics::default().text();
+        let metrics = Metrics::default();
+        metrics.count_error("cluster", "timeout");
+        metrics.set_objects("a/b", "Topic", &BTreeMap::from([("Ready", 1)]));
+        let page = metrics.text();
         let kinds: BTreeMap<_, _> =
             page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
         let helps = page.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
-        let mut rows: Vec<String> =
-            helps.map(|(name, help)| format!("| `{name}` | {} | {help} |", kinds[name])).collect();
+        let mut rows: Vec<String> = helps
+            .map(|(name, help)| format!("| `{name}{}` | {} | {help} |", labels(&page, name), kinds[name]))
+            .collect();
         rows.sort();
         let text = std::fs::read_to_string("../docs/reference/metrics.md").unwrap();
         let documented: Vec<_> =
             text.lines().filter(|line| line.starts_with("| `millpond_operator_")).collect();
         assert_eq!(documented, rows, "the rows should be\n{}", rows.join("\n"));
+    }
+
+    /// Labels of a series on the page, as the reference writes them: `{label,label}`.
+    fn labels(page: &str, name: &str) -> String {
+        let pairs = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once('}'));
+        let Some((pairs, _)) = pairs else { return String::new() };
+        let mut labels: Vec<_> = pairs.split(',').filter_map(|pair| pair.split('=').next()).collect();
+        labels.sort_unstable();
+        format!("{{{}}}", labels.join(","))
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod fifo;
 mod filters;
 mod kill;
 mod kinds;
+mod monitoring;
 mod noise;
 mod priority;
 mod pull;
