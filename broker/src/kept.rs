@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crds::broker_config::{BrokerConfig, FlushMode, MemberAddress, ReplicationConfig};
@@ -26,6 +27,9 @@ use crate::reload::Live;
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// Another one after every start of the machine.
 const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A copy is opened while the same member leads: so soon what is told about this broker is read from it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A copy that is open, with whatever keeps it.
 pub(crate) enum Kept {
@@ -146,7 +150,7 @@ async fn announce(
         if let Some(log) = log {
             leadership.keep(&log);
         }
-        if standing.changed().await.is_err() {
+        if let Ok(Err(_)) = tokio::time::timeout(LOOK_EVERY, standing.changed()).await {
             return leadership.set(Place::Nowhere(Absence::Electing));
         }
     }

@@ -3,12 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use crds::object::ObjectState;
 use e2e::members::Members;
 use e2e::promql::{Asked, Reference, asked};
-use e2e::{place, traffic};
+use e2e::{place, traffic, wait};
 use serde_json::Value;
+
+/// Figures of a copy are on the page so soon after it was opened.
+const SHOWN_MAX: Duration = Duration::from_secs(10);
 
 /// One expression.
 struct Question {
@@ -52,6 +56,20 @@ fn values_that_dashboards_and_alerts_ask_for_are_those_of_a_broker_or_the_operat
         }
     }
     assert!(compared > 0);
+}
+
+/// Otherwise a follower's disk fills up unseen.
+#[test]
+fn a_follower_shows_its_disk_and_its_log() {
+    let members = Members::start(3, &traffic::manifests());
+    for member in members.followers() {
+        for series in ["millpond_disk_free_bytes", "millpond_log_written_bytes"] {
+            wait::until(&format!("{series} of member {member}"), SHOWN_MAX, || {
+                let page = members.page(member, "/metrics")?;
+                page.lines().any(|line| line.starts_with(series)).then_some(())
+            });
+        }
+    }
 }
 
 #[test]
