@@ -71,6 +71,8 @@ pub struct Blueprint {
     pub spec: crds::BrokerClusterSpec,
     /// How many groups to build: those asked for, and any that exist beyond.
     pub groups: u32,
+    /// How many groups have pods or are to have some: brokers of one that has left still need their rights to end in order.
+    pub running: u32,
     /// Groups that leave, with how far they have come.
     pub phases: BTreeMap<u32, GroupPhase>,
     /// Image of the brokers.

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// Which messages, by an SQL condition on properties: `price > 10 AND region IS NOT NULL`
     #[arg(long, value_name = "CONDITION", conflicts_with = "filter")]
     sql: Option<String>,
-    /// Stop when nothing has come for this long
+    /// Stop when nothing has come for this long from any place that has the topic
     #[arg(long, value_parser = duration, default_value = "5s")]
     wait: Duration,
     /// Acknowledge each message after it was printed (the default)
@@ -50,21 +50,20 @@ pub(crate) struct Args {
     invisible: Duration,
 }
 
-/// Each look is at one broker group: there are so many at most, and one that has nothing must not take all of the time.
-const TURNS: u32 = 32;
-
 pub(crate) async fn run(args: Args, connect: &Connect, format: Format) -> Result<(), Failure> {
     let filter = args.sql.clone().map_or_else(|| Filter::Tags(args.filter.clone()), Filter::Sql);
     let consumer = SimpleConsumer::builder(connect.messaging()?, &args.group)
         .subscribe(&args.topic, filter)
-        .wait(args.wait / TURNS)
+        .wait(args.wait)
         .start()
         .await?;
     let mut left = args.max;
-    let mut turns = 0;
-    while left > 0 && turns < TURNS {
+    // Each receive is from one place, and the others may have something.
+    let places = consumer.places().await?;
+    let mut empty = 0;
+    while left > 0 && empty < places {
         let delivered = consumer.receive(left.min(RECEIVE_MAX), args.invisible).await?;
-        turns = if delivered.is_empty() { turns + 1 } else { 0 };
+        empty = if delivered.is_empty() { empty + 1 } else { 0 };
         left = left.saturating_sub(delivered.len());
         for message in &delivered {
             print_message(message, format)?;

@@ -71,6 +71,15 @@ impl SimpleConsumer {
         }
     }
 
+    /// From how many places [`Self::receive`] takes messages in turn: so many empty ones in a row say that there is nothing.
+    pub async fn places(&self) -> Result<usize, AskError> {
+        let mut places = 0;
+        for (topic, _) in &self.subscriptions {
+            places += self.session.route(topic).await?.places();
+        }
+        Ok(places)
+    }
+
     /// Says that a message is done.
     pub async fn ack(&self, delivered: &Delivered) -> Result<(), AskError> {
         let results = self.ack_all(std::slice::from_ref(delivered)).await?;

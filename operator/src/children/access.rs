@@ -33,7 +33,7 @@ pub(super) fn role(blueprint: &Blueprint) -> Role {
     let rule = |group: &str, resource: &str, name: fn(&str, u32) -> String, verbs: &[&str]| PolicyRule {
         api_groups: Some(vec![group.to_owned()]),
         resources: Some(vec![resource.to_owned()]),
-        resource_names: Some((0..blueprint.groups).map(|group| name(&blueprint.cluster, group)).collect()),
+        resource_names: Some((0..blueprint.running).map(|group| name(&blueprint.cluster, group)).collect()),
         verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
         ..PolicyRule::default()
     };

@@ -22,6 +22,7 @@ pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
         owner,
         spec,
         groups,
+        running: groups,
         phases: BTreeMap::new(),
         image: "millpond:1".into(),
         image_pull_policy: None,

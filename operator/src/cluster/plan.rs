@@ -53,6 +53,8 @@ pub struct Plan {
     pub is_rolled_out: bool,
     /// How many groups the cluster has.
     pub groups: u32,
+    /// How many groups have pods or are to have some.
+    pub running: u32,
     /// Those of them that leave, with how far they have come.
     pub phases: BTreeMap<u32, GroupPhase>,
     /// What a person has to change.
@@ -153,6 +155,8 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -
         plan.groups = *last.key();
         last.remove();
     }
+    let running = observed.pods.keys().next_back().map_or(0, |(last, _)| last + 1);
+    plan.running = plan.groups.max(running);
     plan.problem = leave::kept(cluster, observed, &plan.phases).map(Problem::TopicsStay);
     plan.replicas = replicas(cluster, observed, plan.groups);
     let wanted = blueprint(cluster, &plan, settings).and_then(|blueprint| {
@@ -298,6 +302,7 @@ fn blueprint(cluster: &BrokerCluster, plan: &Plan, settings: &Settings) -> Resul
         owner,
         spec: cluster.spec.clone(),
         groups: plan.groups,
+        running: plan.running,
         phases: plan.phases.clone(),
         image: plan.image.clone(),
         image_pull_policy: settings.broker_image_pull_policy.clone(),

@@ -54,7 +54,11 @@ fn leftovers(cluster: &BrokerCluster, observed: &Observed, groups: u32) -> Vec<R
     let is_ours = |meta: &ChildMeta| meta.owner_uid.is_some() && meta.owner_uid == uid;
     let children = observed.children.iter().filter(|(_, meta)| has_left(meta) && is_ours(meta));
     let object = |((kind, name), meta): (&(&'static str, String), &ChildMeta)| {
+        let runs = observed.pods.keys().any(|(of, _)| Some(*of) == meta.group);
         let is_kept = match *kind {
+            "StatefulSet" => false,
+            // Its brokers end in order.
+            _ if runs => true,
             "Lease" => {
                 cluster.spec.deletion_policy == DeletionPolicy::Retain || has_disks(observed, meta.group)
             }

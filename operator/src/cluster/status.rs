@@ -158,9 +158,13 @@ impl<'a> Facts<'a> {
             let text = format!("copies of {} are being added or removed", changing.join(", "));
             return Some((Reason::ChangingCopies, text));
         }
-        if !self.plan.phases.is_empty() || !self.plan.removals.is_empty() {
-            let leaving: Vec<_> = self.plan.phases.keys().map(|group| names::group_name(*group)).collect();
-            let text = format!("{} leave; see status.groupStatus[].leaving", leaving.join(", "));
+        if !self.plan.phases.is_empty() || self.plan.running > self.plan.groups {
+            let gone = self.plan.groups..self.plan.running;
+            let leaving = self.plan.phases.keys().copied().chain(gone).map(names::group_name);
+            let text = format!(
+                "leaving: {}; see status.groupStatus[].leaving",
+                leaving.collect::<Vec<_>>().join(", ")
+            );
             return Some((Reason::ScalingIn, text));
         }
         if !self.plan.growths.is_empty() {

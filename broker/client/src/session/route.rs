@@ -48,6 +48,11 @@ impl Route {
         self.pick(&self.readable, turn)
     }
 
+    /// How many brokers can be received from.
+    pub(crate) fn places(&self) -> usize {
+        self.readable.len()
+    }
+
     /// Every queue that may be read, those of one broker as well.
     pub(crate) fn each_readable(&self) -> impl Iterator<Item = &RouteQueue> {
         self.queues.iter().filter(|entry| is_usable(entry, v2::Permission::Read))

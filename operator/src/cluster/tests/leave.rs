@@ -73,6 +73,19 @@ fn told(plan: &Plan) -> Vec<GroupPhase> {
     BrokerConfig::from_yaml(config.unwrap()).unwrap().groups.iter().map(|group| group.phase).collect()
 }
 
+/// Over how many groups brokers have rights.
+fn may(plan: &Plan) -> usize {
+    let rules = plan.children.iter().find_map(|child| {
+        let Child::Role(role) = child else { return None };
+        role.rules.as_ref()?.first()?.resource_names.as_ref()
+    });
+    rules.map_or(0, Vec::len)
+}
+
+fn holds(shop: &Shop, kind: Kind) -> bool {
+    conditions::holds(&shop.cluster.status.as_ref().unwrap().conditions, kind)
+}
+
 fn removed(plan: &Plan) -> Vec<String> {
     let name = |removal: &Removal| match removal {
         Removal::Object { kind, name, .. } => format!("{kind}/{name}"),
@@ -132,15 +145,19 @@ fn all_objects_of_a_group_that_left_go_and_its_lease_goes_with_its_disks() {
         }
         let lease = ChildMeta { group: Some(1), owner_uid: Some("uid-shop".into()), ..ChildMeta::default() };
         shop.observed.children.insert(("Lease", "shop-g1".into()), lease);
-        let objects =
-            ["ConfigMap/shop-g1", "Service/shop-g1", "Service/shop-g1-leader", "StatefulSet/shop-g1"];
         let plan = shop.pass(1);
-        assert_eq!(removed(&plan), objects);
+        assert_eq!(removed(&plan), ["StatefulSet/shop-g1"]);
         assert_eq!(plan.retained, [], "its pod may still write");
         shop.observed.stateful_sets.remove(&1);
-        shop.observed.children.retain(|(kind, name), _| !name.starts_with("shop-g1") || *kind == "Lease");
-        assert_eq!(removed(&shop.pass(1)), [""; 0], "its pod is still there");
+        shop.observed.children.remove(&("StatefulSet", "shop-g1".to_owned()));
+        let plan = shop.pass(1);
+        assert_eq!((removed(&plan), may(&plan)), (vec![], 2), "its broker is not told to do without");
+        assert!(holds(&shop, Kind::Reconciling));
         shop.observed.pods.remove(&(1, 0));
+        let plan = shop.pass(1);
+        let objects = ["ConfigMap/shop-g1", "Service/shop-g1", "Service/shop-g1-leader"];
+        assert_eq!((&removed(&plan)[..3], may(&plan)), (&objects.map(str::to_owned)[..], 1));
+        shop.observed.children.retain(|(kind, name), _| !name.starts_with("shop-g1") || *kind == "Lease");
         let plan = shop.pass(1);
         assert_eq!(plan.retained.len(), usize::from(kept));
         assert_eq!(removed(&plan), if kept { vec![] } else { vec!["Claim/data-shop-g1-0"] });
