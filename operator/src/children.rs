@@ -6,6 +6,7 @@
 //!     ├─ PodDisruptionBudget: `shop` with one copy, `shop-g0` and so on with more
 //!     ├─ Lease, ConfigMap, Service, StatefulSet `shop-g0`, `shop-g1`                     per group
 //!     └─ Service, EndpointSlice `shop-g0-leader`, `shop-g1-leader`                       per group
+//!        the Service stays when the group leaves, and leads to the others
 //! ```
 //!
 //! Promise: equal clusters make equal objects, whatever the operator's version did before, so an operator's restart
@@ -21,7 +22,7 @@ mod service;
 mod signpost;
 mod stateful_set;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::broker_config::GroupPhase;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -73,6 +74,8 @@ pub struct Blueprint {
     pub groups: u32,
     /// How many groups have pods or are to have some: brokers of one that has left still need their rights to end in order.
     pub running: u32,
+    /// Groups that have left and whose address clients may still have.
+    pub detours: BTreeSet<u32>,
     /// Groups that leave, with how far they have come.
     pub phases: BTreeMap<u32, GroupPhase>,
     /// Image of the brokers.
@@ -200,6 +203,8 @@ pub fn children(blueprint: &Blueprint, shape: impl Fn(u32) -> Shape) -> Result<V
         children.extend(shape.family.as_ref().map(slice).map(Child::EndpointSlice));
         children.push(Child::StatefulSet(Box::new(stateful_set)));
     }
+    let detours = blueprint.detours.iter().map(|group| signpost::detour_service(blueprint, *group));
+    children.extend(detours.map(Box::new).map(Child::Service));
     children.into_iter().map(Child::sealed).collect()
 }
 

@@ -43,6 +43,15 @@ pub(super) fn leader_service(blueprint: &Blueprint, group: u32) -> Service {
     }
 }
 
+/// The same address once the group has left: it leads to any ready broker of the cluster. Clients that still have it find one
+/// there: an SDK that polls it for ever would wait 5 s for each try, and do nothing else meanwhile.
+pub(super) fn detour_service(blueprint: &Blueprint, group: u32) -> Service {
+    let mut service = leader_service(blueprint, group);
+    let spec = service.spec.get_or_insert_default();
+    spec.selector = Some(labels::cluster_selector(&blueprint.cluster));
+    service
+}
+
 /// That address for clients: `shop-g0-leader.prod.svc:8081`.
 pub fn leader_endpoint(cluster: &str, namespace: &str, group: u32) -> String {
     format!("{}.{namespace}.svc:{CLIENT_PORT}", names::leader_object_name(cluster, group))

@@ -23,6 +23,7 @@ pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
         spec,
         groups,
         running: groups,
+        detours: BTreeSet::new(),
         phases: BTreeMap::new(),
         image: "millpond:1".into(),
         image_pull_policy: None,

@@ -42,6 +42,8 @@ pub struct Observed {
     pub stateful_sets: BTreeMap<u32, StatefulSet>,
     /// Families of the addresses that lead to leaders, by group: `IPv4` or `IPv6`.
     pub families: BTreeMap<u32, String>,
+    /// Groups whose address leads to the brokers of others.
+    pub detours: BTreeSet<u32>,
     /// Leases by group.
     pub leases: BTreeMap<u32, LeaseView>,
     /// What members say about a record that is gone, by group; asked after it was seen to be gone.
@@ -154,6 +156,7 @@ pub(super) async fn observe<A: BrokerAdmin>(
     for service in services {
         observed.children.insert(("Service", service.name_any()), child_meta(&service.metadata));
         observed.families.extend(leader_family(&name, &service));
+        observed.detours.extend(detour(&name, &service));
     }
     for set in sets {
         let key = ("StatefulSet", set.name_any());
@@ -184,6 +187,14 @@ fn leader_family(cluster: &str, service: &Service) -> Option<(u32, String)> {
     let is_leaders = service.name_any() == names::leader_object_name(cluster, group);
     let families = service.spec.as_ref()?.ip_families.as_ref()?;
     Some((group, families.first().filter(|_| is_leaders)?.clone()))
+}
+
+/// The group whose leader's Service selects brokers, as it does once the group has left.
+fn detour(cluster: &str, service: &Service) -> Option<u32> {
+    let group = group_of(&service.metadata)?;
+    let is_leaders = service.name_any() == names::leader_object_name(cluster, group);
+    let selects = service.spec.as_ref()?.selector.as_ref().is_some_and(|selector| !selector.is_empty());
+    (is_leaders && selects).then_some(group)
 }
 
 /// What members say where there is no record. A pod that says nothing of use leaves nothing to go by: what it runs may have

@@ -159,11 +159,11 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -
     plan.running = plan.groups.max(running);
     plan.problem = leave::kept(cluster, observed, &plan.phases).map(Problem::TopicsStay);
     plan.replicas = replicas(cluster, observed, plan.groups);
-    let wanted = blueprint(cluster, &plan, settings).and_then(|blueprint| {
+    let wanted = blueprint(cluster, observed, &plan, settings).and_then(|blueprint| {
         let children = children(&blueprint, |group| shape(observed, &plan, group))?;
         Ok((blueprint, children))
     });
-    let (blueprint, children) = match wanted {
+    let (blueprint, mut children) = match wanted {
         Ok(wanted) => wanted,
         Err(InvalidSpec(text)) => {
             plan.problem = Some(Problem::InvalidSpec(text));
@@ -177,6 +177,7 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -
         return plan;
     }
     plan.problem = problem.or(plan.problem);
+    removals::undo_detours(cluster, observed, &mut children, &mut plan);
     plan.growths = growths(cluster, observed, &plan);
     plan.refreshes = refreshes(observed, &children);
     plan.outdated = roll::outdated(observed);
@@ -292,7 +293,12 @@ fn repository(image: &str) -> &str {
     }
 }
 
-fn blueprint(cluster: &BrokerCluster, plan: &Plan, settings: &Settings) -> Result<Blueprint, InvalidSpec> {
+fn blueprint(
+    cluster: &BrokerCluster,
+    observed: &Observed,
+    plan: &Plan,
+    settings: &Settings,
+) -> Result<Blueprint, InvalidSpec> {
     let owner = cluster
         .controller_owner_ref(&())
         .ok_or_else(|| InvalidSpec("the object has no name and uid yet".to_owned()))?;
@@ -303,6 +309,7 @@ fn blueprint(cluster: &BrokerCluster, plan: &Plan, settings: &Settings) -> Resul
         spec: cluster.spec.clone(),
         groups: plan.groups,
         running: plan.running,
+        detours: removals::addresses(cluster, observed, plan.groups),
         phases: plan.phases.clone(),
         image: plan.image.clone(),
         image_pull_policy: settings.broker_image_pull_policy.clone(),

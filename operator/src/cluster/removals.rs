@@ -3,8 +3,10 @@
 //! Promise: a disk goes only where `deletionPolicy` says so, and never one that a pod may have; the Lease of a group stays
 //! for as long as its disks do, so that the group can come back.
 
-use crds::BrokerCluster;
+use std::collections::BTreeSet;
+
 use crds::object::DeletionPolicy;
+use crds::{BrokerCluster, names};
 use kube::ResourceExt;
 
 use super::observe::{ChildMeta, Member, Observed};
@@ -21,9 +23,9 @@ pub(super) fn plan(cluster: &BrokerCluster, observed: &Observed, children: &[Chi
             && meta.owner_uid == cluster.uid()
             && !is_wanted
     });
-    plan.removals = budgets
-        .map(|((_, name), meta)| Removal::Budget { name: name.clone(), uid: meta.uid.clone() })
-        .collect();
+    plan.removals.extend(
+        budgets.map(|((_, name), meta)| Removal::Budget { name: name.clone(), uid: meta.uid.clone() }),
+    );
     plan.removals.extend(leftovers(cluster, observed, plan.groups));
     for (member @ (group, ordinal), claim) in &observed.claims {
         let has_left = *group >= plan.groups;
@@ -64,11 +66,40 @@ fn leftovers(cluster: &BrokerCluster, observed: &Observed, groups: u32) -> Vec<R
             }
             // Removed with those of the groups that stay.
             "PodDisruptionBudget" => true,
+            "Service" => addresses(cluster, observed, groups)
+                .iter()
+                .any(|group| *name == names::leader_object_name(&cluster.name_any(), *group)),
             _ => false,
         };
         (!is_kept).then(|| Removal::Object { kind, name: name.clone(), uid: meta.uid.clone() })
     };
     children.filter_map(object).collect()
+}
+
+/// Groups that have left, whose address stays: clients may have it.
+pub(super) fn addresses(cluster: &BrokerCluster, observed: &Observed, groups: u32) -> BTreeSet<u32> {
+    let is_address = |((kind, name), meta): (&(&'static str, String), &ChildMeta)| {
+        let group = meta.group.filter(|group| *group >= groups)?;
+        let is_leaders = *name == names::leader_object_name(&cluster.name_any(), group);
+        (*kind == "Service" && is_leaders).then_some(group)
+    };
+    observed.children.iter().filter_map(is_address).collect()
+}
+
+/// The address of a group that has come back is made anew: Kubernetes leaves the endpoints that it found by a selector when the
+/// selector goes, and they are the brokers of other groups.
+pub(super) fn undo_detours(
+    cluster: &BrokerCluster,
+    observed: &Observed,
+    children: &mut Vec<Child>,
+    plan: &mut Plan,
+) {
+    for group in observed.detours.iter().filter(|group| **group < plan.groups) {
+        let address = names::leader_object_name(&cluster.name_any(), *group);
+        let Some(meta) = observed.children.get(&("Service", address.clone())) else { continue };
+        children.retain(|child| child.kind() != "Service" || child.name() != address);
+        plan.removals.push(Removal::Object { kind: "Service", name: address, uid: meta.uid.clone() });
+    }
 }
 
 fn has_disks(observed: &Observed, group: Option<u32>) -> bool {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A topic that is in some groups only has entries for these, in the order of its definition: producers choose one by the
-//! message group, so that the order of the list is the order of the messages. A group that is leaving is shown to consumers alone,
-//! but for topics that were put there by name.
+//! message group, so that the order of the list is the order of the messages. A group that is leaving is shown for reading alone,
+//! and to known producers not at all, but for topics that were put there by name.
 //! A route has no entry per queue: the leader places a send, and a receive drains every queue of its topic, whatever entry
 //! it names. Entries are ways to get there, for an SDK tries again with another broker if it knows one.
 //! Clients that pull name the queue: their route has an entry for each, and their assignments are each client's share.
@@ -62,7 +62,11 @@ impl Gateway {
             broker: Some(way.broker),
             accept_message_types: accepted(topic.spec.topic_type).iter().map(|&found| found.into()).collect(),
         };
-        let ways = self.ways(call, request.endpoints.as_ref(), &topic);
+        let mut ways = self.ways(call, request.endpoints.as_ref(), &topic);
+        // One SDK sends to entries that are for reading alone.
+        if self.sends(call) && ways.brokers.iter().any(|way| way.permission == Permission::ReadWrite) {
+            ways.brokers.retain(|way| way.permission == Permission::ReadWrite);
+        }
         let message_queues = if self.pulls(call) {
             let queue = |(id, way)| v2::MessageQueue { id, ..entry(way) };
             each_queue(&ways, &topic).map(queue).collect()
@@ -111,6 +115,11 @@ impl Gateway {
         let session = self.sessions.find(call.client_id());
         call.client_type() == ClientType::PullConsumer.as_str_name()
             || session.is_some_and(|session| session.profile().client_type == ClientType::PullConsumer)
+    }
+
+    fn sends(&self, call: &Call) -> bool {
+        let session = self.sessions.find(call.client_id());
+        session.is_some_and(|session| session.profile().client_type == ClientType::Producer)
     }
 
     /// The part of the queues that is this client's, where those of its group that pull divide them in the order of their ids.

@@ -155,15 +155,55 @@ fn all_objects_of_a_group_that_left_go_and_its_lease_goes_with_its_disks() {
         assert!(holds(&shop, Kind::Reconciling));
         shop.observed.pods.remove(&(1, 0));
         let plan = shop.pass(1);
-        let objects = ["ConfigMap/shop-g1", "Service/shop-g1", "Service/shop-g1-leader"];
-        assert_eq!((&removed(&plan)[..3], may(&plan)), (&objects.map(str::to_owned)[..], 1));
-        shop.observed.children.retain(|(kind, name), _| !name.starts_with("shop-g1") || *kind == "Lease");
+        let objects = ["ConfigMap/shop-g1", "Service/shop-g1"];
+        assert_eq!((&removed(&plan)[..2], may(&plan)), (&objects.map(str::to_owned)[..], 1));
+        shop.observed.children.retain(|(kind, name), _| {
+            !name.starts_with("shop-g1") || *kind == "Lease" || name.ends_with("-leader")
+        });
         let plan = shop.pass(1);
         assert_eq!(plan.retained.len(), usize::from(kept));
         assert_eq!(removed(&plan), if kept { vec![] } else { vec!["Claim/data-shop-g1-0"] });
         shop.observed.claims.remove(&(1, 0));
         assert_eq!(removed(&shop.pass(1)), if kept { vec![] } else { vec!["Lease/shop-g1"] });
     }
+}
+
+/// What the address of g1's leader selects.
+fn selected(plan: &Plan) -> Option<bool> {
+    plan.children.iter().find_map(|child| {
+        let Child::Service(service) = child else { return None };
+        (child.name() == "shop-g1-leader").then(|| service.spec.as_ref().unwrap().selector.is_some())
+    })
+}
+
+#[test]
+fn the_address_of_a_group_that_left_leads_to_the_others_and_is_made_anew_when_it_is_back() {
+    let mut shop = Shop::new(2, &json!({ "groups": 1 }));
+    shop.empty(1);
+    let address = ChildMeta {
+        uid: "uid-address".into(),
+        group: Some(1),
+        owner_uid: Some("uid-shop".into()),
+        ..ChildMeta::default()
+    };
+    shop.observed.children.insert(("Service", "shop-g1-leader".into()), address);
+    assert_eq!(selected(&shop.pass(1)), Some(true));
+    shop.observed.stateful_sets.remove(&1);
+    shop.observed.pods.remove(&(1, 0));
+    shop.observed.detours.insert(1);
+    let plan = shop.pass(1);
+    assert_eq!((selected(&plan), removed(&plan)), (Some(true), vec![]));
+    shop.cluster.spec.groups = 2;
+    let plan = shop.pass(1);
+    assert_eq!(
+        (selected(&plan), removed(&plan)),
+        (None, vec!["Service/shop-g1-leader".to_owned()]),
+        "its endpoints are brokers of other groups"
+    );
+    shop.observed.detours.clear();
+    shop.observed.children.clear();
+    let plan = shop.pass(1);
+    assert_eq!((selected(&plan), removed(&plan)), (Some(false), vec![]));
 }
 
 #[test]

@@ -103,6 +103,16 @@ async fn a_group_that_leaves_is_closed_step_by_step() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_known_producer_is_not_shown_what_is_for_reading_alone() {
+    let (broker, told) = broker().await;
+    told.set(groups(&[Standing::Open, Standing::Open, Standing::Diverting]));
+    assert_eq!(route(&broker, "orders").await, ["g0", "g1", "g2-"]);
+    let settings = crate::telemetry::producer(&["orders"]);
+    let _stream = crate::telemetry::open(&broker, &broker.call(), settings).await;
+    assert_eq!(route(&broker, "orders").await, ["g0", "g1"], "Go 5.1.4 would send there");
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_group_that_leaves_takes_nothing_from_this_one() {
     let (broker, told) = broker().await;
     told.set(groups(&[Standing::Open, Standing::Open, Standing::Draining]));
