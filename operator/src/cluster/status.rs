@@ -32,7 +32,7 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
     let mut status = BrokerClusterStatus {
         observed_generation: cluster.metadata.generation,
         state: facts.state(),
-        groups: count(observed.stateful_sets.len()),
+        groups: count(observed.stateful_sets.range(..plan.groups).count()),
         groups_ready: count(facts.ready()),
         ready: format!("{}/{}", facts.ready(), plan.groups),
         in_sync: format!("{}/{}", facts.in_sync(), facts.copies),

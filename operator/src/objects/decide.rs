@@ -232,7 +232,7 @@ fn compare<K: Kind>(
             return Decision::Refuse(Verdict::new(ObjectState::InvalidChange, Reason::InvalidChange, text));
         }
         adopted |= !ours;
-        if !ours || !K::differences(held, &wanted).is_empty() {
+        if !ours || !K::is_placed(held, &wanted) || !K::differences(held, &wanted).is_empty() {
             groups.push(group as u32);
         }
     }

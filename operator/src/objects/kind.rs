@@ -105,7 +105,11 @@ pub trait Kind: Send + Sync + 'static {
     fn name(wire: &Self::Wire) -> &str;
     /// Owner of what a broker holds.
     fn owner(wire: &Self::Wire) -> &str;
-    /// What differs, the owner aside: `queues 8 instead of 4`.
+    /// Whether what is held is where it is to be; that is not the user's to make equal.
+    fn is_placed(_held: &Self::Wire, _wanted: &Self::Wire) -> bool {
+        true
+    }
+    /// What differs, the owner and the place aside: `queues 8 instead of 4`.
     fn differences(held: &Self::Wire, wanted: &Self::Wire) -> Vec<String>;
     /// Why what is held can never become what is wanted.
     fn impossible(held: &Self::Wire, wanted: &Self::Wire) -> Option<String>;

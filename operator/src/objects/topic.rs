@@ -100,6 +100,10 @@ impl Kind for Topics {
         &wire.owner
     }
 
+    fn is_placed(held: &Wire, wanted: &Wire) -> bool {
+        held.groups == wanted.groups
+    }
+
     fn differences(held: &Wire, wanted: &Wire) -> Vec<String> {
         let mut all = Vec::new();
         if held.r#type != wanted.r#type {
@@ -107,9 +111,6 @@ impl Kind for Topics {
         }
         if asks_for_queues(wanted) && held.queues != wanted.queues {
             all.push(format!("queues.perGroup {} instead of {}", held.queues, wanted.queues));
-        }
-        if held.groups != wanted.groups {
-            all.push(format!("in {} instead of {}", place(wanted), place(held)));
         }
         if held.retention_ms != wanted.retention_ms {
             all.push(format!("retention {} ms instead of {} ms", held.retention_ms, wanted.retention_ms));
@@ -159,10 +160,6 @@ impl Kind for Topics {
     async fn progress<A: BrokerAdmin>(_: &A, _: &Endpoint, _: &str) -> Result<Option<Progress>, BrokerError> {
         Ok(None)
     }
-}
-
-fn place(topic: &Wire) -> String {
-    if topic.groups.is_empty() { "all groups".to_owned() } else { topic.groups.join(", ") }
 }
 
 /// Whether the number of queues is up to the manifest; the broker gives a topic of type PRIORITY one per level.

@@ -127,7 +127,8 @@ fn a_group_leaves_once_it_is_empty_and_everybody_knows_another_way() {
     assert_eq!(shop.phase(1), Some(GroupPhase::Removing));
     let plan = shop.pass(1);
     assert_eq!((plan.groups, told(&plan).len()), (1, 1));
-    assert_eq!(shop.cluster.status.as_ref().unwrap().group_status.len(), 1);
+    let status = shop.cluster.status.as_ref().unwrap();
+    assert_eq!((status.group_status.len(), status.groups), (1, 1), "nothing is placed in it any more");
 }
 
 #[test]

@@ -79,3 +79,10 @@ fn the_status_counts_the_queues_of_the_groups_that_have_some() {
         assert_eq!((&status["queues"], &status["groups"]), (&json!(queues), &json!(count)));
     }
 }
+
+#[test]
+fn a_topic_that_nobody_owns_is_taken_over_although_it_has_no_place_yet() {
+    let unowned = Wire { owner: String::new(), ..fifo(&[]) };
+    let (homes, to) = applied_to(placed(&json!({ "type": "FIFO" }), &[Some(unowned), None], &[0, 1]));
+    assert_eq!((homes, to), (vec!["g0".to_owned()], vec![0, 1]), "its place is the operator's to decide");
+}
