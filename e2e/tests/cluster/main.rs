@@ -19,6 +19,7 @@ mod rollout;
 mod rollout_figures;
 mod scaling;
 mod scenarios;
+mod streams;
 mod tenants;
 
 use e2e::matrix;

@@ -7,16 +7,16 @@ use crds::broker_cluster::{GroupStatus, Leaving};
 use crds::broker_config::GroupPhase;
 use crds::{BrokerCluster, ConsumerGroup, Topic};
 use e2e::cluster::Place;
-use e2e::sdk::stream::Stream;
-use e2e::sdk::{Call, Mode, Sdk};
+use e2e::sdk::Sdk;
 use e2e::{matrix, wait};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+
+use crate::streams::Streams;
 
 const POD: &str = "shop-g0-0";
 const MESSAGES: usize = 40;
 /// Two times 40 s for clients to learn the way, and as much again for a busy machine.
 const LEFT_MAX: Duration = Duration::from_mins(4);
-const FLOW: Duration = Duration::from_secs(90);
 
 fn manifests() -> String {
     let mut yaml = super::shop("").replace("groups: 1", "groups: 2");
@@ -173,46 +173,18 @@ async fn settled(here: &Place, count: usize) {
 #[ignore = "takes minutes and wants the DNS of the cluster: `make scaling`"]
 async fn two_groups_become_four_and_two_again_under_load_and_nothing_is_lost() {
     let here = Place::new("four").await;
-    let clients = [
-        ("go", Sdk::Go, Mode::Push),
-        ("java", Sdk::Java, Mode::Push),
-        ("python", Sdk::Python, Mode::Push),
-        ("node", Sdk::Node, Mode::Push),
-    ];
+    let clients = [("go", Sdk::Go), ("java", Sdk::Java), ("python", Sdk::Python), ("node", Sdk::Node)];
     let pairs: String = clients.iter().map(|(name, ..)| super::pair(name)).collect();
     here.apply(&(super::shop("").replace("groups: 1", "groups: 2") + &pairs));
     here.ready::<BrokerCluster>("shop").await;
-    for (name, ..) in clients {
-        here.ready::<Topic>(name).await;
-        here.ready::<ConsumerGroup>(name).await;
-    }
-    let reach = here.reach("shop").await;
-    let running: Vec<(&str, Stream)> = clients
-        .into_iter()
-        .map(|(name, sdk, mode)| {
-            let call = Call::new(sdk, mode, reach.endpoint(), name, name);
-            (name, call.stream(100, 3600).expect("the stream starts"))
-        })
-        .collect();
+    let streams = Streams::start(&here, &clients).await;
     for count in [2, 4, 2] {
         let watch = wait::Stopwatch::start();
         scale(&here, count);
         settled(&here, count).await;
         println!("{count} groups after {} s", watch.elapsed().as_secs());
-        for (_, stream) in &running {
-            stream.flows(100, FLOW);
-        }
+        streams.flow();
     }
-    let mut failures = 0;
-    for (name, stream) in running {
-        let report = stream.finish().expect("a report");
-        println!(
-            "{name}: {} acknowledged, {} copies, {} failures, longest gap {} ms: {:?}",
-            report.acknowledged, report.copies, report.failures, report.longest_gap_ms, report.errors
-        );
-        assert!(report.ok && report.missing.is_empty(), "{name} lost {:?}", report.missing);
-        failures += report.failures;
-    }
-    assert_eq!(failures, 0, "sends failed, or receives");
+    streams.finish();
     here.remove().await;
 }
