@@ -20,7 +20,7 @@ cluster_with_kind() {
 }
 cluster_of_our_own() {
   mkdir -p "$root/.run"
-  [[ -d $RUN ]] || "$here/k8s/cluster.sh" up 3
+  "$here/k8s/cluster.sh" is-up || "$here/k8s/cluster.sh" up 3
   "$here/k8s/cluster.sh" env >"$root/.run/env"
 }
 

@@ -4,6 +4,7 @@
 # drained, killed and brought back; the control plane and CoreDNS run in the host's namespace.
 #
 #   cluster.sh up [N]            start N nodes (default 3), wait until they are Ready, print the kubeconfig's path
+#   cluster.sh is-up             succeeds while the control plane runs
 #   cluster.sh down              stop everything that `up` started and remove its state
 #   cluster.sh load FILE.tar...  import OCI or Docker archives into every node
 #   cluster.sh cut NODE [in|out] drop a node's traffic (n1, n2, ...), or what goes one way; `heal NODE` ends it
@@ -29,7 +30,8 @@ up() {
   local count=$1 n
   [[ $(id -u) -eq 0 ]] || die "the local cluster needs root"
   [[ -x $K8S_BIN/kube-apiserver ]] || die "no Kubernetes binaries in $K8S_BIN: run tools.sh first"
-  [[ ! -d $RUN ]] || die "$RUN exists: a cluster is up (\`cluster.sh down\` removes it)"
+  if running etcd >/dev/null; then die "a cluster is up: \`cluster.sh down\` removes it"; fi
+  down # what one left behind whose processes are gone, as after a restart of the machine
   ! ss -Hltn 'sport = 6443 or sport = 2379' | grep -q . || die "ports 6443 or 2379 are taken: another cluster runs on this machine"
   mkdir -p "$LOG"
   pki
@@ -47,7 +49,7 @@ up() {
 
 down() {
   local n p
-  [[ -d $RUN ]] || { say "no cluster is up"; return 0; }
+  [[ -d $RUN ]] || return 0
   for n in $(nodes); do node_kill "$n"; done
   # nothing of it is kept, so nothing has to be closed in order
   for p in local-path coredns scheduler kcm apiserver etcd; do stop "$p" -KILL; done
@@ -59,6 +61,7 @@ down() {
 
 case ${1:-} in
   up) up "${2:-3}" ;;
+  is-up) running etcd >/dev/null ;;
   down) down ;;
   load) shift; load "$@" ;;
   cut) known "${2:-}"; node_cut "$2" "${3:-both}" ;;
@@ -69,5 +72,5 @@ case ${1:-} in
   stop-api) stop apiserver -KILL ;;
   start-api) api_server ;;
   env) echo "export KUBECONFIG=$KUBECONFIG PATH=$K8S_BIN:\$PATH" ;;
-  *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -17,10 +17,16 @@ start() {
   echo $! >"$RUN/$name.pid"
 }
 
+# The pid of NAME while it runs. Pids come again after a restart of the machine: each program names this folder in its command.
+running() {
+  local pid
+  pid=$(cat "$RUN/$1.pid" 2>/dev/null) && grep -qsF "$RUN" "/proc/$pid/cmdline" && echo "$pid"
+}
+
 # stop NAME [SIGNAL]: and wait until it is gone, at most 5 seconds.
 stop() {
   local pid
-  pid=$(cat "$RUN/$1.pid" 2>/dev/null) || return 0
+  pid=$(running "$1") || { rm -f "$RUN/$1.pid"; return 0; }
   kill "${2:--TERM}" "$pid" 2>/dev/null || true
   for _ in {1..50}; do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
   kill -KILL "$pid" 2>/dev/null || true
