@@ -7,6 +7,8 @@ use engine::mailbox::Mailbox;
 use http::HeaderMap;
 use http::uri::Authority;
 
+use crate::connection::Connection;
+
 /// One call of a client: who, from where, until when. Headers are read when they are asked for: a send needs one.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -16,6 +18,8 @@ pub struct Call {
     pub authority: Option<Authority>,
     /// The client's address.
     pub remote: SocketAddr,
+    /// What it came on.
+    pub connection: Arc<Connection>,
     /// When the headers arrived (unix ms).
     pub arrived_ms: u64,
     /// Wakes tasks of the runtime that serves this connection.

@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Call, GrpcError, Unanswered};
+use crate::connection::Connection;
 use crate::frame::{Framed, Inbound, Reply, status};
 use crate::gateway::Gateway;
 use crate::leader::LeaderAddress;
@@ -62,11 +63,13 @@ impl Exchange {
         connections: &Arc<Connections>,
         request: Request<Incoming>,
         remote: SocketAddr,
+        connection: &Arc<Connection>,
     ) -> Self {
         let (head, body) = request.into_parts();
         let uri = head.uri.into_parts();
         let call = Call {
             remote: relay::remote(&head.headers, remote),
+            connection: Arc::clone(connection),
             headers: head.headers,
             authority: uri.authority,
             arrived_ms: (connections.now_ms)(),

@@ -88,7 +88,7 @@ impl Gateway {
         for delivery in &deliveries {
             self.put_delivery(out, &plan, digest, delivery);
             if let Some(session) = &plan.renew_for {
-                self.renewals.hold(&delivery.receipt, session, call.remote, now_ms);
+                self.renewals.hold(&delivery.receipt, session, call, now_ms);
             }
         }
         self.counters.received(deliveries.len(), out.len());

@@ -3,10 +3,14 @@
 //! ```text
 //!   receive(auto_renew) --hold--> Held ──sweep──▶ renewed for 60 s when it has less than 30 s left, up to 3 h
 //!                                   │ ack, nack, dead letter: let go       session ended: ends in 1 s
+//!                                   └ the connection that it went out on ended soon after: let go
 //! ```
 //!
 //! Promise: the receipt handed out stays valid for the whole time, so nothing is translated between handles; a lease whose
 //! client is gone is free after a second. Cost: one short lock of one shard per hold and per let go.
+//! A message may be lost on its way to a client that lives on: SDKs drop what came when the reply does not end well. That
+//! cannot be known, so what went out on a connection that ended soon after is not renewed, and comes again when its lease runs
+//! out. Limit: of a client whose own connection to a relaying member breaks, while that member lives on, nothing is known.
 //! Limit: kept in memory only; after a restart of the broker the leases run out by themselves.
 
 use std::collections::HashMap;
@@ -18,6 +22,8 @@ use engine::group::Group;
 use engine::lease::Receipt;
 use parking_lot::Mutex;
 
+use crate::call::Call;
+use crate::connection::Connection;
 use crate::session::Session;
 
 /// Length of a lease that is renewed, and of each renewal.
@@ -37,8 +43,9 @@ type Key = (u32, u32, u64);
 struct Held {
     receipt: Receipt,
     session: Arc<Session>,
-    /// The connection that the message was handed out on.
+    /// The client's end of the connection that the message was handed out on, and this broker's.
     remote: SocketAddr,
+    connection: Arc<Connection>,
     since_ms: u64,
     due_ms: u64,
 }
@@ -55,12 +62,13 @@ impl Renewals {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
     }
 
-    /// Keeps a lease alive from now on, as long as the session lives.
-    pub(crate) fn hold(&self, receipt: &Receipt, session: &Arc<Session>, remote: SocketAddr, now_ms: u64) {
+    /// Keeps the lease of a message that this call brings alive from now on, as long as the session lives.
+    pub(crate) fn hold(&self, receipt: &Receipt, session: &Arc<Session>, call: &Call, now_ms: u64) {
         let held = Held {
             receipt: *receipt,
             session: Arc::clone(session),
-            remote,
+            remote: call.remote,
+            connection: Arc::clone(&call.connection),
             since_ms: now_ms,
             due_ms: now_ms.saturating_add(LEASE_MS),
         };
@@ -88,8 +96,9 @@ impl Renewals {
                     orphaned.push(held.receipt);
                     return false;
                 }
-                // Past the longest hold it is left to run out, and is then delivered again.
-                if held.since_ms.saturating_add(HOLD_MS_MAX) <= now_ms {
+                // It is left to run out, and is then delivered again.
+                let is_too_long = held.since_ms.saturating_add(HOLD_MS_MAX) <= now_ms;
+                if is_too_long || held.connection.may_have_lost(held.since_ms) {
                     return false;
                 }
                 if held.due_ms <= now_ms.saturating_add(RENEW_BELOW_MS) {

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::call::GrpcError;
+use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::frame::{Reply, status};
 use crate::leader::Leadership;
@@ -90,7 +91,9 @@ impl Connections {
     async fn http2<IO: Read + Write + Unpin>(self, io: IO, remote: SocketAddr) {
         let stop = self.stop.clone();
         let shared = Arc::new(self);
-        let service = service_fn(move |request| answer(&shared, request, remote));
+        let open = Open { connection: Arc::default(), now_ms: Arc::clone(&shared.now_ms) };
+        let carried = Arc::clone(&open.connection);
+        let service = service_fn(move |request| answer(&shared, request, remote, &carried));
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -119,17 +122,30 @@ impl Connections {
     }
 }
 
+/// A connection that is served; it has ended when this is dropped.
+struct Open {
+    connection: Arc<Connection>,
+    now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.connection.end((self.now_ms)());
+    }
+}
+
 /// The task of a call is moved several times before it runs, so all but sends, which are many, wait in a box.
 fn answer(
     connections: &Arc<Connections>,
     request: Request<Incoming>,
     remote: SocketAddr,
+    connection: &Arc<Connection>,
 ) -> impl Future<Output = Result<Response<Reply>, Infallible>> + use<> {
     let kind = request.headers().get("content-type");
     let is_grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     let method = Method::from_path(request.uri().path())
         .ok_or_else(|| GrpcError::unimplemented(format!("no method {}", request.uri().path())));
-    let exchange = Exchange::new(connections, request, remote);
+    let exchange = Exchange::new(connections, request, remote, connection);
     async move {
         if !is_grpc {
             let mut response = Response::new(Reply::End);

@@ -112,6 +112,7 @@ mod tests {
             headers,
             authority: None,
             remote: "127.0.0.1:1".parse().unwrap(),
+            connection: Arc::default(),
             arrived_ms: 1000,
             mailbox: Mailbox::new(),
         };

@@ -176,6 +176,7 @@ impl Broker {
             headers: headers.into_iter().collect(),
             authority: Some("broker.example:8081".parse().unwrap()),
             remote: "10.0.0.1:40000".parse().unwrap(),
+            connection: Arc::default(),
             arrived_ms: self.now_ms(),
             mailbox: Arc::clone(&self.mailbox),
         }

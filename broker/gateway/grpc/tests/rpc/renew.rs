@@ -102,6 +102,23 @@ async fn a_farewell_of_another_client_with_the_same_id_takes_nothing_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_may_have_been_lost_with_its_connection_comes_again_though_the_client_lives() {
+    for (lived_ms, comes_again) in [(0, true), (50_000, true), (60_000, false)] {
+        let broker = Broker::start().await;
+        broker.send_ok(vec![message("M")]).await;
+        let call = broker.call();
+        let received = broker.receive_as(&call, push()).await;
+        assert_eq!(ids(&received.messages), ["M"]);
+        received.handout.delivered();
+        live(&broker, lived_ms).await;
+        call.connection.end(broker.now_ms());
+        // Renewed once at most before that.
+        live(&broker, 2 * MINUTE_MS).await;
+        assert_eq!(ids(&free(&broker).await), ["M"; 1][..usize::from(comes_again)], "after {lived_ms} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_decides_when_a_message_comes_back_and_renewing_does_not_undo_it() {
     let broker = Broker::start().await;
     broker.send_ok(vec![message("M")]).await;

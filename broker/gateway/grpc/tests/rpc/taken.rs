@@ -2,8 +2,8 @@
 
 use wire::v2;
 
-use crate::broker::{duration, frames, message, simple};
-use crate::member::{Client, in_time, pair};
+use crate::broker::{duration, frames, message, push, simple};
+use crate::member::{Client, eventually, in_time, pair};
 use crate::network::whole;
 
 const LARGE_BYTES: usize = 100_000;
@@ -61,4 +61,22 @@ async fn messages_that_a_member_handed_on_stay_the_clients() {
     follower.kill();
     let (bytes, _) = client.call("ReceiveMessage", &simple()).await;
     assert_eq!(frames::<v2::ReceiveMessageResponse>(&bytes).len(), 2, "nothing within 5 s");
+}
+
+#[tokio::test]
+async fn what_a_member_handed_on_just_before_it_died_is_not_renewed() {
+    let (_log, leader, follower) = pair().await;
+    let gateway = leader.leadership.gateway().unwrap();
+    let client = follower.client().await;
+    send_large(&client).await;
+    let (bytes, status) = client.call("ReceiveMessage", &push()).await;
+    assert_eq!((frames::<v2::ReceiveMessageResponse>(&bytes).len(), status.as_str()), (3, "0"));
+    gateway.sweep();
+    assert_eq!(gateway.held_count(), 1);
+    follower.kill();
+    eventually(|| {
+        gateway.sweep();
+        gateway.held_count() == 0
+    })
+    .await;
 }
