@@ -68,7 +68,7 @@ final class Ordered {
                 hold();
                 try {
                     c.changeInvisibleDuration(m, Duration.ofSeconds(1));
-                } catch (ClientException e) {
+                } catch (ClientException | RuntimeException e) {
                     session.problem("change invisible", e);
                 }
             });

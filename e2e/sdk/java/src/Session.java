@@ -243,7 +243,8 @@ final class Session {
                 pause(options.work);
                 try {
                     c.ack(m);
-                } catch (ClientException e) {
+                } catch (ClientException | RuntimeException e) {
+                    // The SDK hands on what gRPC says as it is, which is no ClientException.
                     done(m, false);
                     throw e;
                 }
