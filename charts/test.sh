@@ -82,7 +82,9 @@ want "in a folder" "grafana_folder: Millpond" --set dashboards.enabled=true --se
 want "where it looks" "namespace: grafana" --set dashboards.enabled=true --set dashboards.namespace=grafana
 refused "labels are texts" "dashboards" --set dashboards.enabled=true --set dashboards.labels.a=1
 want "the API server guards records" "kind: ValidatingAdmissionPolicyBinding"
-without "which can be left out" "ValidatingAdmissionPolicy" --set recordPolicy.enabled=false
+without "which can be left out" "millpond-operator-records" --set recordPolicy.enabled=false
+want "and what may not be deleted" "name: millpond-operator-deletions"
+without "which can be left out too" "millpond-operator-deletions" --set deletionProtection.enabled=false
 want "the operator may write records" '["system:serviceaccount:mq:millpond-operator"]'
 want "and others if they are named" '["system:serviceaccount:mq:millpond-operator","ada"]' --set 'recordPolicy.alsoAllow={ada}'
 want "records of other namespaces are left to others" 'values: ["a","b"]' --set 'watchNamespaces={a,b}'

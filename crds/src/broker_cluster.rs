@@ -4,6 +4,8 @@
 
 mod status;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,6 +84,9 @@ const PROGRESS_DEADLINE_MS: u64 = 10 * 60_000;
 #[x_kube(
     validation = Rule::new("!(has(self.image) && has(self.version))").message(
         "give version or image, not both: version is a tag of the standard image, image names a whole one"
+    ),
+    validation = Rule::new("!has(self.pausedUntil) || (has(self.reconciliation) && self.reconciliation == 'Paused')").message(
+        "pausedUntil ends a pause; set reconciliation to Paused, or leave pausedUntil out"
     ),
     validation = Rule::new("!has(self.minInSync) || self.minInSync <= self.copies").message(
         "minInSync cannot be above copies, because sends would never be answered; lower minInSync or raise copies"
@@ -166,6 +171,12 @@ pub struct BrokerClusterSpec {
     /// Whether the operator works on the cluster.
     #[serde(default)]
     pub reconciliation: Reconciliation,
+    /// When a pause ends by itself, so that nobody forgets it: a time such as `2026-12-24T18:00:00Z`; left out: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Time>,
+    /// Nobody can delete the object while this is true.
+    #[serde(default)]
+    pub deletion_protection: bool,
     /// Other namespaces whose Topics and ConsumerGroups may use the cluster; `*`: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
@@ -198,6 +209,12 @@ impl BrokerClusterSpec {
     pub fn progress_deadline_ms(&self) -> u64 {
         let asked = self.rollout.as_ref().and_then(|rollout| rollout.progress_deadline.as_ref());
         asked.and_then(|deadline| deadline.millis().ok()).unwrap_or(PROGRESS_DEADLINE_MS)
+    }
+
+    /// Whether the operator leaves the cluster alone at this time.
+    pub fn is_paused(&self, now: Timestamp) -> bool {
+        let is_over = self.paused_until.as_ref().is_some_and(|until| until.0 <= now);
+        self.reconciliation == Reconciliation::Paused && !is_over
     }
 
     /// When a copy counts a message as stored.

@@ -92,6 +92,9 @@ pub struct ConsumerGroupSpec {
     /// Whether the group and its progress go when this object is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+    /// Nobody can delete the object while this is true.
+    #[serde(default)]
+    pub deletion_protection: bool,
     /// Whether a group that already exists may be taken over.
     #[serde(default)]
     pub adoption_policy: AdoptionPolicy,

@@ -116,7 +116,7 @@ reasons! {
     /// It exists in the brokers and is only looked at.
     Observed Object "",
     /// `reconciliation` is `Paused`: nothing is changed.
-    Paused Cluster "Set `reconciliation` to `Active`.",
+    Paused Cluster "Set `reconciliation` to `Active`, or wait for `pausedUntil`.",
     /// Nobody can tell who holds every acknowledged message of a group, so no new leader can be chosen.
     RecordLost Cluster "See docs/copies.md.",
     /// The record of a group was gone; all members told the last one that they knew, and it was written again.

@@ -78,6 +78,9 @@ pub struct TopicSpec {
     /// Whether the topic and its messages go when this object is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+    /// Nobody can delete the object while this is true.
+    #[serde(default)]
+    pub deletion_protection: bool,
     /// Whether a topic that already exists may be taken over.
     #[serde(default)]
     pub adoption_policy: AdoptionPolicy,

@@ -99,6 +99,7 @@ fn clusters_that_can_work_are_accepted() {
             json!({ "allowedNamespaces": ["a", "team-1"] }),
             json!({ "groups": 2, "listener": { "serviceType": "ClusterIP" } }),
             json!({ "listener": { "serviceType": "NodePort", "nodePort": 30081 } }),
+            json!({ "reconciliation": "Paused", "pausedUntil": "2026-12-24T18:00:00Z" }),
             json!({ "resources": { "requests": { "cpu": 1, "memory": "1Gi" } } }),
         ],
     );
@@ -113,6 +114,7 @@ fn clusters_that_cannot_work_are_refused_with_advice() {
         &[
             (json!({ "minInSync": 2 }), "lower minInSync or raise copies"),
             (json!({ "copies": 2, "minInSync": 3 }), "lower minInSync or raise copies"),
+            (json!({ "pausedUntil": "2026-12-24T18:00:00Z" }), "set reconciliation to Paused"),
             (json!({ "version": "1", "image": "a/b:1" }), "give version or image, not both"),
             (json!({ "storage": { "size": "lots" } }), "for example 10Gi"),
             (json!({ "storage": { "size": "1Mi" } }), "at least 64Mi"),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crds::broker_cluster::ClusterState;
 use crds::{BrokerCluster, ConsumerGroup, Topic};
 use e2e::cluster::Place;
 use e2e::sdk::{Call, Mode, Scenario, Sdk};
 use e2e::{matrix, verify, wait};
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retained_cluster_comes_back_with_its_messages() {
@@ -40,6 +41,58 @@ async fn deleted_cluster_takes_its_disks_along() {
     here.ready::<BrokerCluster>("shop").await;
     assert!(here.kubectl(&["delete", "brokercluster", "shop", "--timeout=60s"]).ok);
     here.gone::<PersistentVolumeClaim>("data-shop-g0-0").await;
+    here.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_protected_cannot_be_deleted() {
+    let here = Place::new("protected").await;
+    let mut yaml = super::shop(", deletionProtection: true");
+    matrix::object(&mut yaml, "Topic", "orders", "shop", "deletionProtection: true");
+    matrix::object(&mut yaml, "ConsumerGroup", "billing", "shop", "deletionProtection: true");
+    here.apply(&yaml);
+    let all = ["brokercluster/shop", "topic/orders", "consumergroup/billing"];
+    for object in all {
+        let said = here.kubectl(&["delete", object, "--wait=false"]);
+        assert!(!said.ok && said.text.contains("set it to false first"), "{object}: {}", said.text);
+    }
+    here.ready::<Topic>("orders").await;
+    here.apply(&yaml.replace("deletionProtection: true", "deletionProtection: false"));
+    for object in all {
+        let said = here.kubectl(&["delete", object, "--wait=false"]);
+        assert!(said.ok, "{object}: {}", said.text);
+    }
+    here.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_ends_by_itself() {
+    let here = Place::new("pause").await;
+    here.apply(&super::shop(""));
+    here.ready::<BrokerCluster>("shop").await;
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20);
+    let pause =
+        format!(", reconciliation: Paused, pausedUntil: '{until:.0}', podTemplate: {{labels: {{team: a}}}}");
+    here.apply(&super::shop(&pause));
+    let clusters: kube::Api<BrokerCluster> = here.api();
+    let state = async |state: ClusterState| {
+        wait::eventually(&format!("the state is {state:?}"), Duration::from_mins(2), async || {
+            let status =
+                clusters.get("shop").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+            if status.state == state { Ok(()) } else { Err(format!("{:?}", status.state)) }
+        })
+        .await;
+    };
+    state(ClusterState::Paused).await;
+    let pods: kube::Api<Pod> = here.api();
+    let team = async || pods.get("shop-g0-0").await.ok()?.metadata.labels?.remove("team");
+    assert_eq!(team().await, None);
+    wait::eventually("the new template is there", Duration::from_mins(2), async || {
+        team().await.map(drop).ok_or_else(|| "it is not".to_owned())
+    })
+    .await;
+    assert!(jiff::Timestamp::now() > until, "the pause was not over");
+    state(ClusterState::Serving).await;
     here.remove().await;
 }
 

@@ -10,12 +10,13 @@ use e2e::members::Members;
 use e2e::{place, promql, traffic};
 
 /// Pages that explain, and show nothing to try without a Kubernetes.
-const EXPLANATIONS: [&str; 8] = [
+const EXPLANATIONS: [&str; 9] = [
     "README",
     "architecture",
     "benchmarks-features",
     "benchmarks",
     "copies",
+    "gitops",
     "replication",
     "scaling",
     "upgrade",

@@ -113,7 +113,7 @@ pub async fn reconcile<A: BrokerAdmin>(
     let namespace = cluster.namespace().unwrap_or_default();
     // Boxed, as is `apply`: many kinds of objects make futures of many kilobytes.
     let observed = Box::pin(observe::observe(&context, cluster)).await?;
-    let mut plan = plan(cluster, &observed, &context.settings);
+    let mut plan = plan(cluster, &observed, &context.settings, context.now());
     match Box::pin(apply::apply(&context, &namespace, &plan, &observed)).await {
         Ok(applied) => {
             announce(&context, cluster, &applied).await;

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use crds::BrokerCluster;
 use crds::amount::Quantity;
-use crds::broker_cluster::Reconciliation;
 use crds::broker_config::GroupPhase;
 use crds::group_record::GroupRecord;
 use crds::names;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Resource, ResourceExt};
@@ -29,6 +29,8 @@ use crate::settings::Settings;
 /// What to do next.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
+    /// Nothing is done: the operator is to leave the cluster alone.
+    pub paused: bool,
     /// Leases to apply, before everything else.
     pub leases: Vec<LeaseStep>,
     /// Objects to apply, in order.
@@ -141,13 +143,14 @@ pub struct Restart {
 }
 
 /// Decides what to do next.
-pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings) -> Plan {
+pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings, now: Timestamp) -> Plan {
     let existing = leave::existing(cluster, observed);
     let asked = u32::try_from(cluster.spec.groups).unwrap_or(1);
     let image = image(cluster, observed, settings);
     let phases = leave::phases(cluster, asked, existing);
-    let mut plan = Plan { image, groups: asked.max(existing), phases, ..Plan::default() };
-    if cluster.spec.reconciliation == Reconciliation::Paused {
+    let paused = cluster.spec.is_paused(now);
+    let mut plan = Plan { image, groups: asked.max(existing), phases, paused, ..Plan::default() };
+    if paused {
         return plan;
     }
     // The numbers of groups have no gaps: the last one goes first.

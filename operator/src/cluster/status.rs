@@ -1,9 +1,10 @@
 //! What the operator tells about a cluster: status, conditions, and the events of a transition. Pure.
 
-use crds::broker_cluster::{BrokerClusterStatus, ClusterState, GroupStatus, Reconciliation, RetainedVolume};
+use crds::broker_cluster::{BrokerClusterStatus, ClusterState, GroupStatus, RetainedVolume};
 use crds::conditions::{self, Kind, Wanted};
 use crds::{BrokerCluster, Reason, names};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::group::{self, Health};
@@ -59,7 +60,7 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
     for wanted in facts.conditions() {
         conditions::set(&mut status.conditions, wanted, cluster.metadata.generation, now);
     }
-    if !facts.paused {
+    if !plan.paused {
         conditions::remove(&mut status.conditions, Kind::Paused);
     }
     Report { status, ready: facts.all_serve() && facts.is_safe(), busy: facts.busy().is_some() }
@@ -71,9 +72,10 @@ fn retained((claim, group): &(String, u32)) -> RetainedVolume {
 
 struct Facts<'a> {
     plan: &'a Plan,
-    paused: bool,
     /// Whether it has ever served: one that has not is starting, however long that takes.
     started: bool,
+    /// When a pause ends.
+    until: Option<Time>,
     copies: u32,
     groups: Vec<Health>,
     /// Leases that somebody deleted and that their finalizer keeps.
@@ -98,7 +100,7 @@ impl<'a> Facts<'a> {
                 )
             }),
             plan,
-            paused: cluster.spec.reconciliation == Reconciliation::Paused,
+            until: cluster.spec.paused_until.clone(),
             started: cluster.status.as_ref().is_some_and(|status| status.state != ClusterState::Starting),
             copies,
             deleted: observed
@@ -134,7 +136,7 @@ impl<'a> Facts<'a> {
 
     /// What is being worked on: a reason and a sentence.
     fn busy(&self) -> Option<(Reason, String)> {
-        if self.paused || self.halted.is_some() {
+        if self.plan.paused || self.halted.is_some() {
             return None;
         }
         if let Some(problem @ Problem::Leftover(text)) = self.invalid() {
@@ -177,7 +179,7 @@ impl<'a> Facts<'a> {
     }
 
     fn state(&self) -> ClusterState {
-        if self.paused {
+        if self.plan.paused {
             return ClusterState::Paused;
         }
         if matches!(self.invalid(), Some(Problem::InvalidSpec(_) | Problem::NameTaken(_))) {
@@ -204,8 +206,10 @@ impl<'a> Facts<'a> {
             self.data_safe(),
             self.storage(),
         ];
-        if self.paused {
-            let message = "spec.reconciliation is Paused: nothing is changed until it is Active".to_owned();
+        if self.plan.paused {
+            let until =
+                self.until.as_ref().map_or_else(|| "it is Active".to_owned(), |until| until.0.to_string());
+            let message = format!("spec.reconciliation is Paused: nothing is changed until {until}");
             all.push(Wanted { kind: Kind::Paused, holds: true, reason: Reason::Paused, message });
         }
         all

@@ -35,7 +35,7 @@ fn cluster(spec: &Value) -> BrokerCluster {
 /// What there is after the cluster's plan was carried out and all pods came up.
 fn settled(cluster: &BrokerCluster) -> Observed {
     let mut observed = Observed::default();
-    for child in plan(cluster, &observed, &settings()).children {
+    for child in plan(cluster, &observed, &settings(), noon()).children {
         let Child::StatefulSet(set) = child else { continue };
         let group = crate::children::group_of(&set.metadata).unwrap();
         let copies = cluster.spec.copies();
@@ -113,7 +113,7 @@ fn broker(state: &str) -> GetBrokerResponse {
 }
 
 fn planned(cluster: &BrokerCluster, observed: &Observed) -> Plan {
-    plan(cluster, observed, &settings())
+    plan(cluster, observed, &settings(), noon())
 }
 
 fn restarted(cluster: &BrokerCluster, observed: &Observed) -> Option<u32> {
@@ -224,7 +224,7 @@ fn a_newer_operator_restarts_no_broker() {
     let observed = settled(&cluster);
     let mut newer = settings();
     newer.broker_image = "example.org:5000/millpond:2".into();
-    let plan = plan(&cluster, &observed, &newer);
+    let plan = plan(&cluster, &observed, &newer, noon());
     assert_eq!(plan.image, "example.org:5000/millpond:1");
     assert_eq!(plan.children, planned(&cluster, &observed).children);
 }
@@ -314,6 +314,21 @@ fn a_paused_cluster_is_left_as_it_is() {
     let observed = settled(&cluster(&json!({})));
     let plan = planned(&cluster(&json!({ "reconciliation": "Paused", "flush": "Async" })), &observed);
     assert!(plan.children.is_empty() && plan.restart.is_none());
+}
+
+#[test]
+fn a_pause_ends_at_its_time() {
+    for (until, is_paused) in [("2027-01-15T08:00:01Z", true), ("2027-01-15T08:00:00Z", false)] {
+        let paused = cluster(&json!({ "reconciliation": "Paused", "pausedUntil": until }));
+        let observed = settled(&paused);
+        let plan = planned(&paused, &observed);
+        assert_eq!(plan.children.is_empty(), is_paused, "{until}");
+        let conditions = report(&paused, &observed, &plan, noon()).status.conditions;
+        let told = conditions::find(&conditions, Kind::Paused).map(|paused| paused.message.contains(until));
+        assert_eq!(told, is_paused.then_some(true), "{until}");
+        let view = crate::objects::ClusterView::of(Some(&paused), noon());
+        assert_eq!(view == crate::objects::ClusterView::Paused, is_paused, "{until}");
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ use super::index::{ClusterKey, Index, ObjectKey};
 use super::pass::pass;
 use super::topic::Topics;
 use super::view::ClusterView;
-use super::world::{Indices, World};
+use super::world::{Indices, Snapshot, World};
 use crate::admin::BrokerAdmin;
 use crate::backoff::Backoff;
 use crate::context::{Context, Scope};
@@ -184,7 +184,7 @@ impl<A: BrokerAdmin> Worker<A> {
             if full {
                 next_full = Instant::now() + resync;
             }
-            let present = matches!(self.world.snapshot(&self.key).view, ClusterView::Present { .. });
+            let present = matches!(self.snapshot().view, ClusterView::Present { .. });
             let retry = self.pass(full).await;
             // A pass that reached no broker has not told how far consumer groups have come: the next one has to.
             due = full && (!present || retry.is_some());
@@ -200,11 +200,15 @@ impl<A: BrokerAdmin> Worker<A> {
         }
     }
 
+    fn snapshot(&self) -> Snapshot {
+        self.world.snapshot(&self.key, self.context.now())
+    }
+
     /// One pass over both kinds; returns how soon to try again, if something did not work.
     async fn pass(&self, full: bool) -> Option<Duration> {
         let (context, key) = (&*self.context, &self.key);
         context.metrics.count(Counter::ObjectPasses);
-        let now = self.world.snapshot(key);
+        let now = self.snapshot();
         let topics = pass::<Topics, A>(context, key, &now.view, now.topics, full).await;
         let groups = pass::<ConsumerGroups, A>(context, key, &now.view, now.groups, full).await;
         let cluster = key.to_string();
@@ -223,7 +227,7 @@ impl<A: BrokerAdmin> Worker<A> {
     /// Whether there is nothing left to look after. Under the lock, so that news cannot slip in between.
     fn retire(&self) -> bool {
         let mut workers = self.workers.lock();
-        let now = self.world.snapshot(&self.key);
+        let now = self.snapshot();
         let idle = now.topics.is_empty() && now.groups.is_empty() && now.view == ClusterView::Missing;
         if !idle || self.news.has_changed().unwrap_or(false) {
             return false;

@@ -1,8 +1,8 @@
 //! A cluster as its topics and consumer groups see it.
 
 use crds::BrokerCluster;
-use crds::broker_cluster::Reconciliation;
 use crds::names;
+use jiff::Timestamp;
 
 /// A cluster as its topics and consumer groups see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub enum ClusterView {
 }
 
 impl ClusterView {
-    /// What a cluster looks like.
-    pub fn of(cluster: Option<&BrokerCluster>) -> Self {
+    /// What a cluster looks like at this time.
+    pub fn of(cluster: Option<&BrokerCluster>, now: Timestamp) -> Self {
         let Some(cluster) = cluster else { return Self::Missing };
         if cluster.metadata.deletion_timestamp.is_some() {
             return Self::Leaving;
         }
-        if cluster.spec.reconciliation == Reconciliation::Paused {
+        if cluster.spec.is_paused(now) {
             return Self::Paused;
         }
         let Some(status) = cluster.status.as_ref().filter(|status| status.groups > 0) else {

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crds::broker_cluster::{BrokerClusterStatus, ClusterState};
 use crds::object::ClusterRef;
 use crds::{BrokerCluster, ConsumerGroup, Topic};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -41,8 +43,12 @@ impl World {
         let inner = Inner {
             // A broker that has come back is news: what waited for it need not wait for its next try.
             clusters: Index::new(cluster_itself, |cluster| {
-                let ready = cluster.status.as_ref().map_or(0, |status| status.groups_ready);
-                format!("{:?} {ready}", ClusterView::of(Some(cluster)))
+                // A pause may end by the clock alone: then its state is the news.
+                let told = |status: &BrokerClusterStatus| {
+                    (status.groups_ready, status.state == ClusterState::Paused)
+                };
+                let told = cluster.status.as_ref().map(told);
+                format!("{:?} {told:?}", ClusterView::of(Some(cluster), Timestamp::MIN))
             }),
             topics: Index::new(|topic| named(topic, &topic.spec.cluster_ref), |_| String::new()),
             groups: Index::new(|group| named(group, &group.spec.cluster_ref), |_| String::new()),
@@ -79,12 +85,12 @@ impl World {
         if inner.unlisted > 0 { BTreeSet::new() } else { std::mem::take(&mut inner.dirty) }
     }
 
-    /// A cluster and its objects.
-    pub(super) fn snapshot(&self, key: &ClusterKey) -> Snapshot {
+    /// A cluster and its objects at this time.
+    pub(super) fn snapshot(&self, key: &ClusterKey, now: Timestamp) -> Snapshot {
         let inner = self.inner.lock();
         let name = ObjectKey { namespace: key.namespace.clone(), name: key.name.clone() };
         Snapshot {
-            view: ClusterView::of(inner.clusters.get(&name).as_deref()),
+            view: ClusterView::of(inner.clusters.get(&name).as_deref(), now),
             topics: inner.topics.of_cluster(key),
             groups: inner.groups.of_cluster(key),
         }
