@@ -75,6 +75,12 @@ const PROGRESS_DEADLINE_MS: u64 = 10 * 60_000;
             "metadata.name must be at most 48 lower case letters, digits or '-', starting with a letter: pods and services carry it with a suffix, so choose a shorter name"
         ),
     validation = Rule::new(
+        "!isQuantity(string(self.spec.storage.size)) || !isQuantity(string(oldSelf.spec.storage.size)) || quantity(string(self.spec.storage.size)).compareTo(quantity(string(oldSelf.spec.storage.size))) >= 0 || (has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(found, found.type == 'Stalled' && found.status == 'True' && found.reason == 'InvalidChange'))"
+    )
+    .message(
+        "storage.size cannot be lowered, because disks do not shrink, unless they could not grow; keep the size, or create another BrokerCluster"
+    ),
+    validation = Rule::new(
         "!has(self.spec.listener) || self.spec.listener.serviceType == 'ClusterIP' || self.spec.groups == 1"
     )
     .message(
@@ -143,11 +149,7 @@ pub struct BrokerClusterSpec {
         validation = Rule::new(
             "(has(self.className) ? self.className : '') == (has(oldSelf.className) ? oldSelf.className : '')"
         )
-        .message("the storage class cannot be changed; create another BrokerCluster with the new class"),
-        validation = Rule::new(
-            "!isQuantity(string(self.size)) || !isQuantity(string(oldSelf.size)) || quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0"
-        )
-        .message("storage.size cannot be lowered, because disks do not shrink; keep the size, or create another BrokerCluster")
+        .message("the storage class cannot be changed; create another BrokerCluster with the new class")
     )]
     pub storage: Storage,
     /// CPU and memory of each broker.
@@ -305,7 +307,8 @@ pub struct ScaleIn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
-    /// Its size. May grow where the storage class allows it, and never shrinks.
+    /// Its size. May grow where the storage class allows it, and never shrinks: only a size that disks could not grow to
+    /// can be taken back.
     #[x_kube(validation = Rule::new(
         "isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('64Mi')) >= 0"
     ).message("must be a quantity of at least 64Mi, for example 10Gi"))]

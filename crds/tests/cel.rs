@@ -145,6 +145,29 @@ fn a_cluster_name_leaves_room_for_what_is_added_to_it() {
 }
 
 #[test]
+fn a_size_that_disks_could_not_grow_to_can_be_taken_back() {
+    let sized = |size: &str, stalled: &Value| -> BrokerCluster {
+        let mut cluster: BrokerCluster =
+            object("BrokerCluster", "some", &json!({ "storage": { "size": size } }));
+        let condition = json!({
+            "type": "Stalled", "lastTransitionTime": "2026-01-01T00:00:00Z", "message": "",
+            "status": stalled["status"], "reason": stalled["reason"],
+        });
+        let status = json!({ "conditions": [condition] });
+        cluster.status = Some(serde_json::from_value(status).unwrap());
+        cluster
+    };
+    for (stalled, is_accepted) in [
+        (json!({ "status": "True", "reason": "InvalidChange" }), true),
+        (json!({ "status": "False", "reason": "InvalidChange" }), false),
+        (json!({ "status": "True", "reason": "RolloutHalted" }), false),
+    ] {
+        let found = refusals(&sized("1Gi", &stalled), Some(&sized("2Gi", &stalled)));
+        assert_eq!(found.is_empty(), is_accepted, "{stalled}: {found:?}");
+    }
+}
+
+#[test]
 fn a_cluster_grows_and_does_not_shrink() {
     let base = json!({ "storage": { "size": "10Gi" } });
     let storage = |size: &str, class: Option<&str>| match class {

@@ -59,6 +59,7 @@ pub struct BrokerClusterStatus {
     pub retained_volumes: Vec<RetainedVolume>,
     /// What is true, since when and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
