@@ -86,7 +86,8 @@ pub fn holds(list: &[Condition], kind: Kind) -> bool {
     find(list, kind).is_some_and(|known| known.status == "True")
 }
 
-fn whole_seconds(now: Timestamp) -> Timestamp {
+/// As much of a time as Kubernetes keeps.
+pub fn whole_seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 

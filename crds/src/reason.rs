@@ -129,6 +129,8 @@ reasons! {
     Room Cluster "",
     /// Groups are on their way out of the cluster.
     ScalingIn Cluster "`status.groupStatus[].leaving` says what they wait for.",
+    /// New groups join the cluster, and clients are not sent to them yet.
+    ScalingOut Cluster "",
     /// Every group serves.
     Serving Cluster "",
     /// Nothing is under way.

@@ -76,6 +76,8 @@ pub struct Blueprint {
     pub running: u32,
     /// Groups that have left and whose address clients may still have.
     pub detours: BTreeSet<u32>,
+    /// Groups that clients are not sent to yet.
+    pub joining: BTreeSet<u32>,
     /// Groups that leave, with how far they have come.
     pub phases: BTreeMap<u32, GroupPhase>,
     /// Image of the brokers.

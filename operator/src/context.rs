@@ -9,6 +9,7 @@ use kube::{Client, Resource};
 
 use crate::backoff::Backoff;
 use crate::events::Events;
+use crate::holding::Holding;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::settings::Settings;
@@ -27,6 +28,8 @@ pub struct Context<A> {
     pub metrics: Arc<Metrics>,
     /// The nodes that are being emptied.
     pub nodes: Arc<Nodes>,
+    /// How many groups hold all topics and consumer groups, by cluster.
+    pub holding: Holding,
     /// How long to wait after an error, by object.
     pub backoff: Backoff,
     /// The clock.

@@ -14,6 +14,7 @@ use operator::backoff::Backoff;
 use operator::cli::Args;
 use operator::context::{Context, Scope};
 use operator::events::Events;
+use operator::holding::Holding;
 use operator::leadership::Candidate;
 use operator::metrics::Metrics;
 use operator::{cluster, http, nodes, objects};
@@ -66,6 +67,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         events: Events::new(client.clone(), &args.identity),
         metrics,
         nodes: Arc::default(),
+        holding: Holding::default(),
         backoff: Backoff::default(),
         clock: Timestamp::now,
     });

@@ -21,6 +21,7 @@ use crate::admin::{BrokerAdmin, BrokerError};
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::events::Events;
+use crate::holding::Holding;
 use crate::metrics::Metrics;
 use crate::settings::{EndpointTemplate, Settings};
 
@@ -48,6 +49,7 @@ pub(crate) fn context(client: Client, admin: FakeBroker) -> Context<FakeBroker> 
         settings: settings(),
         metrics: Arc::new(Metrics::default()),
         nodes: Arc::default(),
+        holding: Holding::default(),
         backoff: Backoff::default(),
         clock: noon,
     }

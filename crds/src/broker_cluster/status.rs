@@ -126,6 +126,10 @@ pub struct GroupStatus {
     /// Stable address for clients, which leads to whoever leads.
     #[serde(default)]
     pub endpoint: String,
+    /// Since when it joins the cluster: clients are sent to it when it serves and holds every topic and consumer group;
+    /// absent: they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joining: Option<Time>,
     /// How far it has come on its way out of the cluster; absent: it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Leaving>,

@@ -73,6 +73,10 @@ fn what_a_broker_takes_over_while_it_runs_restarts_nobody() {
     let before = group.pod(0).expect("a pod").metadata.uid;
     assert!(group.says(0, "millpond_groups 1"));
     patch(&group, "{\"groups\":2,\"retention\":{\"maxAge\":\"1h\"},\"maxDelay\":\"48h\"}");
+    let joined = || {
+        group.status().group_status.get(1).is_some_and(|one| one.state == "serving" && one.joining.is_none())
+    };
+    wait::until("the new group has joined", ROLLED_MAX, || joined().then_some(()));
     let taken_over = || group.says(0, "millpond_groups 2").then_some(());
     wait::until("the broker knows the new group", TAKEN_OVER_MAX, taken_over);
     group.converge(1);

@@ -146,7 +146,7 @@ async fn a_group_leaves_when_its_messages_are_read_and_comes_back_with_its_disk(
     here.ready::<BrokerCluster>("shop").await;
     wait::eventually("g1 is back", LEFT_MAX, async || {
         let groups = groups(&here).await;
-        let is_back = groups.len() == 2 && groups[1].state == "serving";
+        let is_back = groups.len() == 2 && groups[1].state == "serving" && groups[1].joining.is_none();
         if is_back { Ok(()) } else { Err(format!("{groups:?}")) }
     })
     .await;

@@ -42,7 +42,7 @@ pub fn broker_config(blueprint: &Blueprint, group: u32) -> Result<BrokerConfig, 
         // A folder inside of the volume: some file systems keep files of their own at its root.
         data: PathBuf::from(DATA_MOUNT).join("data"),
         log: log_config(&blueprint.spec)?,
-        groups: (0..blueprint.groups).map(|group| endpoint(blueprint, group)).collect(),
+        groups: told(blueprint, group).map(|group| endpoint(blueprint, group)).collect(),
         replication: Some(replication(blueprint, group)),
         max_delay_ms: match &blueprint.spec.max_delay {
             Some(span) => span.millis()?,
@@ -90,6 +90,11 @@ fn replication(blueprint: &Blueprint, group: u32) -> ReplicationConfig {
         peer_timeout_ms: PEER_TIMEOUT_MS_DEFAULT,
         ack_stall_ms: ACK_STALL_MS_DEFAULT,
     }
+}
+
+/// The groups that these brokers tell clients of: their own, and those that can answer.
+fn told(blueprint: &Blueprint, own: u32) -> impl Iterator<Item = u32> {
+    (0..blueprint.groups).filter(move |group| *group == own || !blueprint.joining.contains(group))
 }
 
 /// Where routes send clients: straight to the leader.

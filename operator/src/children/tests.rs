@@ -17,6 +17,7 @@ pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
         block_owner_deletion: Some(true),
     };
     Blueprint {
+        joining: BTreeSet::new(),
         cluster: "shop".into(),
         namespace: "prod".into(),
         owner,

@@ -54,6 +54,8 @@ pub struct Observed {
     pub leaving: Option<BTreeSet<Member>>,
     /// Volume claims by member.
     pub claims: BTreeMap<Member, ClaimView>,
+    /// How many groups hold all topics and consumer groups, as the last pass over these found.
+    pub holding: u32,
     /// What brokers say, by member; none for a member that has no pod.
     pub brokers: BTreeMap<Member, BrokerView>,
 }
@@ -140,7 +142,8 @@ pub(super) async fn observe<A: BrokerAdmin>(
         reader.list::<PersistentVolumeClaim>()
     )?;
     let leases = reader.list::<Lease>().await?;
-    let mut observed = Observed::default();
+    let holding = context.holding.groups(&namespace, &name);
+    let mut observed = Observed { holding, ..Observed::default() };
     let (accounts, roles, bindings, policies, budgets, configs, slices, services) = try_join!(
         reader.metadata::<ServiceAccount>("ServiceAccount"),
         reader.metadata::<Role>("Role"),

@@ -21,7 +21,7 @@ use kube::{Resource, ResourceExt};
 use super::observe::{ChildMeta, Member, Observed, PodView};
 use super::problem::Problem;
 use super::record::{self, LeaseView, RecordStep, Traces};
-use super::{fence, leave, removals, roll};
+use super::{fence, join, leave, removals, roll};
 use crate::children::{Blueprint, CLAIM, Child, InvalidSpec, Shape, children, group_of, lease};
 use crate::fingerprint;
 use crate::settings::Settings;
@@ -59,6 +59,8 @@ pub struct Plan {
     pub running: u32,
     /// Those of them that leave, with how far they have come.
     pub phases: BTreeMap<u32, GroupPhase>,
+    /// Those that clients are not sent to yet, and since when they join.
+    pub joining: BTreeMap<u32, Timestamp>,
     /// What a person has to change.
     pub problem: Option<Problem>,
 }
@@ -158,6 +160,7 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings, n
         plan.groups = *last.key();
         last.remove();
     }
+    plan.joining = join::joining(cluster, observed, plan.groups, now);
     let running = observed.pods.keys().next_back().map_or(0, |(last, _)| last + 1);
     plan.running = plan.groups.max(running);
     plan.problem = leave::kept(cluster, observed, &plan.phases).map(Problem::TopicsStay);
@@ -314,6 +317,7 @@ fn blueprint(
         running: plan.running,
         detours: removals::addresses(cluster, observed, plan.groups),
         phases: plan.phases.clone(),
+        joining: plan.joining.keys().copied().collect(),
         image: plan.image.clone(),
         image_pull_policy: settings.broker_image_pull_policy.clone(),
         operator_namespace: settings.namespace.clone(),

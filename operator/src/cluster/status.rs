@@ -1,7 +1,7 @@
 //! What the operator tells about a cluster: status, conditions, and the events of a transition. Pure.
 
 use crds::broker_cluster::{BrokerClusterStatus, ClusterState, GroupStatus, RetainedVolume};
-use crds::conditions::{self, Kind, Wanted};
+use crds::conditions::{self, Kind, Wanted, whole_seconds};
 use crds::{BrokerCluster, Reason, names};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -51,7 +51,8 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
             .map(|group| {
                 let leaving =
                     plan.phases.get(&group).map(|phase| leave::next(cluster, observed, group, *phase, now));
-                GroupStatus { leaving, ..group::status(cluster, observed, group, now) }
+                let joining = plan.joining.get(&group).map(|since| Time(whole_seconds(*since)));
+                GroupStatus { leaving, joining, ..group::status(cluster, observed, group, now) }
             })
             .collect(),
         retained_volumes: plan.retained.iter().map(retained).collect(),
@@ -159,6 +160,12 @@ impl<'a> Facts<'a> {
         if !changing.is_empty() {
             let text = format!("copies of {} are being added or removed", changing.join(", "));
             return Some((Reason::ChangingCopies, text));
+        }
+        if !self.plan.joining.is_empty() {
+            let joining: Vec<_> = self.plan.joining.keys().copied().map(names::group_name).collect();
+            let text =
+                format!("joining: {}; clients are sent there when they can answer", joining.join(", "));
+            return Some((Reason::ScalingOut, text));
         }
         if !self.plan.phases.is_empty() || self.plan.running > self.plan.groups {
             let gone = self.plan.groups..self.plan.running;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod copies;
+mod join;
 mod leave;
 mod record;
 mod status;

@@ -217,6 +217,9 @@ impl<A: BrokerAdmin> Worker<A> {
         let backoff_key = Backoff::key("Objects", &key.namespace, &key.name);
         let Some(error) = topics.failed.or(groups.failed) else {
             context.backoff.forget(&backoff_key);
+            if let ClusterView::Present { leaders, .. } = &now.view {
+                context.holding.note(&key.namespace, &key.name, leaders.len() as u32);
+            }
             return None;
         };
         let wait = context.backoff.next(&backoff_key);
@@ -233,6 +236,7 @@ impl<A: BrokerAdmin> Worker<A> {
             return false;
         }
         workers.remove(&self.key);
+        self.context.holding.forget(&self.key.namespace, &self.key.name);
         true
     }
 }

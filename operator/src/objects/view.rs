@@ -1,6 +1,7 @@
 //! A cluster as its topics and consumer groups see it.
 
 use crds::BrokerCluster;
+use crds::broker_cluster::GroupStatus;
 use crds::names;
 use jiff::Timestamp;
 
@@ -19,7 +20,7 @@ pub enum ClusterView {
     Present {
         /// The member that leads, of each group.
         leaders: Vec<u32>,
-        /// Groups that are to stay.
+        /// Groups that neither leave nor are joining: topics that are placed in some groups are placed in these.
         staying: Vec<u32>,
         /// Other namespaces that may use it; `*` for all.
         allowed: Vec<String>,
@@ -46,11 +47,13 @@ impl ClusterView {
         };
         // Nobody leads yet: the first one is as good as any, and says what is missing.
         let leaders = (0..groups).map(|group| leader(group).unwrap_or(0)).collect();
-        let leaves = |group: &u32| {
+        let comes_or_goes = |group: &u32| {
             let name = names::group_name(*group);
-            status.group_status.iter().any(|known| known.name == name && known.leaving.is_some())
+            let is_it = |known: &&GroupStatus| known.name == name;
+            let known = status.group_status.iter().find(is_it);
+            known.is_some_and(|known| known.leaving.is_some() || known.joining.is_some())
         };
-        let staying = (0..groups).filter(|group| !leaves(group)).collect();
+        let staying = (0..groups).filter(|group| !comes_or_goes(group)).collect();
         Self::Present { leaders, staying, allowed: cluster.spec.allowed_namespaces.clone() }
     }
 }
