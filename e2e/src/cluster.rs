@@ -2,9 +2,11 @@
 
 pub mod copies;
 pub mod nodes;
+pub mod operator;
 pub mod process;
 pub mod reach;
 pub mod relay;
+pub mod snapshot;
 
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -13,6 +13,7 @@ mod lifecycle;
 mod load;
 mod lost_record;
 mod many;
+mod mutations;
 mod offsets;
 mod refusal;
 mod rollout;

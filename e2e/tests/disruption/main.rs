@@ -6,6 +6,8 @@
 mod control;
 mod cordon;
 mod nodes;
+mod operators;
+mod upgrade;
 
 use std::time::Duration;
 
