@@ -125,7 +125,7 @@ impl Letters<'_> {
         while places.len() > self.max {
             places.pop_last();
         }
-        with_own_group(self.connect, ConsumeFrom::Earliest, async |group| {
+        with_own_group(self.connect, ConsumeFrom::Earliest, std::future::pending(), async |group| {
             let consumer = self.consumer(group).await?;
             while !places.is_empty() {
                 let delivered = consumer.receive(RECEIVE_MAX, INVISIBLE).await?;

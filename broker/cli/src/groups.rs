@@ -185,12 +185,17 @@ fn group_json(group: &ConsumerGroup) -> Value {
             "maxMs": retry.max_ms, "multiplier": retry.multiplier,
         })
     });
+    let reset = group.reset.as_ref().map(|reset| {
+        json!({
+            "id": reset.id, "topics": reset.topics, "to": reset.to().as_str_name(), "toMs": reset.to_ms,
+        })
+    });
     json!({
         "name": group.name, "broadcast": group.broadcast().as_str_name(), "ordered": group.ordered, "retry": retry,
         "priority": {"policy": group.priority().as_str_name(), "agingIntervalMs": group.aging_interval_ms},
         "trace": group.trace,
         "consumeFrom": group.consume_from().as_str_name(), "consumeFromMs": group.consume_from_ms,
-        "reset": group.reset.as_ref().map(|reset| &reset.id), "owner": group.owner,
+        "reset": reset, "owner": group.owner,
     })
 }
 
@@ -268,4 +273,42 @@ fn clients_table(answer: &DescribeConsumerGroupResponse) -> Table {
         table.row([c.client_id.clone(), c.language.clone(), c.version.clone(), c.remote.clone()]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use client::admin::Reset;
+
+    use super::*;
+
+    #[test]
+    fn json_has_every_field_of_a_consumer_group() {
+        let reset = Reset {
+            id: "monday".to_owned(),
+            topics: vec!["orders".to_owned()],
+            to: ConsumeFrom::Timestamp.into(),
+            to_ms: 1500,
+        };
+        let group = ConsumerGroup {
+            name: "billing".to_owned(),
+            retry: Some(policy(5, &[Duration::from_secs(1)])),
+            consume_from: ConsumeFrom::Timestamp.into(),
+            owner: "mq/billing".to_owned(),
+            ordered: true,
+            priority: PriorityPolicy::Aging.into(),
+            aging_interval_ms: 30_000,
+            consume_from_ms: 2500,
+            reset: Some(reset),
+            broadcast: Broadcast::ByHost.into(),
+            trace: true,
+        };
+        let expected = json!({
+            "name": "billing", "broadcast": "BY_HOST", "ordered": true, "trace": true, "owner": "mq/billing",
+            "retry": {"maxAttempts": 5, "customMs": [1000], "initialMs": 5000, "maxMs": 7_200_000, "multiplier": 2.0},
+            "priority": {"policy": "AGING", "agingIntervalMs": 30_000},
+            "consumeFrom": "TIMESTAMP", "consumeFromMs": 2500,
+            "reset": {"id": "monday", "topics": ["orders"], "to": "TIMESTAMP", "toMs": 1500},
+        });
+        assert_eq!(group_json(&group), expected);
+    }
 }

@@ -210,7 +210,7 @@ fn counts(words: impl Iterator<Item = String>) -> Table {
 fn topic_json(topic: &Topic) -> Value {
     json!({
         "name": topic.name, "type": topic.r#type().as_str_name(), "queues": topic.queues,
-        "retentionMs": topic.retention_ms, "owner": topic.owner,
+        "retentionMs": topic.retention_ms, "owner": topic.owner, "groups": topic.groups,
     })
 }
 
@@ -250,4 +250,26 @@ fn describe_table(answer: &DescribeTopicResponse) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_every_field_of_a_topic() {
+        let topic = Topic {
+            name: "Orders_1".to_owned(),
+            r#type: TopicType::Fifo.into(),
+            queues: 4,
+            retention_ms: 3_600_000,
+            owner: "mq/orders".to_owned(),
+            groups: vec!["g0".to_owned(), "g1".to_owned()],
+        };
+        let expected = json!({
+            "name": "Orders_1", "type": "FIFO", "queues": 4, "retentionMs": 3_600_000, "owner": "mq/orders",
+            "groups": ["g0", "g1"],
+        });
+        assert_eq!(topic_json(&topic), expected);
+    }
 }
