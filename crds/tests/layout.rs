@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sim", &["crds", "engine", "peer", "replica", "store"]),
     ("broker", &["crds", "engine", "gateway-grpc", "peer", "replica", "store", "wire", "client"]),
     ("operator", &["crds", "client"]),
+    ("kubectl-millpond", &["crds"]),
     ("e2e", &["crds", "client", "wire"]),
 ];
 const FILE_LINES_MAX: usize = 400;
