@@ -34,7 +34,7 @@ bring_up() {
     step "Kubernetes of three nodes, without Docker" cluster_of_our_own
   fi
   . "$root/.run/env"
-  step "release binaries" cargo build --manifest-path "$root/Cargo.toml" --release -p operator -p broker -p cli
+  step "release binaries" cargo build --manifest-path "$root/Cargo.toml" --release -p operator -p kubectl-millpond -p broker -p cli
   step "image $image, into every node" "$here/k8s/image.sh" "$CARGO_TARGET_DIR/release"
   step "Helm chart" helm upgrade --install millpond "$root/charts/millpond" --namespace millpond-system --create-namespace \
     --set image.repository="${image%:*}" --set image.tag="${image##*:}" --wait --timeout 120s

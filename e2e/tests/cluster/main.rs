@@ -8,6 +8,7 @@ mod copies_sdk;
 mod deletion;
 mod drift;
 mod kinds;
+mod kubectl;
 mod leader_address;
 mod lifecycle;
 mod load;

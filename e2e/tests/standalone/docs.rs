@@ -10,13 +10,14 @@ use e2e::members::Members;
 use e2e::{place, promql, traffic};
 
 /// Pages that explain, and show nothing to try without a Kubernetes.
-const EXPLANATIONS: [&str; 9] = [
+const EXPLANATIONS: [&str; 10] = [
     "README",
     "architecture",
     "benchmarks-features",
     "benchmarks",
     "copies",
     "gitops",
+    "kubectl",
     "replication",
     "scaling",
     "upgrade",
