@@ -49,36 +49,59 @@ pub(crate) struct Said {
     pub(crate) code: u8,
 }
 
+/// This end of the three streams.
+struct Here<I, O, E> {
+    input: I,
+    out: O,
+    err: E,
+}
+
 /// Runs `millpond` in a pod and passes on what it writes; returns its exit code.
 pub(crate) async fn stream(pods: &Api<Pod>, pod: &str, args: &[String], input: Input) -> Result<u8, Failure> {
-    let mut process = start(pods, pod, args, input).await?;
-    let mut stdin = process.stdin();
-    let feed = async {
-        let interrupted = tokio::signal::ctrl_c();
-        match &mut stdin {
-            Some(stdin) if input == Input::Passed => {
-                // Who reads no more is no error of ours; the exit code tells.
-                let feed = async {
-                    let _ = tokio::io::copy(&mut tokio::io::stdin(), stdin).await;
-                    let _ = stdin.shutdown().await;
-                    std::future::pending::<()>().await;
-                };
-                tokio::select! { () = feed => {}, _ = interrupted => {} }
-            }
-            Some(_) | None => drop(interrupted.await),
+    let process = start(pods, pod, args, input).await?;
+    let here = Here { input: tokio::io::stdin(), out: tokio::io::stdout(), err: tokio::io::stderr() };
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // It cannot be listened to: then it ends this program, as usual.
+            std::future::pending::<()>().await;
         }
     };
-    let ended = follow(&mut process, pod, tokio::io::stdout(), tokio::io::stderr());
-    tokio::pin!(ended);
-    tokio::select! {
-        ended = &mut ended => return ended,
-        () = feed => {}
+    relay(process, pod, input, here, interrupted).await
+}
+
+async fn relay(
+    mut process: AttachedProcess,
+    pod: &str,
+    input: Input,
+    here: Here<impl AsyncRead + Unpin, impl AsyncWrite + Unpin, impl AsyncWrite + Unpin>,
+    interrupted: impl Future<Output = ()>,
+) -> Result<u8, Failure> {
+    let mut stdin = process.stdin();
+    let feed = feed(stdin.as_mut().filter(|_| input == Input::Passed), here.input);
+    {
+        let ended = follow(&mut process, pod, here.out, here.err);
+        tokio::pin!(ended);
+        tokio::select! {
+            ended = &mut ended => return ended,
+            () = feed => {}
+            () = interrupted => {}
+        }
+        if let Some(stdin) = stdin.as_mut().filter(|_| input == Input::OpenUntilInterrupt) {
+            stdin.shutdown().await?;
+            return tokio::time::timeout(FAREWELL_TIME_MAX, ended).await.unwrap_or(Ok(INTERRUPTED));
+        }
     }
-    let Some(stdin) = stdin.as_mut().filter(|_| input == Input::OpenUntilInterrupt) else {
-        return Ok(INTERRUPTED);
-    };
-    stdin.shutdown().await?;
-    tokio::time::timeout(FAREWELL_TIME_MAX, ended).await.unwrap_or(Ok(INTERRUPTED))
+    Ok(INTERRUPTED)
+}
+
+/// Passes on what is read here. Never ends: the command does, when it has read enough.
+async fn feed(to: Option<&mut (impl AsyncWrite + Unpin)>, mut from: impl AsyncRead + Unpin) {
+    if let Some(to) = to {
+        // A command that reads no more is no error of ours: its exit code tells.
+        let _ = tokio::io::copy(&mut from, to).await;
+        let _ = to.shutdown().await;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Runs `millpond` in a pod and keeps what it says.
@@ -109,12 +132,23 @@ async fn follow(
     err: impl AsyncWrite + Unpin,
 ) -> Result<u8, Failure> {
     let (stdout, stderr, status) = (process.stdout(), process.stderr(), process.take_status());
-    let (out, err) = tokio::join!(pass(stdout, out), pass(stderr, err));
-    out.and(err)?;
-    let status = match status {
-        Some(status) => status.await,
-        None => None,
+    let passed = async { tokio::join!(pass(stdout, out), pass(stderr, err)) };
+    let status = async {
+        match status {
+            Some(status) => status.await,
+            None => None,
+        }
     };
+    tokio::pin!(passed, status);
+    let ((out, err), status) = tokio::select! {
+        passed = &mut passed => (passed, status.await),
+        ended = &mut status => match ended {
+            Some(status) => (passed.await, Some(status)),
+            // When the connection breaks, nobody ends the two outputs.
+            None => ((Ok(()), Ok(())), None),
+        },
+    };
+    out.and(err)?;
     match status.as_ref().map(exit_code) {
         Some(Ok(code)) => Ok(code),
         Some(Err(message)) => Err(Failure::Cut { pod: pod.to_owned(), message }),
@@ -153,55 +187,4 @@ fn exit_code(status: &Status) -> Result<u8, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::testing::{api, refuse};
-
-    fn code(status: Value) -> Result<u8, String> {
-        exit_code(&serde_json::from_value(status).unwrap())
-    }
-
-    #[test]
-    fn the_exit_code_is_in_the_causes() {
-        let ended = |code: &str| {
-            json!({"status": "Failure", "reason": "NonZeroExitCode", "message": "command terminated",
-                "details": {"causes": [{"reason": "ExitCode", "message": code}]}})
-        };
-        assert_eq!(code(json!({"status": "Success"})), Ok(0));
-        assert_eq!(code(ended("4")), Ok(4));
-        assert_eq!(code(ended("-1")), Ok(255));
-    }
-
-    #[test]
-    fn a_command_that_never_ran_has_no_exit_code() {
-        let status = json!({"status": "Failure", "reason": "InternalError", "message": "no such container"});
-        assert_eq!(code(status), Err("no such container".to_owned()));
-    }
-
-    #[tokio::test]
-    async fn all_that_is_written_is_passed_on() {
-        let (mut near, far) = tokio::io::duplex(7);
-        let text: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
-        let expected = text.clone();
-        let writer = tokio::spawn(async move { near.write_all(&text).await.unwrap() });
-        let mut got = Vec::new();
-        pass(Some(far), &mut got).await.unwrap();
-        writer.await.unwrap();
-        assert_eq!(got, expected);
-    }
-
-    #[tokio::test]
-    async fn without_the_right_to_exec_the_right_is_named() {
-        let (client, server) =
-            api(vec![refuse("GET /api/v1/namespaces/mq/pods/shop-g0-0/exec", 403, "Forbidden")]);
-        let pods: Api<Pod> = Api::namespaced(client, "mq");
-        let refused = capture(&pods, "shop-g0-0", &["status".to_owned()]).await.unwrap_err().to_string();
-        assert!(refused.contains("create pods/exec"), "{refused}");
-        drop(pods);
-        let sent = server.await.unwrap();
-        assert!(sent[0].contains("command=millpond&command=status"), "{sent:?}");
-        assert!(sent[0].contains("container=broker") && !sent[0].contains("stdin=true"), "{sent:?}");
-    }
-}
+mod tests;
