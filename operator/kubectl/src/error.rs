@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     #[error("there is no way to Kubernetes: {0}; name a kubeconfig with --kubeconfig or $KUBECONFIG")]
     NoKubeconfig(Box<InferConfigError>),
     /// Kubernetes did not answer, or not in its protocol.
-    #[error("Kubernetes could not be asked to {what}: {source}; look at `kubectl cluster-info`")]
+    #[error("Kubernetes could not be asked to {what}: {}; look at `kubectl cluster-info`", innermost(source))]
     Unreachable {
         /// What it was asked for.
         what: String,
@@ -141,6 +141,15 @@ impl Failure {
     }
 }
 
+/// The cause below all causes: the ones above only say that there was one.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
@@ -156,5 +165,15 @@ mod tests {
         assert!(forbidden.starts_with("not allowed to list pods: said no; ask for a role"), "{forbidden}");
         let other = Failure::of("list pods", status(500, "InternalError")).to_string();
         assert_eq!(other, "Kubernetes does not list pods: said no");
+    }
+
+    #[test]
+    fn of_a_connection_that_was_refused_the_reason_is_told_and_not_only_that_there_was_one() {
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+        let error = kube::Error::ReadEvents(refused);
+        let told = Failure::of("list pods", error).to_string();
+        let expected =
+            "Kubernetes could not be asked to list pods: connection refused; look at `kubectl cluster-info`";
+        assert_eq!(told, expected);
     }
 }

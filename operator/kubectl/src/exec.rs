@@ -121,7 +121,9 @@ async fn start(
     let command = std::iter::once("millpond").chain(args.iter().map(String::as_str));
     let params = AttachParams::default().container(CONTAINER).stdin(input != Input::None).stderr(true);
     let started = pods.exec(pod, command, &params).await;
-    started.map_err(|error| Failure::of(format!("run a command in pod `{pod}` (create pods/exec)"), error))
+    started.map_err(|error| {
+        Failure::of(format!("run a command in pod `{pod}` (get and create pods/exec)"), error)
+    })
 }
 
 /// Passes on what a process writes, until it has ended.

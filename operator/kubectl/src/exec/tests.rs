@@ -50,7 +50,7 @@ async fn without_the_right_to_exec_the_right_is_named() {
         api(vec![refuse("GET /api/v1/namespaces/mq/pods/shop-g0-0/exec", 403, "Forbidden")]);
     let pods: Api<Pod> = Api::namespaced(client, "mq");
     let refused = capture(&pods, "shop-g0-0", &["status".to_owned()]).await.unwrap_err().to_string();
-    assert!(refused.contains("create pods/exec"), "{refused}");
+    assert!(refused.contains("get and create pods/exec"), "{refused}");
     drop(pods);
     let sent = server.await.unwrap();
     assert!(sent[0].contains("command=millpond&command=status"), "{sent:?}");

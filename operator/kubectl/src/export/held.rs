@@ -158,7 +158,30 @@ pub(crate) struct Reset {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// The same text as in the tests of `millpond topics` and `millpond groups`, which write it.
+    #[test]
+    fn what_the_command_line_writes_is_read() {
+        let topic = json!({
+            "name": "Orders_1", "type": "FIFO", "queues": 4, "retentionMs": 3_600_000, "owner": "mq/orders",
+            "groups": ["g0", "g1"],
+        });
+        let topic: Topic = serde_json::from_value(topic).unwrap();
+        assert_eq!((topic.kind, topic.groups.len()), (TopicType::Fifo, 2));
+        let group = json!({
+            "name": "billing", "broadcast": "BY_HOST", "ordered": true, "trace": true, "owner": "mq/billing",
+            "retry": {"maxAttempts": 5, "customMs": [1000], "initialMs": 5000, "maxMs": 7_200_000, "multiplier": 2.0},
+            "priority": {"policy": "AGING", "agingIntervalMs": 30_000},
+            "consumeFrom": "TIMESTAMP", "consumeFromMs": 2500,
+            "reset": {"id": "monday", "topics": ["orders"], "to": "TIMESTAMP", "toMs": 1500},
+        });
+        let group: Group = serde_json::from_value(group).unwrap();
+        assert_eq!((group.broadcast, group.priority.policy), (Broadcast::ByHost, Policy::Aging));
+        assert_eq!(group.reset.map(|reset| (reset.to, reset.to_ms)), Some((Start::Timestamp, 1500)));
+    }
 
     #[test]
     fn an_answer_of_an_older_broker_is_refused() {
