@@ -155,6 +155,7 @@ spec:
   clusterRef:
     name: shop
   deletionPolicy: Retain
+  deletionProtection: false
   management: Managed
   name: Orders_v1
   queues:

@@ -106,7 +106,7 @@ fn groups(copies: u32, status: &BrokerClusterStatus) -> String {
     for group in &status.group_status {
         table.row([
             group.name.clone(),
-            group.state.clone(),
+            if group.joining.is_some() { format!("{} (joining)", group.state) } else { group.state.clone() },
             group.leader.clone().unwrap_or_default(),
             group.epoch.map(|epoch| epoch.to_string()).unwrap_or_default(),
             group.in_sync.len().to_string(),
@@ -195,6 +195,15 @@ g1     serving  shop-g1-0  2      3        3       -                            
 what to do: kubectl millpond explain brokercluster shop
 ";
         assert_eq!(one(&cluster(shop())), expected);
+    }
+
+    #[test]
+    fn a_group_that_clients_are_not_sent_to_yet_is_marked() {
+        let mut value = shop();
+        value["status"]["groupStatus"][1]["joining"] = json!("2026-11-22T12:00:00Z");
+        let text = one(&cluster(value));
+        assert_eq!(text.matches("(joining)").count(), 1, "{text}");
+        assert!(text.contains("g1     serving (joining)"), "{text}");
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(crate) fn topic(held: &held::Topic, key: &Key, cluster: ClusterRef) -> Resul
         queues: Queues { per_group, placement: None },
         retention: (held.retention_ms > 0).then(|| TopicRetention { max_age: span(held.retention_ms) }),
         deletion_policy: DeletionPolicy::default(),
+        deletion_protection: false,
         adoption_policy: AdoptionPolicy::default(),
         management: Management::default(),
     };
@@ -78,6 +79,7 @@ pub(crate) fn group(held: &held::Group, key: &Key, cluster: ClusterRef) -> Resul
             topics: reset.topics.clone(),
         }),
         deletion_policy: DeletionPolicy::default(),
+        deletion_protection: false,
         adoption_policy: AdoptionPolicy::default(),
         management: Management::default(),
     };
