@@ -137,7 +137,7 @@ reasons! {
     Settled Any "",
     /// A topic that keeps its order is in a group that is to leave.
     TopicsStay Cluster "Set `queues.placement` of the topic to `Spread`, delete it, or raise `groups` again.",
-    /// Brokers run an older template and are restarted one after the other.
+    /// Brokers run an older template and are restarted one after the other, or are about to be.
     Updating Cluster "",
     /// A disk is not used any more and stays, as `deletionPolicy` says.
     VolumeRetained Event "Delete the claim when its space is needed.",

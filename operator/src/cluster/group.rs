@@ -49,7 +49,9 @@ impl Health {
             in_sync: record.map_or(0, in_sync),
             empty: observed.pods.range((group, 0)..=(group, u32::MAX)).next().is_none(),
             changing: pods > copies
-                || record.is_some_and(|record| record.in_sync.len() < record.members.len()),
+                || record.is_some_and(|record| {
+                    record.in_sync.len() < record.members.len() || record.members.len() < copies as usize
+                }),
             ..Self::default()
         };
         let short = record

@@ -51,6 +51,8 @@ pub struct Plan {
     pub retained: Vec<(String, u32)>,
     /// Image of the brokers in effect.
     pub image: String,
+    /// Kubernetes has not looked at the newest template of every group yet: what comes of it cannot be seen.
+    pub is_unseen: bool,
     /// Whether every broker has the newest template and serves with it.
     pub is_rolled_out: bool,
     /// How many groups the cluster has.
@@ -186,6 +188,7 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings, n
     removals::undo_detours(cluster, observed, &mut children, &mut plan);
     plan.growths = growths(cluster, observed, &plan);
     plan.refreshes = refreshes(observed, &children);
+    plan.is_unseen = !roll::all_seen(&children, observed);
     plan.outdated = roll::outdated(observed);
     plan.restart = roll::restart(&plan, observed, &children);
     plan.is_rolled_out = roll::is_done(&plan, observed, &children);

@@ -97,7 +97,7 @@ fn record(observed: &Observed, group: u32) -> Option<&GroupRecord> {
 }
 
 /// Whether Kubernetes has all StatefulSets as they are wanted and has looked at them.
-fn all_seen(children: &[Child], observed: &Observed) -> bool {
+pub(super) fn all_seen(children: &[Child], observed: &Observed) -> bool {
     children.iter().all(|child| !matches!(child, Child::StatefulSet(set) if !seen(set, observed)))
 }
 

@@ -150,6 +150,10 @@ impl<'a> Facts<'a> {
                 format!("{empty} of {} groups have no pod yet", self.plan.groups),
             ));
         }
+        if self.plan.is_unseen {
+            let text = "Kubernetes is being told of a newer template, or of more or fewer pods".to_owned();
+            return Some((Reason::Updating, text));
+        }
         if !self.plan.outdated.is_empty() {
             let number = self.plan.outdated.len();
             let text = format!("{number} brokers run an older template and are restarted in turn");

@@ -167,3 +167,31 @@ fn a_new_look_at_an_unchanged_cluster_changes_no_status() {
     let again = report(&cluster, &observed, &planned(&cluster, &observed), later).status;
     assert_eq!(again, first);
 }
+
+/// `Reconciling` after a pass over what there is.
+fn reconciling(cluster: &BrokerCluster, observed: &Observed) -> String {
+    let told = report(cluster, observed, &planned(cluster, observed), noon()).status.conditions;
+    let found = conditions::find(&told, Kind::Reconciling).unwrap();
+    format!("{} {}", found.status, found.reason)
+}
+
+#[test]
+fn a_change_is_under_way_before_anything_of_it_can_be_seen() {
+    let before = cluster(&json!({ "copies": 2 }));
+    let observed = settled(&before);
+    assert_eq!(reconciling(&before, &observed), "False Settled");
+    // The pass that tells Kubernetes of it sees only what was before.
+    for changed in
+        [json!({ "copies": 2, "podTemplate": { "labels": { "team": "a" } } }), json!({ "copies": 3 })]
+    {
+        assert_eq!(reconciling(&cluster(&changed), &observed), "True Updating", "{changed}");
+    }
+}
+
+#[test]
+fn a_copy_that_is_not_a_member_yet_is_being_added() {
+    let wanted = cluster(&json!({ "copies": 3 }));
+    let mut observed = settled(&wanted);
+    observed.leases.insert(0, lease(&in_sync(2), 3));
+    assert_eq!(reconciling(&wanted, &observed), "True ChangingCopies");
+}
