@@ -45,6 +45,9 @@ pub struct BrokerClusterStatus {
     /// Image of the brokers in effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Generation of the spec with which all brokers served last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_generation: Option<i64>,
     /// Image with which all brokers served last. While `spec` names neither `image` nor `version`, this is the one in effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_image: Option<String>,

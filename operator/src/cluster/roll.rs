@@ -49,9 +49,11 @@ pub(super) fn is_done(plan: &Plan, observed: &Observed, children: &[Child]) -> b
     plan.outdated.is_empty() && all_seen(children, observed) && all_whole(plan, observed)
 }
 
-/// A broker that got the newest template and does not serve with it after `deadline_ms`, while others have an older one.
+/// A broker that got the newest template and does not serve with it after `deadline_ms`, while others have an older one, or
+/// `is_proven` is false: the spec has changed since all of them served.
 pub(super) fn halted<'a>(
     plan: &Plan,
+    is_proven: bool,
     observed: &'a Observed,
     deadline_ms: u64,
     now: Timestamp,
@@ -62,7 +64,7 @@ pub(super) fn halted<'a>(
         !pod.ready && u64::try_from(waits_ms).is_ok_and(|waits_ms| waits_ms >= deadline_ms)
     };
     let mut updated = updated(plan, observed).map(|(_, pod)| pod);
-    updated.find(|pod| is_late(pod)).filter(|_| !plan.outdated.is_empty())
+    updated.find(|pod| is_late(pod)).filter(|_| !is_proven || !plan.outdated.is_empty())
 }
 
 /// Members that run with the newest template.

@@ -46,6 +46,11 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
             cluster.namespace().unwrap_or_default()
         )),
         image: Some(plan.image.clone()),
+        proven_generation: if plan.is_rolled_out {
+            cluster.metadata.generation
+        } else {
+            old.proven_generation
+        },
         proven_image: if plan.is_rolled_out { Some(plan.image.clone()) } else { old.proven_image },
         group_status: (0..plan.groups)
             .map(|group| {
@@ -89,15 +94,20 @@ impl<'a> Facts<'a> {
     fn of(cluster: &BrokerCluster, observed: &Observed, plan: &'a Plan, now: Timestamp) -> Self {
         let copies = cluster.spec.copies();
         let pods = |group: u32| plan.replicas.get(&group).copied().unwrap_or(copies);
-        let halted = roll::halted(plan, observed, cluster.spec.progress_deadline_ms(), now);
+        let known = cluster.status.as_ref().and_then(|status| status.proven_generation);
+        let is_proven = plan.paused || plan.is_rolled_out || known == cluster.metadata.generation;
+        let halted = roll::halted(plan, is_proven, observed, cluster.spec.progress_deadline_ms(), now);
         Self {
             halted: halted.map(|pod| {
                 let why = pod.waiting.as_ref().map(|waiting| format!(" ({waiting})")).unwrap_or_default();
+                let others = match plan.outdated.len() {
+                    0 => String::new(),
+                    number => format!("; the {number} with an older one are left as they are"),
+                };
                 format!(
-                    "pod {} got the newest template and does not serve with it{why}; the {} with an older one \
-                     are left as they are: mend what keeps it from serving, or set the spec back",
-                    pod.name,
-                    plan.outdated.len()
+                    "pod {} got the newest template and does not serve with it{why}{others}: mend what keeps it from \
+                     serving, or set the spec back",
+                    pod.name
                 )
             }),
             plan,

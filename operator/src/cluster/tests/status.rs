@@ -195,3 +195,26 @@ fn a_copy_that_is_not_a_member_yet_is_being_added() {
     observed.leases.insert(0, lease(&in_sync(2), 3));
     assert_eq!(reconciling(&wanted, &observed), "True ChangingCopies");
 }
+
+#[test]
+fn the_only_broker_that_does_not_serve_since_the_spec_changed_is_told_of_and_one_that_went_down_by_itself_is_not()
+ {
+    let mut cluster = cluster(&json!({ "rollout": { "progressDeadline": "1m" } }));
+    let mut observed = settled(&cluster);
+    cluster.status = Some(reported(&cluster, &observed));
+    assert_eq!(cluster.status.as_ref().unwrap().proven_generation, Some(3));
+    let pod = observed.pods.get_mut(&(0, 0)).unwrap();
+    (pod.ready, pod.since, pod.waiting) = (false, Some(noon()), Some("no node fits".into()));
+    let stalled = |cluster: &BrokerCluster, seconds: i64| {
+        let at = noon() + jiff::Span::new().seconds(seconds);
+        let told = report(cluster, &observed, &planned(cluster, &observed), at).status.conditions;
+        let found = conditions::find(&told, Kind::Stalled).unwrap();
+        (found.reason.clone(), found.message.clone())
+    };
+    assert_eq!(stalled(&cluster, 600).0, "Working", "it went down by itself");
+    cluster.metadata.generation = Some(4);
+    assert_eq!(stalled(&cluster, 59).0, "Working", "it may still come up");
+    let message = "pod shop-g0-0 got the newest template and does not serve with it (no node fits): mend what keeps it \
+                   from serving, or set the spec back";
+    assert_eq!(stalled(&cluster, 60), ("RolloutHalted".to_owned(), message.to_owned()));
+}
