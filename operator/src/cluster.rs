@@ -11,7 +11,8 @@
 //! Promise: a pass may be abandoned anywhere and the next one goes on; at most one broker is restarted at a time, and
 //! only while all others serve; what somebody else changed is put back and counted; nothing of another owner is touched.
 //! The operator is not needed for a failover: brokers agree by themselves, in the Leases that it makes and guards.
-//! Clients are sent to a new group once it can answer them (`join`). A group leaves once nothing in it waits for anybody (`leave`); no message moves from one group to another.
+//! Clients are sent to a new group once it can answer them (`join`). A group leaves once nothing in it waits for anybody
+//! (`leave`); no message moves from one group to another.
 
 mod apply;
 pub mod controller;
