@@ -88,7 +88,7 @@ fn of_cluster() -> Vec<(&'static str, Value)> {
         ("scheduling.nodeSelector", json!({ "nowhere": "true" })),
         ("scheduling.tolerations", json!([{ "key": "a", "operator": "Exists" }])),
         ("scheduling.topologySpread", constraint),
-        ("scheduling.priorityClassName", json!("system-cluster-critical")),
+        ("scheduling.priorityClassName", json!("missing")),
         ("scheduling.copiesOnDifferentNodes", json!("Preferred")),
         ("podTemplate.labels", json!({ "team": "orders" })),
         ("podTemplate.annotations", json!({ "team": "orders" })),

@@ -76,6 +76,41 @@ fn retained((claim, group): &(String, u32)) -> RetainedVolume {
     RetainedVolume { claim: claim.clone(), group: names::group_name(*group) }
 }
 
+/// Why a change of the spec has come to a halt.
+fn halted(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Timestamp) -> Option<String> {
+    let known = cluster.status.as_ref();
+    let proven = known.and_then(|status| status.proven_generation);
+    let is_proven = plan.paused || plan.is_rolled_out || proven == cluster.metadata.generation;
+    let deadline_ms = cluster.spec.progress_deadline_ms();
+    if let Some(pod) = roll::halted(plan, is_proven, observed, deadline_ms, now) {
+        let why = pod.waiting.as_ref().map(|waiting| format!(" ({waiting})")).unwrap_or_default();
+        let others = match plan.outdated.len() {
+            0 => String::new(),
+            number => format!("; the {number} with an older one are left as they are"),
+        };
+        return Some(format!(
+            "pod {} got the newest template and does not serve with it{why}{others}: mend what keeps it from serving, or \
+             set the spec back",
+            pod.name
+        ));
+    }
+    let safe = known.and_then(|status| conditions::find(&status.conditions, Kind::DataSafe));
+    let since = safe.filter(|safe| safe.status == "False")?.last_transition_time.0;
+    let is_late =
+        u128::try_from(now.duration_since(since).as_millis()).is_ok_and(|ms| ms >= deadline_ms.into());
+    let wanted = plan.replicas.iter().flat_map(|(group, pods)| (0..*pods).map(|ordinal| (*group, ordinal)));
+    let missing: Vec<_> = wanted
+        .filter(|member| !observed.pods.contains_key(member))
+        .map(|(group, ordinal)| names::pod_name(&cluster.name_any(), group, ordinal))
+        .collect();
+    (!is_proven && is_late && !missing.is_empty()).then(|| {
+        format!(
+            "Kubernetes does not make {}, as the events of its StatefulSet say: mend what forbids it, or set the spec back",
+            missing.join(", ")
+        )
+    })
+}
+
 struct Facts<'a> {
     plan: &'a Plan,
     /// Whether it has ever served: one that has not is starting, however long that takes.
@@ -94,22 +129,8 @@ impl<'a> Facts<'a> {
     fn of(cluster: &BrokerCluster, observed: &Observed, plan: &'a Plan, now: Timestamp) -> Self {
         let copies = cluster.spec.copies();
         let pods = |group: u32| plan.replicas.get(&group).copied().unwrap_or(copies);
-        let known = cluster.status.as_ref().and_then(|status| status.proven_generation);
-        let is_proven = plan.paused || plan.is_rolled_out || known == cluster.metadata.generation;
-        let halted = roll::halted(plan, is_proven, observed, cluster.spec.progress_deadline_ms(), now);
         Self {
-            halted: halted.map(|pod| {
-                let why = pod.waiting.as_ref().map(|waiting| format!(" ({waiting})")).unwrap_or_default();
-                let others = match plan.outdated.len() {
-                    0 => String::new(),
-                    number => format!("; the {number} with an older one are left as they are"),
-                };
-                format!(
-                    "pod {} got the newest template and does not serve with it{why}{others}: mend what keeps it from \
-                     serving, or set the spec back",
-                    pod.name
-                )
-            }),
+            halted: halted(cluster, observed, plan, now),
             plan,
             until: cluster.spec.paused_until.clone(),
             started: cluster.status.as_ref().is_some_and(|status| status.state != ClusterState::Starting),

@@ -218,3 +218,23 @@ fn the_only_broker_that_does_not_serve_since_the_spec_changed_is_told_of_and_one
                    from serving, or set the spec back";
     assert_eq!(stalled(&cluster, 60), ("RolloutHalted".to_owned(), message.to_owned()));
 }
+
+#[test]
+fn a_broker_whose_pod_kubernetes_does_not_make_is_told_of() {
+    let mut cluster = cluster(&json!({ "copies": 3, "rollout": { "progressDeadline": "1m" } }));
+    let mut observed = settled(&cluster);
+    cluster.status = Some(reported(&cluster, &observed));
+    cluster.metadata.generation = Some(4);
+    observed.pods.remove(&(0, 2));
+    for pod in observed.pods.values_mut() {
+        pod.revision = "old".into();
+    }
+    cluster.status = Some(reported(&cluster, &observed));
+    for (seconds, told) in [(59, "Reconciling"), (60, "Stalled")] {
+        let at = noon() + jiff::Span::new().seconds(seconds);
+        let conditions = report(&cluster, &observed, &planned(&cluster, &observed), at).status.conditions;
+        let holds = |kind| conditions::holds(&conditions, kind);
+        let found = if holds(Kind::Stalled) { "Stalled" } else { "Reconciling" };
+        assert_eq!((found, holds(Kind::Reconciling)), (told, told == "Reconciling"), "after {seconds} s");
+    }
+}
