@@ -286,7 +286,7 @@ async fn every_field_is_changed_and_set_back() {
         match outcome {
             // A sentence that says what to do, and not only that the value is wrong.
             Outcome::Refused(text) => {
-                assert!(text.contains("is invalid") && text.len() > 60, "{what}: {text}")
+                assert!(text.contains("is invalid") && text.len() > 60, "{what}: {text}");
             }
             // While it is paused nothing else would happen.
             Outcome::Settled if mutation.field != "reconciliation" => kept.push((mutation, before)),
