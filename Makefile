@@ -1,6 +1,6 @@
 # The commands of this project; each one says what it does and how long it took. CARGO_TARGET_DIR is honoured.
 .DEFAULT_GOAL := help
-.PHONY: help up down test verify standalone cluster scenarios sdk image crds bench-peer bench-features bench bench-copies failover fuzz model sim soak rollout scaling convergence upgrade
+.PHONY: help up down test verify standalone cluster scenarios sdk image crds bench-peer bench-features bench bench-copies failover fuzz model sim soak rollout scaling convergence
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -61,8 +61,6 @@ scaling: ## 2 groups become 4 and 2 again under load of all SDKs; needs root
 	@e2e/test.sh scaling
 convergence: ## operators that die after each change, two at once, every field of every spec changed, in the order of SEED; needs root
 	@E2E_SEED=$(or $(SEED),1) e2e/test.sh convergence
-upgrade: ## the chart of the previous release is upgraded under load, and brokers of both work together; needs root
-	@e2e/test.sh upgrade
 failover: ## how long clients wait when members fail, ROUNDS (default 20) of each EVENT (default all: killed, hand-over, cut); needs root, ip and nft
 	@e2e/sdk/install.sh java go
 	@cargo build --release -p broker -p cli

@@ -6,7 +6,6 @@
 #   test.sh rollout    3 groups of 3 copies get a new template again and again under load
 #   test.sh scaling    2 groups become 4 and 2 again under load
 #   test.sh convergence  operators that die after each change, two at once, every field of every spec changed
-#   test.sh upgrade    the chart of the previous release is upgraded, and brokers of both work together
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/.." && pwd)
@@ -93,33 +92,6 @@ convergence() {
   cargo test -q -p e2e --test cluster mutations -- --ignored --nocapture
 }
 
-# The release before this one: its chart in $previous, its image in every node.
-previous_release() {
-  local commit
-  commit=$(cat "$here/previous-release")
-  previous=${MILLPOND_CACHE:-$HOME/.cache/millpond}/previous/$commit
-  if [[ ! -d $previous/bin ]]; then
-    rm -rf "$previous"
-    mkdir -p "$previous"
-    git archive "$commit" | tar -x -C "$previous"
-    cargo build --release --manifest-path "$previous/Cargo.toml" -p operator -p broker -p cli
-    mkdir "$previous/bin"
-    cp "$CARGO_TARGET_DIR"/release/millpond{,-operator,-broker} "$previous/bin/"
-    # the programs of this release lie at the same place
-    cargo build --release -p operator -p broker -p cli
-  fi
-  MILLPOND_IMAGE=localhost/millpond:previous "$here/k8s/image.sh" "$previous/bin"
-}
-
-upgrade() {
-  heading "the chart of the previous release is upgraded, and brokers of both work together"
-  kubernetes
-  step "the previous release, into every node" previous_release
-  step "e2e tests are compiled" cargo test -p e2e --no-run
-  E2E_PREVIOUS_CHART=$previous/charts/millpond \
-    cargo test -q -p e2e --test disruption upgrade -- --ignored --nocapture
-}
-
 case ${1:-all} in
   verify) verify ;;
   standalone) standalone ;;
@@ -128,8 +100,7 @@ case ${1:-all} in
   rollout) several_groups rollout_figures "a new template for 3 groups of 3 copies, again and again under load" ;;
   scaling) several_groups scaling "2 groups become 4 and 2 again under load" ;;
   convergence) convergence ;;
-  upgrade) upgrade ;;
   all) verify; standalone; cluster ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 total "Tests passed"

@@ -7,7 +7,6 @@ mod control;
 mod cordon;
 mod nodes;
 mod operators;
-mod upgrade;
 
 use std::time::Duration;
 
