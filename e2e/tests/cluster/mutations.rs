@@ -227,7 +227,9 @@ fn outcome(here: &Place) -> Result<Outcome, String> {
             })
         };
         let name = &object["metadata"]["name"];
-        match (is("Stalled", "True"), is("Ready", "True"), is("Reconciling", "False")) {
+        // What a pause of the cluster does to its topics and consumer groups.
+        let paused = is("Ready", "False").filter(|ready| ready["reason"] == "ClusterPaused");
+        match (is("Stalled", "True").or(paused), is("Ready", "True"), is("Reconciling", "False")) {
             (Some(stalled), ..) => {
                 reported.push(format!("{name} {}: {}", stalled["reason"], stalled["message"]));
             }
