@@ -6,8 +6,8 @@
 //!
 //! Promise: brokers tell clients of a new group when it can answer them; that it is joining is kept in the status, so an operator
 //! that starts anew goes on where it was. The groups of a new cluster begin together: there is nobody else to send clients to.
-//! Limit: after two minutes they are sent to it anyway, so that a broker elsewhere that does not answer, and thus keeps topics from
-//! being compared, does not keep the new group from helping.
+//! Limit: after two minutes they are sent to it once it serves, so that a broker elsewhere that does not answer, and thus keeps
+//! topics from being compared, does not keep the new group from helping.
 
 use std::collections::BTreeMap;
 
