@@ -61,7 +61,8 @@ demonstrate() {
   ns=$(kubectl config view --minify -o 'jsonpath={..namespace}')
   step "kubectl apply -f examples/quickstart.yaml" kubectl apply -f "$root/examples/quickstart.yaml"
   step "BrokerCluster, Topic and ConsumerGroup become Ready" ready
-  step "millpond send (inside the cluster)" in_broker "${ns:-default}" send orders hello --tag greeting
+  # nodes learn of a Service's pods a moment after these are Ready
+  step "millpond send (inside the cluster)" wait_for "a message is sent" 30 in_broker "${ns:-default}" send orders hello --tag greeting
   step "millpond receive (inside the cluster)" in_broker "${ns:-default}" receive orders --group billing --max 1
   step "four messages with the official Go SDK, through the Service" by_sdk
   heading "what Kubernetes says"
