@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use e2e::broker::Broker;
 use e2e::members::Members;
-use e2e::{place, promql, traffic};
+use e2e::{place, promql, traffic, wait};
 
+/// A page of a broker has everything within this time, or something is wrong.
+const PAGE_MAX: Duration = Duration::from_secs(10);
 /// Pages that explain, and show nothing to try without a Kubernetes.
 const EXPLANATIONS: [&str; 10] = [
     "README",
@@ -87,7 +90,10 @@ fn every_link_between_pages_leads_somewhere() {
 #[test]
 fn every_metric_of_a_broker_is_in_the_reference() {
     let members = Members::start(2, &traffic::manifests());
-    let page = members.page(members.leader(), "/metrics").expect("a page");
+    // A member can be in sync by the record a moment before the page of the leader tells of it.
+    let page = wait::until("a leader that tells of its follower", PAGE_MAX, || {
+        members.page(members.leader(), "/metrics").filter(|page| page.contains("millpond_replica_lag_bytes{"))
+    });
     let names = promql::names_on(&page);
     let kinds: BTreeMap<&str, &str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
