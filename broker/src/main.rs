@@ -11,6 +11,7 @@ mod kept;
 mod logging;
 mod member;
 mod metrics;
+mod ports;
 mod reload;
 mod runtimes;
 mod standalone;
@@ -96,6 +97,7 @@ async fn serve(
         mailbox,
         tls: Some(tls.clone()),
         now_ms: Arc::clone(&now_ms),
+        listener: None,
         stop: stop.clone(),
     })?;
     let figures =
@@ -116,7 +118,13 @@ async fn serve(
     tokio::spawn(reload::watch(args.clone(), config.clone(), live.clone(), stop.clone()));
     figures.serving();
     info!(clients = %config.listen, admin = %config.admin_listen, http = %config.http_listen, threads, "serving");
-    accept(&runtimes, listener, stop.clone(), &figures, kept, Duration::from_millis(args.linger_ms)).await;
+    let accepting = async {
+        tokio::select! {
+            () = runtimes.accept(listener, None, stop.clone()) => {}
+            () = ports::keep(&runtimes, live.listeners.subscribe(), stop.clone()) => {}
+        }
+    };
+    until_stopped(accepting, &figures, kept, Duration::from_millis(args.linger_ms)).await;
     info!("stopping: answering what is under way");
     kept.retire().await;
     stop.cancel();
@@ -125,15 +133,13 @@ async fn serve(
 
 /// Until the broker shall stop. One among others hands over at once, and then serves `linger` longer, by way of whoever leads:
 /// Services still lead here for a moment, the leader's because its new address has just been written.
-async fn accept(
-    runtimes: &Runtimes,
-    listener: TcpListener,
-    stop: CancellationToken,
+async fn until_stopped(
+    accepting: impl Future<Output = ()>,
     figures: &Figures,
     kept: &Kept,
     linger: Duration,
 ) {
-    let mut accepting = pin!(runtimes.accept(listener, stop));
+    let mut accepting = pin!(accepting);
     tokio::select! {
         () = &mut accepting => return figures.stopping(),
         () = stop_asked() => figures.stopping(),
@@ -195,6 +201,7 @@ fn gateway_config(config: &BrokerConfig, live: &Live, kept: &Kept, log_level: Lo
         cluster: config.cluster.clone(),
         group: config.group.clone(),
         groups: live.groups.clone(),
+        listeners: live.ways.clone(),
         members: kept.members(config),
         host: own_address(config),
         flush: format!("{:?}", config.log.flush.unwrap_or_default()),

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::broker_config::{BrokerConfig, GroupEndpoint, GroupPhase, HotConfig};
+use crds::broker_config::{BrokerConfig, GroupEndpoint, GroupPhase, HotConfig, ListenerConfig};
 use engine::group::TransactionChecks;
 use engine::setting::Setting;
 use gateway_grpc::endpoints::{GroupAddress, Standing};
+use gateway_grpc::listener::{Advertised, Listener};
 use store::log::Retention;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -27,6 +29,10 @@ pub(crate) struct Live {
     pub(crate) check_after_ms: Setting<u64>,
     pub(crate) delay_ms_max: Setting<u64>,
     pub(crate) groups: Setting<Arc<[GroupAddress]>>,
+    /// What clients of listeners are told.
+    pub(crate) ways: Setting<Arc<[Listener]>>,
+    /// The ports of listeners.
+    pub(crate) listeners: watch::Sender<Vec<ListenerConfig>>,
 }
 
 impl Live {
@@ -37,6 +43,8 @@ impl Live {
             check_after_ms: hot.transactions.check_after_ms.into(),
             delay_ms_max: hot.max_delay_ms.into(),
             groups: groups(hot).into(),
+            ways: ways(hot).into(),
+            listeners: watch::Sender::new(hot.listeners.clone()),
         }
     }
 
@@ -46,6 +54,8 @@ impl Live {
         self.check_after_ms.set(hot.transactions.check_after_ms);
         self.delay_ms_max.set(hot.max_delay_ms);
         self.groups.set(groups(hot));
+        self.ways.set(ways(hot));
+        self.listeners.send_replace(hot.listeners.clone());
     }
 }
 
@@ -62,6 +72,18 @@ fn groups(hot: &HotConfig) -> Arc<[GroupAddress]> {
         Some(GroupAddress::parse(&group.name, &group.endpoint)?.stands(standing(group.phase)))
     };
     hot.groups.iter().filter_map(address).collect()
+}
+
+fn ways(hot: &HotConfig) -> Arc<[Listener]> {
+    let way = |listener: &ListenerConfig| Listener {
+        name: listener.name.clone(),
+        groups: listener
+            .groups
+            .iter()
+            .filter_map(|group| Advertised::parse(&group.name, &group.endpoint))
+            .collect(),
+    };
+    hot.listeners.iter().map(way).collect()
 }
 
 fn standing(phase: GroupPhase) -> Standing {

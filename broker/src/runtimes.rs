@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::ports::Port;
+
 /// Connections dealt to a runtime and not picked up yet; the acceptor waits when it is full.
 const HANDED_MAX: usize = 1024;
 /// After a failed accept (no descriptors left) nothing is accepted for so long.
@@ -31,8 +33,11 @@ pub(crate) struct Runtimes {
     runtimes: Vec<Runtime>,
 }
 
+/// A connection, where it comes from, and the port it came by if that is not the usual one.
+type Handed = (std::net::TcpStream, SocketAddr, Option<Port>);
+
 struct Runtime {
-    handed: mpsc::Sender<(std::net::TcpStream, SocketAddr)>,
+    handed: mpsc::Sender<Handed>,
     connections: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
 }
@@ -51,13 +56,13 @@ impl Runtimes {
     }
 
     /// Accepts and deals until `stop`.
-    pub(crate) async fn accept(&self, listener: TcpListener, stop: CancellationToken) {
+    pub(crate) async fn accept(&self, listener: TcpListener, port: Option<Port>, stop: CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = stop.cancelled() => return,
             };
-            match accepted.and_then(|(stream, remote)| Ok((stream.into_std()?, remote))) {
+            match accepted.and_then(|(stream, remote)| Ok((stream.into_std()?, remote, port.clone()))) {
                 Ok(connection) => {
                     let Some(runtime) = self.least_loaded() else { return };
                     runtime.connections.fetch_add(1, Ordering::Relaxed);
@@ -118,14 +123,14 @@ impl Runtime {
     }
 }
 
-async fn serve_handed(
-    mut inbox: mpsc::Receiver<(std::net::TcpStream, SocketAddr)>,
-    shared: Connections,
-    count: Arc<AtomicUsize>,
-) {
+async fn serve_handed(mut inbox: mpsc::Receiver<Handed>, shared: Connections, count: Arc<AtomicUsize>) {
     let tasks = TaskTracker::new();
-    while let Some((stream, remote)) = inbox.recv().await {
-        let shared = shared.clone();
+    while let Some((stream, remote, port)) = inbox.recv().await {
+        let mut shared = shared.clone();
+        if let Some(Port { listener, stop }) = port {
+            shared.listener = Some(listener);
+            shared.stop = stop;
+        }
         let count = Arc::clone(&count);
         tasks.spawn(async move {
             match stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream)) {

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::amount::{Quantity, Span};
 use crate::broker_config::{FlushMode, ReplicationMode};
+use crate::listener::Listener;
 use crate::object::DeletionPolicy;
-use crate::placement::{Listener, PodTemplate, Resources, Scheduling};
+use crate::placement::{PodTemplate, Resources, Scheduling};
 
 pub use status::{
-    BrokerClusterStatus, ClusterState, CopyLag, GroupStatus, LastTransition, Leaving, RetainedVolume,
+    BrokerClusterStatus, ClusterState, CopyLag, GroupAddress, GroupStatus, LastTransition, Leaving,
+    ListenerStatus, RetainedVolume,
 };
 
 /// Most copies of a group's log.
@@ -79,12 +81,6 @@ const PROGRESS_DEADLINE_MS: u64 = 10 * 60_000;
     )
     .message(
         "storage.size cannot be lowered, because disks do not shrink, unless they could not grow; keep the size, or create another BrokerCluster"
-    ),
-    validation = Rule::new(
-        "!has(self.spec.listener) || self.spec.listener.serviceType == 'ClusterIP' || self.spec.groups == 1"
-    )
-    .message(
-        "clients outside of Kubernetes reach clusters of one group only for now; set groups to 1, or listener.serviceType to ClusterIP"
     )
 )]
 #[x_kube(
@@ -161,9 +157,16 @@ pub struct BrokerClusterSpec {
     /// What else broker pods carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
-    /// How clients reach the cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub listener: Option<Listener>,
+    /// Ways for clients outside of Kubernetes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()]),
+        validation = Rule::new("self.all(one, self.exists_one(other, other.port == one.port))").message(
+            "two listeners cannot have one port; give each its own"
+        )
+    )]
+    pub listeners: Vec<Listener>,
     /// Whether the disks go when this object is deleted, and those of copies and groups when `copies` or `groups` is lowered.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,

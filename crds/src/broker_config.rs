@@ -10,6 +10,7 @@
 //! A running broker takes over what [`BrokerConfig::hot`] says; everything else waits for its next start.
 
 mod hot;
+mod listeners;
 mod replication;
 mod tls;
 mod transactions;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::names;
 
 pub use hot::HotConfig;
+pub use listeners::{AdvertisedGroup, ListenerConfig};
 pub use tls::TlsConfig;
 pub use transactions::TransactionConfig;
 
@@ -77,7 +79,10 @@ pub struct BrokerConfig {
     /// All groups of the cluster with their stable client addresses; empty: only this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupEndpoint>,
-    /// Certificate for TLS on the client port.
+    /// More ports for clients, whose clients are told other addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListenerConfig>,
+    /// Certificate for TLS on the client ports.
     #[serde(skip_serializing_if = "TlsConfig::is_self_signed")]
     pub tls: TlsConfig,
     /// How the copies of the group are kept in step; none: this broker is alone.
@@ -99,6 +104,7 @@ impl Default for BrokerConfig {
             max_delay_ms: MAX_DELAY_MS_DEFAULT,
             transactions: TransactionConfig::default(),
             groups: Vec::new(),
+            listeners: Vec::new(),
             tls: TlsConfig::default(),
             replication: None,
         }
@@ -230,15 +236,18 @@ pub enum ConfigError {
     #[error("{first} and {second} both listen on {address}; give each its own port")]
     SameAddress {
         /// One key.
-        first: &'static str,
+        first: String,
         /// The other key.
-        second: &'static str,
+        second: String,
         /// The address.
         address: SocketAddr,
     },
     /// An endpoint that is not `host:port`.
-    #[error("groups: the endpoint `{0}` must be `host:port`")]
+    #[error("the endpoint `{0}` of a group must be `host:port`")]
     Endpoint(String),
+    /// A listener named twice.
+    #[error("listeners: `{0}` is listed twice")]
+    ListenerTwice(String),
     /// A group named twice.
     #[error("groups: `{0}` is listed twice")]
     GroupTwice(String),
@@ -292,24 +301,6 @@ impl BrokerConfig {
         self.transactions.validate()?;
         self.replication.as_ref().map_or(Ok(()), ReplicationConfig::validate)?;
         self.validate_groups()
-    }
-
-    fn validate_listeners(&self) -> Result<(), ConfigError> {
-        let mut listeners = vec![
-            ("listen", self.listen),
-            ("adminListen", self.admin_listen),
-            ("httpListen", self.http_listen),
-        ];
-        listeners
-            .extend(self.replication.as_ref().map(|replication| ("replication.listen", replication.listen)));
-        for (at, (first, address)) in listeners.iter().enumerate() {
-            // Port 0 asks the system for a free one, so two of them never meet.
-            let same = listeners[at + 1..].iter().find(|(_, other)| other == address && address.port() != 0);
-            if let Some((second, _)) = same {
-                return Err(ConfigError::SameAddress { first, second, address: *address });
-            }
-        }
-        Ok(())
     }
 
     fn validate_groups(&self) -> Result<(), ConfigError> {

@@ -13,6 +13,7 @@ pub mod consumer_group;
 pub mod definition;
 pub mod generate;
 pub mod group_record;
+pub mod listener;
 pub mod manifests;
 pub mod names;
 pub mod object;

@@ -50,6 +50,14 @@ pub fn leader_object_name(cluster: &str, number: u32) -> String {
     format!("{}-leader", group_object_name(cluster, number))
 }
 
+/// The name of a listener's Service that clients dial first, `shop-public`, or of the one of a group, `shop-g7-public`.
+pub fn listener_object_name(cluster: &str, group: Option<u32>, listener: &str) -> String {
+    match group {
+        None => format!("{cluster}-{listener}"),
+        Some(number) => format!("{}-{listener}", group_object_name(cluster, number)),
+    }
+}
+
 /// The name of a member's pod: `shop-g7-1`.
 pub fn pod_name(cluster: &str, group: u32, ordinal: u32) -> String {
     format!("{cluster}-g{group}-{ordinal}")
@@ -88,5 +96,7 @@ mod tests {
         assert_eq!(stateful_set.len() + "-".len() + "6f7c9d8b54".len(), 63);
         assert!(is_label(&stateful_set));
         assert!(is_label(&leader_object_name(&cluster, 31)));
+        let listener = "l".repeat(crate::listener::LISTENER_NAME_LEN_MAX);
+        assert!(is_label(&listener_object_name(&cluster, Some(31), &listener)));
     }
 }

@@ -1,9 +1,8 @@
-//! How broker pods run and are reached: the parts of a BrokerCluster that say nothing about messages.
+//! How broker pods run: the parts of a BrokerCluster that say nothing about messages.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Toleration, TopologySpreadConstraint};
-use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,46 +62,4 @@ pub struct PodTemplate {
     /// Annotations of the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-}
-
-/// How clients reach the cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("!has(self.nodePort) || self.serviceType == 'NodePort'").message(
-    "nodePort needs serviceType NodePort; set it, or leave nodePort out"
-))]
-#[serde(rename_all = "camelCase")]
-pub struct Listener {
-    /// Type of the Service that clients use.
-    #[serde(default)]
-    pub service_type: ServiceType,
-    /// Port on every node; left out: Kubernetes chooses one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub node_port: Option<i32>,
-    /// Annotations of the Service, as load balancers want them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// Type of the Service that clients use.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ServiceType {
-    /// Clients in Kubernetes.
-    #[default]
-    ClusterIP,
-    /// Clients anywhere that reach a node.
-    NodePort,
-    /// Clients anywhere that reach a load balancer.
-    LoadBalancer,
-}
-
-impl ServiceType {
-    /// The word in a Service.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::ClusterIP => "ClusterIP",
-            Self::NodePort => "NodePort",
-            Self::LoadBalancer => "LoadBalancer",
-        }
-    }
 }

@@ -97,8 +97,14 @@ fn clusters_that_can_work_are_accepted() {
             json!({ "retention": { "maxAge": "1m", "maxSize": "16Mi" } }),
             json!({ "allowedNamespaces": ["*"] }),
             json!({ "allowedNamespaces": ["a", "team-1"] }),
-            json!({ "groups": 2, "listener": { "serviceType": "ClusterIP" } }),
-            json!({ "listener": { "serviceType": "NodePort", "nodePort": 30081 } }),
+            json!({ "groups": 2, "listeners": [{ "name": "public", "port": 9081, "nodePort": 30081 }] }),
+            json!({ "listeners": [
+                { "name": "lb", "port": 9081, "type": "LoadBalancer" },
+                { "name": "named", "port": 9082, "type": "NodePort", "advertised": "mq.example.com:{nodePort}" },
+                { "name": "six", "port": 9083, "type": "NodePort", "advertised": "[2001:db8::7]:{nodePort}" },
+                { "name": "tls", "port": 9084, "type": "ClusterIP",
+                  "advertised": "{group}-{cluster}.{namespace}.mq.example.com:443" },
+            ] }),
             json!({ "reconciliation": "Paused", "pausedUntil": "2026-12-24T18:00:00Z" }),
             json!({ "resources": { "requests": { "cpu": 1, "memory": "1Gi" } } }),
         ],
@@ -122,10 +128,38 @@ fn clusters_that_cannot_work_are_refused_with_advice() {
             (json!({ "retention": { "maxAge": "30s" } }), "must be at least 1m"),
             (json!({ "retention": { "maxSize": "1Ki" } }), "at least 16Mi"),
             (json!({ "allowedNamespaces": ["Team A"] }), "'*' for all of them"),
-            (json!({ "groups": 2, "listener": { "serviceType": "NodePort" } }), "set groups to 1"),
+        ],
+    );
+}
+
+#[test]
+fn listeners_that_cannot_work_are_refused_with_advice() {
+    let base = json!({ "storage": { "size": "10Gi" } });
+    let one = |change: Value| {
+        let mut listener = json!({ "name": "public", "port": 9081, "type": "NodePort" });
+        listener.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        json!({ "listeners": [listener] })
+    };
+    let ports = json!({ "listeners": [
+        { "name": "a", "port": 9081, "type": "NodePort" }, { "name": "b", "port": 9081, "type": "NodePort" },
+    ] });
+    refused::<BrokerCluster>(
+        "BrokerCluster",
+        &base,
+        &[
+            (ports, "give each its own"),
+            (one(json!({ "name": "leader" })), "neither 'leader' nor a group"),
+            (one(json!({ "name": "g7" })), "neither 'leader' nor a group"),
+            (one(json!({ "name": "a-b" })), "lower case letters and digits"),
+            (one(json!({ "port": 8083 })), "9081 for example is free"),
+            (one(json!({ "type": "LoadBalancer", "nodePort": 30081 })), "needs type NodePort"),
+            (one(json!({ "type": "ClusterIP" })), "type ClusterIP needs advertised"),
+            (one(json!({ "advertised": "mq.example.com:443" })), "the groups need addresses that differ"),
+            (one(json!({ "advertised": "{group}.example.com" })), "advertised must be host:port"),
+            (one(json!({ "advertised": "{pod}.example.com:{nodePort}" })), "advertised must be host:port"),
             (
-                json!({ "listener": { "serviceType": "ClusterIP", "nodePort": 30081 } }),
-                "needs serviceType NodePort",
+                one(json!({ "advertised": "{loadBalancer}:443" })),
+                "{loadBalancer} only with type LoadBalancer",
             ),
         ],
     );

@@ -5,8 +5,9 @@
 //!     ├─ ServiceAccount, Role, RoleBinding, NetworkPolicy, Service `shop`                once
 //!     ├─ PodDisruptionBudget: `shop` with one copy, `shop-g0` and so on with more
 //!     ├─ Lease, ConfigMap, Service, StatefulSet `shop-g0`, `shop-g1`                     per group
-//!     └─ Service, EndpointSlice `shop-g0-leader`, `shop-g1-leader`                       per group
-//!        the Service stays when the group leaves, and leads to the others
+//!     ├─ Service, EndpointSlice `shop-g0-leader`, `shop-g1-leader`                       per group
+//!     │  the Service stays when the group leaves, and leads to the others
+//!     └─ Service `shop-public`, with several groups `shop-g0-public`, `shop-g1-public`  per listener
 //! ```
 //!
 //! Promise: equal clusters make equal objects, whatever the operator's version did before, so an operator's restart
@@ -17,6 +18,7 @@ mod access;
 mod config;
 mod labels;
 mod lease;
+mod listener;
 mod pod;
 mod service;
 mod signpost;
@@ -25,6 +27,7 @@ mod stateful_set;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::broker_config::GroupPhase;
+use crds::listener::Given;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -35,6 +38,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 pub use config::{InvalidSpec, broker_config};
 pub use labels::{GROUP_LABEL, cluster_labels, cluster_selector, group_of, selector_text};
 pub use lease::{RECORD_FINALIZER, lease};
+pub use listener::{LISTENER_LABEL, addresses, given, listener_of};
 pub use signpost::{LeaderSlice, SLICE_SELECTOR, leader_endpoint};
 
 use crate::fingerprint;
@@ -76,6 +80,8 @@ pub struct Blueprint {
     pub running: u32,
     /// Groups that have left and whose address clients may still have.
     pub detours: BTreeSet<u32>,
+    /// What Kubernetes gave the Services of listeners that there are, by name.
+    pub given: BTreeMap<String, Given>,
     /// Groups that clients are not sent to yet.
     pub joining: BTreeSet<u32>,
     /// Groups that leave, with how far they have come.
@@ -207,6 +213,7 @@ pub fn children(blueprint: &Blueprint, shape: impl Fn(u32) -> Shape) -> Result<V
     }
     let detours = blueprint.detours.iter().map(|group| signpost::detour_service(blueprint, *group));
     children.extend(detours.map(Box::new).map(Child::Service));
+    children.extend(listener::services(blueprint).into_iter().map(Box::new).map(Child::Service));
     children.into_iter().map(Child::sealed).collect()
 }
 

@@ -20,6 +20,7 @@ mod fence;
 mod group;
 mod join;
 mod leave;
+mod listener;
 mod observe;
 mod plan;
 mod problem;

@@ -42,6 +42,10 @@ pub struct BrokerClusterStatus {
     /// Address for clients in Kubernetes: `host:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// Addresses for clients outside of Kubernetes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub listeners: Vec<ListenerStatus>,
     /// Image of the brokers in effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -85,6 +89,35 @@ pub enum ClusterState {
     Paused,
     /// The spec cannot be carried out.
     Invalid,
+}
+
+/// Addresses of one listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// What clients dial first: `host:port`, where `*` stands for any node; left out: not known yet, or known to your proxy
+    /// alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Where clients are told to find each group; with one group they are told what they dialled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub groups: Vec<GroupAddress>,
+    /// What Kubernetes has not given yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+}
+
+/// Where clients of a listener find a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupAddress {
+    /// Name of the group.
+    pub name: String,
+    /// `host:port`, where `*` stands for the host that a client dialled.
+    pub address: String,
 }
 
 /// One group of a cluster.

@@ -2,11 +2,13 @@
 //!
 //! | Class | Keys |
 //! |---|---|
-//! | taken over within seconds | `log.retentionMs`, `log.retentionBytes`, `maxDelayMs`, `transactions`, `groups` |
+//! | taken over within seconds | `log.retentionMs`, `log.retentionBytes`, `maxDelayMs`, `transactions`, `groups`, `listeners` |
 //! | with the next start, whenever that is | `log.segmentBytes` |
 //! | needs a restart | everything else |
 
-use super::{BrokerConfig, GroupEndpoint, LogConfig, MAX_DELAY_MS_DEFAULT, TransactionConfig};
+use super::{
+    BrokerConfig, GroupEndpoint, ListenerConfig, LogConfig, MAX_DELAY_MS_DEFAULT, TransactionConfig,
+};
 
 /// What a running broker takes over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct HotConfig {
     pub transactions: TransactionConfig,
     /// All groups of the cluster.
     pub groups: Vec<GroupEndpoint>,
+    /// More ports for clients.
+    pub listeners: Vec<ListenerConfig>,
 }
 
 impl BrokerConfig {
@@ -32,6 +36,7 @@ impl BrokerConfig {
             max_delay_ms: self.max_delay_ms,
             transactions: self.transactions.clone(),
             groups: self.groups.clone(),
+            listeners: self.listeners.clone(),
         }
     }
 
@@ -50,6 +55,7 @@ impl BrokerConfig {
             max_delay_ms: _,
             transactions: _,
             groups: _,
+            listeners: _,
             tls,
             replication,
         } = self.clone();
@@ -64,6 +70,7 @@ impl BrokerConfig {
             max_delay_ms: MAX_DELAY_MS_DEFAULT,
             transactions: TransactionConfig::default(),
             groups: Vec::new(),
+            listeners: Vec::new(),
             tls,
             replication,
         }

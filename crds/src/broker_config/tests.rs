@@ -8,7 +8,17 @@ fn two_groups() -> BrokerConfig {
         endpoint: format!("shop-g{n}.default.svc:8081"),
         phase: GroupPhase::Serving,
     };
-    BrokerConfig { group: "g1".into(), groups: vec![endpoint(0), endpoint(1)], ..Default::default() }
+    let listener = ListenerConfig {
+        name: "public".into(),
+        listen: "0.0.0.0:9081".parse().unwrap(),
+        groups: vec![AdvertisedGroup { name: "g0".into(), endpoint: "*:30091".into() }],
+    };
+    BrokerConfig {
+        group: "g1".into(),
+        groups: vec![endpoint(0), endpoint(1)],
+        listeners: vec![listener],
+        ..Default::default()
+    }
 }
 
 #[test]
@@ -37,7 +47,7 @@ fn an_unknown_key_is_refused_and_named() {
 
 #[test]
 fn every_wrong_value_is_refused_with_its_key() {
-    let wrong: [(&str, Spoil); 14] = [
+    let wrong: [(&str, Spoil); 17] = [
         ("cluster:", |c| c.cluster = "Shop".into()),
         ("group:", |c| c.group = "g32".into()),
         ("data:", |c| c.data = PathBuf::new()),
@@ -49,7 +59,10 @@ fn every_wrong_value_is_refused_with_its_key() {
         ("transactions.checkAfterMs: 999 ", |c| c.transactions.check_after_ms = 999),
         ("transactions.maxChecks: 0 ", |c| c.transactions.max_checks = 0),
         ("log.retentionBytes: 5 ", |c| c.log.retention_bytes = Some(5)),
-        ("groups: the endpoint `:80`", |c| c.groups[0].endpoint = ":80".into()),
+        ("the endpoint `:80` of a group", |c| c.groups[0].endpoint = ":80".into()),
+        ("listeners: `a b` must be", |c| c.listeners[0].name = "a b".into()),
+        ("listeners: `public` is listed twice", |c| c.listeners.push(c.listeners[0].clone())),
+        ("listen and listeners.public both", |c| c.listeners[0].listen = c.listen),
         ("groups: `g1` is listed twice", |c| c.groups[0].name = "g1".into()),
         ("groups: `g1` is this broker's", |c| drop(c.groups.pop())),
     ];

@@ -11,6 +11,7 @@ mod kinds;
 mod kubectl;
 mod leader_address;
 mod lifecycle;
+mod listeners;
 mod load;
 mod lost_record;
 mod many;

@@ -13,7 +13,7 @@ use e2e::{place, promql, traffic, wait};
 /// A page of a broker has everything within this time, or something is wrong.
 const PAGE_MAX: Duration = Duration::from_secs(10);
 /// Pages that explain, and show nothing to try without a Kubernetes.
-const EXPLANATIONS: [&str; 10] = [
+const EXPLANATIONS: [&str; 11] = [
     "README",
     "architecture",
     "benchmarks-features",
@@ -21,6 +21,7 @@ const EXPLANATIONS: [&str; 10] = [
     "copies",
     "gitops",
     "kubectl",
+    "listeners",
     "replication",
     "scaling",
     "upgrade",

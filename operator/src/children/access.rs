@@ -115,13 +115,19 @@ pub(super) fn network_policy(blueprint: &Blueprint) -> NetworkPolicy {
         pod_selector: Some(labels::selector(labels::cluster_selector(&blueprint.cluster))),
         ..NetworkPolicyPeer::default()
     };
+    let listeners = blueprint.spec.listeners.iter().map(|listener| NetworkPolicyPort {
+        port: Some(IntOrString::Int(listener.port)),
+        protocol: Some("TCP".to_owned()),
+        end_port: None,
+    });
+    let public = [port("client"), port("http")].into_iter().chain(listeners).collect();
     NetworkPolicy {
         metadata: metadata(blueprint),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(labels::selector(labels::cluster_selector(&blueprint.cluster))),
             policy_types: Some(vec!["Ingress".to_owned()]),
             ingress: Some(vec![
-                NetworkPolicyIngressRule { ports: Some(vec![port("client"), port("http")]), from: None },
+                NetworkPolicyIngressRule { ports: Some(public), from: None },
                 NetworkPolicyIngressRule {
                     ports: Some(vec![port("admin")]),
                     from: Some(vec![operator, brokers()]),

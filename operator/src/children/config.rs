@@ -14,7 +14,7 @@ use crds::broker_config::{
 use crds::names;
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, PEER_PORT, labels, leader_endpoint};
+use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, PEER_PORT, labels, leader_endpoint, listener};
 
 /// Where the volume is mounted.
 pub(super) const DATA_MOUNT: &str = "/var/lib/millpond";
@@ -36,13 +36,15 @@ impl From<AmountError> for InvalidSpec {
 
 /// The configuration of a group's brokers.
 pub fn broker_config(blueprint: &Blueprint, group: u32) -> Result<BrokerConfig, InvalidSpec> {
+    let told: Vec<u32> = told(blueprint, group).collect();
     let config = BrokerConfig {
         cluster: blueprint.cluster.clone(),
         group: names::group_name(group),
         // A folder inside of the volume: some file systems keep files of their own at its root.
         data: PathBuf::from(DATA_MOUNT).join("data"),
         log: log_config(&blueprint.spec)?,
-        groups: told(blueprint, group).map(|group| endpoint(blueprint, group)).collect(),
+        groups: told.iter().map(|group| endpoint(blueprint, *group)).collect(),
+        listeners: listener::configs(blueprint, &told)?,
         replication: Some(replication(blueprint, group)),
         max_delay_ms: match &blueprint.spec.max_delay {
             Some(span) => span.millis()?,

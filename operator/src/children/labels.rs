@@ -9,6 +9,8 @@ use super::Blueprint;
 
 /// Label with the group of an object.
 pub const GROUP_LABEL: &str = "millpond.io/group";
+/// Groups have numbers below this.
+pub(super) const GROUPS_MAX: u32 = 32;
 /// Value of the label that says who manages an object.
 pub(super) const MANAGED_BY: &str = "millpond-operator";
 

@@ -6,21 +6,18 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{ADMIN_PORT, Blueprint, CLIENT_PORT, HTTP_PORT, PEER_PORT, labels};
 
-/// What clients dial: any ready broker of the cluster.
+/// What clients in Kubernetes dial: any ready broker of the cluster.
 pub(super) fn client_service(blueprint: &Blueprint) -> Service {
-    let listener = blueprint.spec.listener.clone().unwrap_or_default();
-    let mut metadata =
-        labels::metadata(blueprint, blueprint.cluster.clone(), labels::cluster_labels(&blueprint.cluster));
-    if !listener.annotations.is_empty() {
-        metadata.annotations = Some(listener.annotations);
-    }
-    let port = ServicePort { node_port: listener.node_port, ..port("client", CLIENT_PORT) };
     Service {
-        metadata,
+        metadata: labels::metadata(
+            blueprint,
+            blueprint.cluster.clone(),
+            labels::cluster_labels(&blueprint.cluster),
+        ),
         spec: Some(ServiceSpec {
-            type_: Some(listener.service_type.word().to_owned()),
+            type_: Some("ClusterIP".to_owned()),
             selector: Some(labels::cluster_selector(&blueprint.cluster)),
-            ports: Some(vec![port]),
+            ports: Some(vec![port("client", CLIENT_PORT)]),
             ..ServiceSpec::default()
         }),
         ..Service::default()

@@ -1,5 +1,7 @@
 //! What the objects of a cluster promise.
 
+mod listener;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
     };
     Blueprint {
         joining: BTreeSet::new(),
+        given: BTreeMap::new(),
         cluster: "shop".into(),
         namespace: "prod".into(),
         owner,
@@ -197,7 +200,7 @@ fn a_pod_is_made_anew_only_for_what_it_reads_at_its_start() {
         ("copies", json!(3)),
         ("minInSync", json!(1)),
         ("uncleanElections", json!([{ "group": "g0", "token": "t", "epoch": 1, "ordinal": 0 }])),
-        ("listener", json!({ "serviceType": "NodePort" })),
+        ("listeners", json!([{ "name": "public", "port": 9081, "type": "NodePort" }])),
     ] {
         assert_eq!(plain, with(key, value), "{key}");
     }

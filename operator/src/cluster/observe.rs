@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use client::admin::GetBrokerResponse;
 use crds::group_record::{GroupRecord, GroupRequest, RECORD_ANNOTATION, REQUEST_ANNOTATION};
+use crds::listener::Given;
 use crds::{BrokerCluster, names};
 use futures::future::join_all;
 use futures::try_join;
@@ -24,7 +25,9 @@ use tokio::time::timeout;
 
 use super::record::{LeaseView, MemberReport};
 use crate::admin::BrokerAdmin;
-use crate::children::{APPLIED_ANNOTATION, FRESH_ANNOTATION, cluster_selector, group_of, selector_text};
+use crate::children::{
+    APPLIED_ANNOTATION, FRESH_ANNOTATION, cluster_selector, given, group_of, listener_of, selector_text,
+};
 use crate::context::Context;
 use crate::kubernetes::{CallError, within};
 use crate::nodes::Emptied;
@@ -42,6 +45,8 @@ pub struct Observed {
     pub stateful_sets: BTreeMap<u32, StatefulSet>,
     /// Families of the addresses that lead to leaders, by group: `IPv4` or `IPv6`.
     pub families: BTreeMap<u32, String>,
+    /// What Kubernetes gave the Services of listeners, by name.
+    pub given: BTreeMap<String, Given>,
     /// Groups whose address leads to the brokers of others.
     pub detours: BTreeSet<u32>,
     /// Leases by group.
@@ -70,6 +75,8 @@ pub struct ChildMeta {
     pub uid: String,
     /// The group that it is for; none: for all.
     pub group: Option<u32>,
+    /// The listener that it is for.
+    pub listener: Option<String>,
     /// Version of the object.
     pub resource_version: String,
     /// Fingerprint of what was applied last.
@@ -160,6 +167,9 @@ pub(super) async fn observe<A: BrokerAdmin>(
         observed.children.insert(("Service", service.name_any()), child_meta(&service.metadata));
         observed.families.extend(leader_family(&name, &service));
         observed.detours.extend(detour(&name, &service));
+        if listener_of(&service.metadata).is_some() {
+            observed.given.insert(service.name_any(), given(&service));
+        }
     }
     for set in sets {
         let key = ("StatefulSet", set.name_any());
@@ -301,6 +311,7 @@ pub(super) fn child_meta(metadata: &ObjectMeta) -> ChildMeta {
     ChildMeta {
         uid: metadata.uid.clone().unwrap_or_default(),
         group: group_of(metadata),
+        listener: listener_of(metadata).cloned(),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         applied: metadata.annotations.as_ref().and_then(|map| map.get(APPLIED_ANNOTATION).cloned()),
         owner_uid: owner.map(|owner| owner.uid.clone()),

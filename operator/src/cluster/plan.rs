@@ -319,6 +319,7 @@ fn blueprint(
         groups: plan.groups,
         running: plan.running,
         detours: removals::addresses(cluster, observed, plan.groups),
+        given: observed.given.clone(),
         phases: plan.phases.clone(),
         joining: plan.joining.keys().copied().collect(),
         image: plan.image.clone(),

@@ -27,6 +27,7 @@ pub(super) fn plan(cluster: &BrokerCluster, observed: &Observed, children: &[Chi
         budgets.map(|((_, name), meta)| Removal::Budget { name: name.clone(), uid: meta.uid.clone() }),
     );
     plan.removals.extend(leftovers(cluster, observed, plan.groups));
+    plan.removals.extend(closed(cluster, observed));
     for (member @ (group, ordinal), claim) in &observed.claims {
         let has_left = *group >= plan.groups;
         let replicas = plan.replicas.get(group).copied().unwrap_or(u32::MAX);
@@ -66,6 +67,7 @@ fn leftovers(cluster: &BrokerCluster, observed: &Observed, groups: u32) -> Vec<R
             }
             // Removed with those of the groups that stay.
             "PodDisruptionBudget" => true,
+            "Service" if meta.listener.is_some() => true,
             "Service" => addresses(cluster, observed, groups)
                 .iter()
                 .any(|group| *name == names::leader_object_name(&cluster.name_any(), *group)),
@@ -74,6 +76,18 @@ fn leftovers(cluster: &BrokerCluster, observed: &Observed, groups: u32) -> Vec<R
         (!is_kept).then(|| Removal::Object { kind, name: name.clone(), uid: meta.uid.clone() })
     };
     children.filter_map(object).collect()
+}
+
+/// The Services of listeners that are not wanted any more.
+fn closed(cluster: &BrokerCluster, observed: &Observed) -> Vec<Removal> {
+    let (listeners, uid) = (&cluster.spec.listeners, cluster.uid());
+    let is_wanted = |name: &String| listeners.iter().any(|listener| listener.name == *name);
+    let object = |((kind, name), meta): (&(&'static str, String), &ChildMeta)| {
+        let is_ours = meta.owner_uid.is_some() && meta.owner_uid == uid;
+        let is_closed = meta.listener.as_ref().is_some_and(|listener| !is_wanted(listener));
+        (is_ours && is_closed).then(|| Removal::Object { kind, name: name.clone(), uid: meta.uid.clone() })
+    };
+    observed.children.iter().filter_map(object).collect()
 }
 
 /// Groups that have left, whose address stays: clients may have it.

@@ -8,11 +8,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::group::{self, Health};
-use super::leave;
 use super::observe::Observed;
 use super::plan::Plan;
 use super::problem::Problem;
 use super::roll;
+use super::{leave, listener};
 use crate::children::{CLIENT_PORT, cluster_selector, selector_text};
 
 /// What to write and to say.
@@ -45,6 +45,12 @@ pub fn report(cluster: &BrokerCluster, observed: &Observed, plan: &Plan, now: Ti
             cluster.name_any(),
             cluster.namespace().unwrap_or_default()
         )),
+        listeners: cluster
+            .spec
+            .listeners
+            .iter()
+            .map(|listener| listener::status(cluster, observed, plan, listener))
+            .collect(),
         image: Some(plan.image.clone()),
         proven_generation: if plan.is_rolled_out {
             cluster.metadata.generation

@@ -4,6 +4,7 @@ mod calls;
 mod copies;
 mod join;
 mod leave;
+mod listener;
 mod record;
 mod status;
 

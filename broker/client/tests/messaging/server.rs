@@ -67,6 +67,7 @@ impl Server {
             mailbox,
             tls: None,
             now_ms: clock,
+            listener: None,
             stop: CancellationToken::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::uri::Authority;
 
 use crate::connection::Connection;
+use crate::listener;
 
 /// One call of a client: who, from where, until when. Headers are read when they are asked for: a send needs one.
 #[derive(Clone, Debug)]
@@ -45,6 +46,11 @@ impl Call {
     /// Header `x-millpond-client-type`: the name of a `ClientType`; empty when absent.
     pub fn client_type(&self) -> &str {
         self.header("x-millpond-client-type")
+    }
+
+    /// The name of the listener that it came by; empty for the one of clients in Kubernetes.
+    pub fn listener(&self) -> &str {
+        self.header(listener::HEADER)
     }
 
     /// When the client stops waiting (unix ms), from `grpc-timeout`.

@@ -128,7 +128,7 @@ fn scheme_of(host: &str) -> AddressScheme {
 }
 
 /// Splits `host:port`, `1.2.3.4:port` and `[::1]:port`.
-fn host_and_port(text: &str) -> Option<(&str, u16)> {
+pub(crate) fn host_and_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = match host.strip_prefix('[') {
         Some(inner) => inner.strip_suffix(']')?,

@@ -25,6 +25,7 @@ use crate::connection::Connection;
 use crate::frame::{Framed, Inbound, Reply, status};
 use crate::gateway::Gateway;
 use crate::leader::LeaderAddress;
+use crate::listener;
 use crate::method::Method;
 use crate::relay::taken::Taking;
 use crate::relay::{self, Outgoing, RelayedBody, Sent, boxed};
@@ -65,7 +66,10 @@ impl Exchange {
         remote: SocketAddr,
         connection: &Arc<Connection>,
     ) -> Self {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        if let Some(name) = &connections.listener {
+            head.headers.insert(listener::HEADER, name.clone());
+        }
         let uri = head.uri.into_parts();
         let call = Call {
             remote: relay::remote(&head.headers, remote),

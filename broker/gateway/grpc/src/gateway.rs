@@ -28,6 +28,7 @@ use crate::broadcast;
 use crate::call::Call;
 use crate::endpoints::{GroupAddress, Standing};
 use crate::figures::Counters;
+use crate::listener::Listener;
 use crate::members::Members;
 use crate::refusal::Refusal;
 use crate::renew::Renewals;
@@ -44,6 +45,8 @@ pub struct GatewayConfig {
     /// All groups of the cluster with the addresses that clients get. None or one: this group alone, under whatever
     /// address a client dialled.
     pub groups: Setting<Arc<[GroupAddress]>>,
+    /// Ways of clients that come from elsewhere.
+    pub listeners: Setting<Arc<[Listener]>>,
     /// The members of this broker's group, if there are others.
     pub members: Option<Members>,
     /// `host:port` of this broker, shown in deliveries, and the route of clients that told no address.
@@ -115,6 +118,7 @@ impl Default for GatewayConfig {
             cluster: "millpond".to_owned(),
             group: "g0".to_owned(),
             groups: Setting::from(Arc::from([])),
+            listeners: Setting::from(Arc::from([])),
             members: None,
             host: "127.0.0.1:8081".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

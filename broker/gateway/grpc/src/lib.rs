@@ -22,6 +22,7 @@ mod handle;
 pub mod handout;
 mod heartbeat;
 pub mod leader;
+pub mod listener;
 pub mod members;
 pub mod method;
 mod offsets;

@@ -1,7 +1,8 @@
 //! `QueryRoute` and `QueryAssignment`: which brokers serve a topic.
 //!
 //! ```text
-//!   several groups           g0 ▪  g1 ▪  g2 ▪         the address that leads to each group's leader
+//!   several groups           g0 ▪  g1 ▪  g2 ▪         the address that leads to each group's leader,
+//!                                                     or what the client's listener advertises
 //!   one group, 1 copy        g0 ▪                     what the client dialled
 //!   one group, 3 copies      g0-0 ▪  g0-1 ▪  g0-2 ▪   each member as a broker: any of them gets a call to the leader
 //! ```
@@ -21,6 +22,7 @@ use crate::authorize::{Action, Principal, Resource, authorize};
 use crate::call::Call;
 use crate::endpoints::{self, GroupAddress, Standing};
 use crate::gateway::{Gateway, name_of};
+use crate::listener;
 use crate::refusal::{Refusal, ok};
 use crate::session::Profile;
 use crate::topic_type::accepted;
@@ -143,20 +145,21 @@ impl Gateway {
         };
         // One group needs no address of its own: through a tunnel or a node port only the dialled one works.
         let groups = self.config.groups.get();
+        let authority = call.authority.as_ref().map(Authority::as_str);
+        let dialled = endpoints::dialled(typed, authority, &self.config.host);
         if groups.len() > 1 {
+            let listeners = self.config.listeners.get();
+            let listener = listeners.iter().find(|listener| listener.name == call.listener());
             let of_group = |group: &GroupAddress| {
+                let endpoints = listener::endpoints(listener, group, &dialled)?;
                 let takes = group.standing == Standing::Open
                     || (group.standing == Standing::Diverting && !topic.spec.groups.is_empty());
                 let permission = if takes { permission } else { Permission::Read };
-                way(group.name.clone(), group.endpoints(), permission)
+                Some(way(group.name.clone(), endpoints, permission))
             };
-            return Ways {
-                brokers: homes(&groups, topic).into_iter().map(of_group).collect(),
-                are_groups: true,
-            };
+            let brokers = homes(&groups, topic).into_iter().filter_map(of_group).collect();
+            return Ways { brokers, are_groups: true };
         }
-        let authority = call.authority.as_ref().map(Authority::as_str);
-        let dialled = endpoints::dialled(typed, authority, &self.config.host);
         let ways = match &self.config.members {
             Some(members) if !call.language().eq_ignore_ascii_case("GO") => members.ways(&dialled),
             Some(_) | None => Vec::new(),

@@ -63,7 +63,9 @@ pub struct Connections {
     pub tls: Option<TlsAcceptor>,
     /// Unix time in milliseconds.
     pub now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// Cancelled when the broker stops.
+    /// The name of the listener that these connections come by; none: that of clients in Kubernetes.
+    pub listener: Option<HeaderValue>,
+    /// Cancelled when the broker stops, or closes the listener.
     pub stop: CancellationToken,
 }
 

@@ -117,6 +117,7 @@ impl Member {
             mailbox: engine::mailbox::Mailbox::new(),
             tls: None,
             now_ms,
+            listener: None,
             stop: CancellationToken::new(),
         };
         let admin =

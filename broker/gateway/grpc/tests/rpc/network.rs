@@ -40,6 +40,7 @@ impl Server {
             mailbox: Arc::clone(&broker.mailbox),
             tls: None,
             now_ms: Arc::new(move || clock.now_ms()),
+            listener: None,
             stop: stop.clone(),
         };
         let accepting = tokio::spawn(async move {

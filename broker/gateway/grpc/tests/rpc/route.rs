@@ -3,6 +3,7 @@ use std::sync::Arc;
 use engine::setting::Setting;
 use gateway_grpc::endpoints::GroupAddress;
 use gateway_grpc::gateway::GatewayConfig;
+use gateway_grpc::listener::{Advertised, Listener};
 use gateway_grpc::members::Members;
 use gateway_grpc::method::Method;
 use wire::v2::{self, AddressScheme, Code, MessageType, Permission};
@@ -62,6 +63,36 @@ async fn the_route_of_several_groups_is_what_each_advertises_in_a_lasting_order(
         brokers.iter().all(|broker| broker.endpoints.as_ref().unwrap().scheme() == AddressScheme::DomainName)
     );
     assert_eq!(route(&broker, "orders").await, reply);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_a_listener_is_told_of_the_groups_that_it_can_reach_by_it() {
+    let groups = [("g0", "*:30091"), ("g1", "g1.mq.example.com:443")];
+    let advertised = |count: usize| -> Setting<Arc<[Listener]>> {
+        let groups = groups.iter().take(count).map(|(name, at)| Advertised::parse(name, at).unwrap());
+        Setting::from(Arc::from([Listener { name: "public".into(), groups: groups.collect() }]))
+    };
+    let shop = GatewayConfig { listeners: advertised(2), ..shop() };
+    let listeners = shop.listeners.clone();
+    let broker = Broker::start_with(shop, 1 << 20).await;
+    let told = async |listener: &str| {
+        let request = v2::QueryRouteRequest { topic: resource("orders"), endpoints: typed() };
+        let mut call = broker.call();
+        call.headers.insert("x-millpond-listener", listener.parse().unwrap());
+        let reply: v2::QueryRouteResponse = broker.unary_as(&call, Method::QueryRoute, request).await;
+        let addresses = |entry: &v2::MessageQueue| {
+            let endpoints = entry.broker.clone().unwrap().endpoints.unwrap();
+            let addresses = endpoints.addresses.iter().map(|at| format!("{}:{}", at.host, at.port));
+            addresses.collect::<Vec<_>>().join(",")
+        };
+        reply.message_queues.iter().map(addresses).collect::<Vec<_>>()
+    };
+    let dialled = "192.0.2.1:30091,192.0.2.2:30091";
+    assert_eq!(told("public").await, [dialled, "g1.mq.example.com:443"]);
+    let inside = ["shop-g0.default.svc:8081", "shop-g1.default.svc:8081"];
+    assert_eq!(told("").await, inside);
+    listeners.set(advertised(1).get());
+    assert_eq!(told("public").await, [dialled], "a group without an address is not told of");
 }
 
 /// A group of three whose member 1 is asked; member 0 is not in sync.
