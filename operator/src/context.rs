@@ -13,6 +13,7 @@ use crate::holding::Holding;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::settings::Settings;
+use crate::written::Written;
 
 /// What every part of the operator needs. `A`: how brokers are reached.
 pub struct Context<A> {
@@ -30,6 +31,8 @@ pub struct Context<A> {
     pub nodes: Arc<Nodes>,
     /// How many groups hold all topics and consumer groups, by cluster.
     pub holding: Holding,
+    /// What was applied last, by cluster.
+    pub written: Written,
     /// How long to wait after an error, by object.
     pub backoff: Backoff,
     /// The clock.

@@ -23,7 +23,9 @@ pub mod leadership;
 pub mod metrics;
 pub mod nodes;
 pub mod objects;
+mod process;
 pub mod settings;
+pub mod written;
 
 #[cfg(test)]
 mod testing;

@@ -17,6 +17,7 @@ use operator::events::Events;
 use operator::holding::Holding;
 use operator::leadership::Candidate;
 use operator::metrics::Metrics;
+use operator::written::Written;
 use operator::{cluster, http, nodes, objects};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -68,6 +69,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         metrics,
         nodes: Arc::default(),
         holding: Holding::default(),
+        written: Written::default(),
         backoff: Backoff::default(),
         clock: Timestamp::now,
     });

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::process;
+
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counter {
@@ -21,6 +23,8 @@ pub enum Counter {
     DriftCorrectedBroker,
     /// Statuses written.
     StatusWrites,
+    /// Objects of Kubernetes applied.
+    Applies,
     /// Calls to the admin API of brokers.
     BrokerCalls,
     /// Objects that could not be read because they are of another shape.
@@ -28,7 +32,7 @@ pub enum Counter {
 }
 
 /// All counters with their names, in the order of the enum.
-const COUNTERS: [(Counter, &str, &str); 7] = [
+const COUNTERS: [(Counter, &str, &str); 8] = [
     (Counter::ClusterPasses, "cluster_passes_total", "Passes over clusters."),
     (
         Counter::ObjectPasses,
@@ -38,6 +42,7 @@ const COUNTERS: [(Counter, &str, &str); 7] = [
     (Counter::DriftCorrectedChild, "drift_corrected_kubernetes_total", "Kubernetes objects put back."),
     (Counter::DriftCorrectedBroker, "drift_corrected_broker_total", "Topics and consumer groups put back."),
     (Counter::StatusWrites, "status_writes_total", "Statuses of topics and consumer groups written."),
+    (Counter::Applies, "applies_total", "Kubernetes objects of clusters applied."),
     (Counter::BrokerCalls, "broker_calls_total", "Calls to the admin API of brokers."),
     (Counter::MalformedObjects, "malformed_objects_total", "Objects that could not be read."),
 ];
@@ -113,6 +118,7 @@ impl Metrics {
         }
         head(&mut text, "leading", "gauge", "Whether this operator leads.");
         line(&mut text, format_args!("millpond_operator_leading {}", self.leading.load(Ordering::Relaxed)));
+        process::series(&mut text);
         text
     }
 }
@@ -130,6 +136,8 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OWN: [&str; 2] = ["millpond_operator_", "process_"];
 
     #[test]
     fn the_names_are_in_the_order_of_the_counters() {
@@ -152,8 +160,10 @@ mod tests {
             .collect();
         rows.sort();
         let text = std::fs::read_to_string("../docs/reference/metrics.md").unwrap();
-        let documented: Vec<_> =
-            text.lines().filter(|line| line.starts_with("| `millpond_operator_")).collect();
+        let documented: Vec<_> = text
+            .lines()
+            .filter(|line| OWN.iter().any(|own| line.starts_with(&format!("| `{own}"))))
+            .collect();
         assert_eq!(documented, rows, "the rows should be\n{}", rows.join("\n"));
     }
 

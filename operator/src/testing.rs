@@ -24,6 +24,7 @@ use crate::events::Events;
 use crate::holding::Holding;
 use crate::metrics::Metrics;
 use crate::settings::{EndpointTemplate, Settings};
+use crate::written::Written;
 
 /// The time in tests.
 pub(crate) fn noon() -> Timestamp {
@@ -50,6 +51,7 @@ pub(crate) fn context(client: Client, admin: FakeBroker) -> Context<FakeBroker> 
         metrics: Arc::new(Metrics::default()),
         nodes: Arc::default(),
         holding: Holding::default(),
+        written: Written::default(),
         backoff: Backoff::default(),
         clock: noon,
     }

@@ -16,10 +16,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{Growth, LeaseStep, Observed, Plan, Refresh, Removal, Restart};
+use super::{ChildMeta, Growth, LeaseStep, Observed, Plan, Refresh, Removal, Restart};
 use crate::children::{Child, FRESH_ANNOTATION};
 use crate::context::Context;
 use crate::kubernetes::{CallError, MANAGER, within};
+use crate::metrics::Counter;
+use crate::written::Last;
 
 /// What stopped a plan.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,18 @@ pub enum ApplyError {
         kind: &'static str,
         /// Its name.
         name: String,
+    },
+    /// Kubernetes does not take what the spec makes of an object.
+    #[error(
+        "Kubernetes refuses {kind} {name}: {reason}; change what the spec says about it, or set that back"
+    )]
+    Refused {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What Kubernetes said.
+        reason: String,
     },
     /// The storage class does not let volumes grow.
     #[error(
@@ -60,10 +74,10 @@ pub(super) struct Applied {
     pub drifted: Vec<String>,
 }
 
-/// Applies Leases, children, growth, and removes what is not needed. The restart comes last and by itself.
+/// For the cluster of this namespace and name: applies Leases, children, growth, and removes what is not needed. The restart comes last and by itself.
 pub(super) async fn apply<A>(
     context: &Context<A>,
-    namespace: &str,
+    (namespace, cluster): (&str, &str),
     plan: &Plan,
     observed: &Observed,
 ) -> Result<Applied, ApplyError> {
@@ -75,20 +89,30 @@ pub(super) async fn apply<A>(
     }
     for child in &plan.children {
         let change = match child {
-            Child::ServiceAccount(object) => apply_one(context, namespace, child, object, observed).await?,
-            Child::Role(object) => apply_one(context, namespace, child, object, observed).await?,
-            Child::RoleBinding(object) => apply_one(context, namespace, child, object, observed).await?,
+            Child::ServiceAccount(object) => {
+                apply_one(context, (namespace, cluster), child, object, observed).await?
+            }
+            Child::Role(object) => apply_one(context, (namespace, cluster), child, object, observed).await?,
+            Child::RoleBinding(object) => {
+                apply_one(context, (namespace, cluster), child, object, observed).await?
+            }
             Child::NetworkPolicy(object) => {
-                apply_one(context, namespace, child, object.as_ref(), observed).await?
+                apply_one(context, (namespace, cluster), child, object.as_ref(), observed).await?
             }
             Child::PodDisruptionBudget(object) => {
-                apply_one(context, namespace, child, object.as_ref(), observed).await?
+                apply_one(context, (namespace, cluster), child, object.as_ref(), observed).await?
             }
-            Child::ConfigMap(object) => apply_one(context, namespace, child, object, observed).await?,
-            Child::Service(object) => apply_one(context, namespace, child, object.as_ref(), observed).await?,
-            Child::EndpointSlice(object) => apply_one(context, namespace, child, object, observed).await?,
+            Child::ConfigMap(object) => {
+                apply_one(context, (namespace, cluster), child, object, observed).await?
+            }
+            Child::Service(object) => {
+                apply_one(context, (namespace, cluster), child, object.as_ref(), observed).await?
+            }
+            Child::EndpointSlice(object) => {
+                apply_one(context, (namespace, cluster), child, object, observed).await?
+            }
             Child::StatefulSet(object) => {
-                apply_one(context, namespace, child, object.as_ref(), observed).await?
+                apply_one(context, (namespace, cluster), child, object.as_ref(), observed).await?
             }
         };
         let name = || format!("{}/{}", child.kind(), child.name());
@@ -98,6 +122,9 @@ pub(super) async fn apply<A>(
             Change::Drift => applied.drifted.push(name()),
         }
     }
+    context.written.retain(namespace, cluster, |kind, name| {
+        plan.children.iter().any(|child| (child.kind(), child.name()) == (kind, name))
+    });
     for growth in &plan.growths {
         grow(context, namespace, growth).await?;
     }
@@ -202,7 +229,7 @@ enum Change {
 
 async fn apply_one<A, K>(
     context: &Context<A>,
-    namespace: &str,
+    (namespace, cluster): (&str, &str),
     child: &Child,
     object: &K,
     observed: &Observed,
@@ -220,12 +247,33 @@ where
     if before.is_none() && within(api.get_metadata_opt(child.name())).await?.is_some() {
         return Err(ApplyError::NameTaken { kind: child.kind(), name: child.name().to_owned() });
     }
-    let params = PatchParams::apply(MANAGER).force();
-    let after = within(api.patch(child.name(), &params, &Patch::Apply(object))).await?;
-    let Some(before) = before else { return Ok(Change::Created) };
-    let wanted =
+    let wish =
         child.metadata().annotations.as_ref().and_then(|map| map.get(crate::children::APPLIED_ANNOTATION));
-    let same_wish = before.applied.as_ref() == wanted;
+    let last = |resource_version: &str| Last {
+        wish: wish.cloned().unwrap_or_default(),
+        resource_version: resource_version.to_owned(),
+    };
+    let is_last = |before: &ChildMeta| {
+        let last = last(&before.resource_version);
+        context.written.is_last(namespace, cluster, child.kind(), child.name(), &last)
+    };
+    if before.is_some_and(is_last) {
+        return Ok(Change::None);
+    }
+    context.metrics.count(Counter::Applies);
+    let params = PatchParams::apply(MANAGER).force();
+    let after = match within(api.patch(child.name(), &params, &Patch::Apply(object))).await {
+        Err(CallError::Refused(status)) if status.is_invalid() => {
+            let (kind, name) = (child.kind(), child.name().to_owned());
+            return Err(ApplyError::Refused { kind, name, reason: status.message });
+        }
+        after => after?,
+    };
+    if let Some(version) = after.resource_version() {
+        context.written.note(namespace, cluster, child.kind(), child.name(), last(&version));
+    }
+    let Some(before) = before else { return Ok(Change::Created) };
+    let same_wish = before.applied.as_ref() == wish;
     let written = after.resource_version().is_some_and(|version| version != before.resource_version);
     // A StatefulSet's own status moves its version as well; its generation would tell, but a list gave only metadata. In
     // an EndpointSlice brokers write.

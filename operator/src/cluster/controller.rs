@@ -114,7 +114,7 @@ pub async fn reconcile<A: BrokerAdmin>(
     // Boxed, as is `apply`: many kinds of objects make futures of many kilobytes.
     let observed = Box::pin(observe::observe(&context, cluster)).await?;
     let mut plan = plan(cluster, &observed, &context.settings, context.now());
-    match Box::pin(apply::apply(&context, &namespace, &plan, &observed)).await {
+    match Box::pin(apply::apply(&context, (&namespace, &cluster.name_any()), &plan, &observed)).await {
         Ok(applied) => {
             announce(&context, cluster, &applied).await;
             say_restored(&context, cluster, &plan).await;
@@ -126,6 +126,10 @@ pub async fn reconcile<A: BrokerAdmin>(
         }
         Err(error @ ApplyError::GrowthRefused { .. }) => {
             plan.growths.clear();
+            plan.problem = Some(Problem::InvalidChange(error.to_string()));
+        }
+        Err(error @ ApplyError::Refused { .. }) => {
+            plan.restart = None;
             plan.problem = Some(Problem::InvalidChange(error.to_string()));
         }
     }

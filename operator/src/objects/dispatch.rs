@@ -237,6 +237,7 @@ impl<A: BrokerAdmin> Worker<A> {
         }
         workers.remove(&self.key);
         self.context.holding.forget(&self.key.namespace, &self.key.name);
+        self.context.written.forget(&self.key.namespace, &self.key.name);
         true
     }
 }

@@ -140,6 +140,92 @@ async fn the_slice_of_the_leader_is_made_when_its_service_has_a_family_and_names
     assert!(applied.get("endpoints").is_none() && applied.get("ports").is_none(), "{applied}");
 }
 
+/// What a list has of the children that were applied: their metadata, in the version that applying gave them.
+fn listed(list: &str, children: &[Child]) -> Value {
+    let is_its =
+        |child: &&Child| format!("/{}s", child.kind().to_lowercase()) == list[list.rfind('/').unwrap()..];
+    let item = |child: &Child| {
+        let mut metadata = json!(child.metadata());
+        metadata["resourceVersion"] = json!("7");
+        json!({ "metadata": metadata })
+    };
+    json!({ "metadata": {}, "items": children.iter().filter(is_its).map(item).collect::<Vec<_>>() })
+}
+
+#[tokio::test]
+async fn what_was_applied_is_not_applied_again_until_somebody_changes_it() {
+    let cluster = cluster(&json!({}));
+    let children = planned(&cluster, &Observed::default()).children;
+    let status = "PATCH /apis/millpond.io/v1alpha1/namespaces/prod/brokerclusters/shop/status";
+    // Only accounts are given back by the lists, so that the others are made anew in each pass.
+    let lists = |version: &str| -> Vec<Expected> {
+        let account = |list: &'static str| {
+            let mut found = listed(list, &children);
+            for item in found["items"].as_array_mut().unwrap() {
+                item["metadata"]["resourceVersion"] = json!(version);
+            }
+            if list.ends_with("serviceaccounts") { found } else { json!({ "metadata": {}, "items": [] }) }
+        };
+        LISTS.into_iter().map(|list| expect(list, account(list))).collect()
+    };
+    let mut expected = Vec::new();
+    for (version, is_applied) in [("7", true), ("7", false), ("8", true)] {
+        expected.extend(lists(version));
+        expected.extend(new_lease());
+        for child in &children {
+            let (look, patch) = calls(child);
+            let is_account = child.kind() == "ServiceAccount";
+            if is_account && !is_applied {
+                continue;
+            }
+            if !is_account {
+                expected.push(refuse(look, 404, "NotFound"));
+            }
+            let mut answer =
+                json!({ "metadata": { "name": child.name(), "resourceVersion": version }, "spec": {} });
+            if child.kind() == "RoleBinding" {
+                answer["roleRef"] = json!({ "apiGroup": "", "kind": "Role", "name": "shop" });
+            }
+            expected.push(expect(patch, answer));
+        }
+        expected.push(expect(status, json!(cluster)));
+    }
+    let (client, server) = api(expected);
+    let context = Arc::new(context(client, FakeBroker::default()));
+    for _ in 0..3 {
+        controller::reconcile(&cluster, context.clone()).await.unwrap();
+    }
+    drop(context);
+    let sent = server.await.unwrap();
+    let is_account = |line: &str| line.starts_with("PATCH") && line.contains("serviceaccounts/shop");
+    assert_eq!(sent.iter().filter(|(line, _)| is_account(line)).count(), 2);
+}
+
+#[tokio::test]
+async fn what_kubernetes_refuses_is_reported_with_its_words() {
+    let cluster = cluster(&json!({}));
+    let mut expected = nothing_there();
+    expected.extend(new_lease());
+    let account = "/api/v1/namespaces/prod/serviceaccounts/shop";
+    expected.push(refuse("GET /api/v1/namespaces/prod/serviceaccounts/shop", 404, "NotFound"));
+    expected.push(refuse("PATCH /api/v1/namespaces/prod/serviceaccounts/shop", 422, "Invalid"));
+    let status = "PATCH /apis/millpond.io/v1alpha1/namespaces/prod/brokerclusters/shop/status";
+    expected.push(expect(status, json!(cluster)));
+    let (client, server) = api(expected);
+    let context = Arc::new(context(client, FakeBroker::default()));
+    controller::reconcile(&cluster, context.clone()).await.unwrap();
+    drop(context);
+    let sent = server.await.unwrap();
+    assert!(sent.iter().any(|(line, _)| line.contains(account)));
+    let status = sent.last().unwrap().1["status"].clone();
+    let stalled = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Stalled").unwrap();
+    assert_eq!(stalled["reason"], "InvalidChange");
+    assert!(
+        stalled["message"].as_str().unwrap().contains("refuses ServiceAccount shop: Invalid"),
+        "{stalled}"
+    );
+}
+
 #[tokio::test]
 async fn a_service_of_somebody_else_stops_the_pass_and_is_named() {
     let cluster = cluster(&json!({}));
