@@ -1,6 +1,6 @@
 # The commands of this project; each one says what it does and how long it took. CARGO_TARGET_DIR is honoured.
 .DEFAULT_GOAL := help
-.PHONY: help up down test verify standalone cluster scenarios sdk image crds bench-peer bench-features bench bench-copies failover fuzz model sim soak rollout scaling convergence
+.PHONY: help up down test verify standalone cluster scenarios sdk image crds bench-peer bench-features bench bench-copies failover fuzz model sim soak rollout scale scaling convergence
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -59,6 +59,8 @@ rollout: ## 3 groups of 3 copies get a new template again and again under load, 
 	@E2E_ROLLOUT_ROUNDS=$(or $(ROUNDS),3) e2e/test.sh rollout
 scaling: ## 2 groups become 4 and 2 again under load of all SDKs; needs root
 	@e2e/test.sh scaling
+scale: ## one operator for 1,000 topics and 1,000 consumer groups in 20 clusters: what it costs, how soon a change is live
+	@e2e/test.sh scale
 convergence: ## operators that die after each change, two at once, every field of every spec changed, in the order of SEED; needs root
 	@E2E_SEED=$(or $(SEED),1) e2e/test.sh convergence
 failover: ## how long clients wait when members fail, ROUNDS (default 20) of each EVENT (default all: killed, hand-over, cut); needs root, ip and nft

@@ -84,6 +84,13 @@ several_groups() {
     cargo test -q -p e2e --test cluster "$1" -- --ignored --nocapture
 }
 
+scale() {
+  heading "one operator for 1,000 topics and 1,000 consumer groups in 20 clusters"
+  kubernetes
+  step "e2e tests are compiled" cargo test -p e2e --no-run
+  cargo test -q -p e2e --test cluster scale:: -- --ignored --nocapture
+}
+
 convergence() {
   heading "operators that die after each change, two at once, every field of every spec changed"
   kubernetes
@@ -99,6 +106,7 @@ case ${1:-all} in
   scenarios) scenarios ;;
   rollout) several_groups rollout_figures "a new template for 3 groups of 3 copies, again and again under load" ;;
   scaling) several_groups scaling "2 groups become 4 and 2 again under load" ;;
+  scale) scale ;;
   convergence) convergence ;;
   all) verify; standalone; cluster ;;
   *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;

@@ -141,6 +141,8 @@ reasons! {
     Updating Cluster "",
     /// A disk is not used any more and stays, as `deletionPolicy` says.
     VolumeRetained Event "Delete the claim when its space is needed.",
+    /// Brokers run an older template, and other clusters are before this one.
+    WaitsForTurn Cluster "The message names them; one whose roll-out has halted keeps its turn until it is mended or set back.",
     /// Nothing waits for a person.
     Working Any "",
 }

@@ -40,6 +40,9 @@ pub struct Args {
     /// How often everything is compared with the brokers although nothing changed.
     #[arg(long, default_value = "30s", value_parser = duration)]
     pub resync: Duration,
+    /// Clusters whose brokers are restarted at the same time, for a new template or image; left out: all that want to.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    pub rollouts_max: Option<u16>,
     /// Where /healthz, /readyz and /metrics listen.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub http_listen: SocketAddr,

@@ -9,6 +9,7 @@ use kube::{Client, Resource};
 
 use crate::backoff::Backoff;
 use crate::events::Events;
+use crate::fleet::Fleet;
 use crate::holding::Holding;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -31,6 +32,8 @@ pub struct Context<A> {
     pub nodes: Arc<Nodes>,
     /// How many groups hold all topics and consumer groups, by cluster.
     pub holding: Holding,
+    /// How many clusters restart brokers at the same time; none: as many as want to.
+    pub fleet: Option<Fleet>,
     /// What was applied last, by cluster.
     pub written: Written,
     /// How long to wait after an error, by object.

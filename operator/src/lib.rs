@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod context;
 pub mod events;
 pub mod fingerprint;
+pub mod fleet;
 pub mod holding;
 pub mod http;
 pub mod kubernetes;

@@ -14,6 +14,7 @@ use operator::backoff::Backoff;
 use operator::cli::Args;
 use operator::context::{Context, Scope};
 use operator::events::Events;
+use operator::fleet::Fleet;
 use operator::holding::Holding;
 use operator::leadership::Candidate;
 use operator::metrics::Metrics;
@@ -69,6 +70,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
         metrics,
         nodes: Arc::default(),
         holding: Holding::default(),
+        fleet: args.rollouts_max.map(|max| {
+            let name = format!("{}-rollouts", args.lease_name);
+            Fleet::new(client.clone(), &args.namespace, &name, max.into())
+        }),
         written: Written::default(),
         backoff: Backoff::default(),
         clock: Timestamp::now,

@@ -51,6 +51,7 @@ pub(crate) fn context(client: Client, admin: FakeBroker) -> Context<FakeBroker> 
         metrics: Arc::new(Metrics::default()),
         nodes: Arc::default(),
         holding: Holding::default(),
+        fleet: None,
         written: Written::default(),
         backoff: Backoff::default(),
         clock: noon,

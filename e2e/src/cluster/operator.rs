@@ -60,6 +60,7 @@ pub struct Operator {
 #[derive(Debug)]
 struct Life {
     namespace: String,
+    more: Vec<String>,
     kubeconfig: PathBuf,
     resolv_conf: PathBuf,
     fate: Fate,
@@ -79,6 +80,11 @@ type Body = BoxBody<Bytes, hyper::Error>;
 impl Operator {
     /// Starts one that needs no turn.
     pub async fn start(namespace: &str, fate: Fate) -> Self {
+        Self::start_with(namespace, fate, &[]).await
+    }
+
+    /// The same, with more on its command line.
+    pub async fn start_with(namespace: &str, fate: Fate, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (proxy, api) = kubectl_proxy();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -87,7 +93,8 @@ impl Operator {
         std::fs::write(&kubeconfig, kubeconfig_of(address)).expect("a file is written");
         std::fs::write(&resolv_conf, NAME_SERVER).expect("a file is written");
         let state = Mutex::default();
-        let life = Arc::new(Life { namespace: namespace.to_owned(), kubeconfig, resolv_conf, fate, state });
+        let (namespace, more) = (namespace.to_owned(), more.iter().map(|word| (*word).to_owned()).collect());
+        let life = Arc::new(Life { namespace, more, kubeconfig, resolv_conf, fate, state });
         let serving = tokio::spawn(serve(listener, api, Arc::clone(&life)));
         life.begin(&mut life.lock());
         Self { life, proxy, serving, _folder: folder }
@@ -120,6 +127,7 @@ impl Life {
             .args(["--broker-image", "localhost/millpond:dev", "--broker-image-pull-policy", "IfNotPresent"])
             .args(["--namespace", "millpond-system", "--identity", "test", "--no-leader-election"])
             .args(["--watch-namespaces", &self.namespace, "--resync", "5s", "--http-listen", "127.0.0.1:0"])
+            .args(&self.more)
             .env("KUBECONFIG", &self.kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

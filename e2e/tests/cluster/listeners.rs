@@ -15,7 +15,7 @@ use serde_json::json;
 
 /// Kubernetes gives a port, nodes learn of it, brokers open theirs.
 const KNOWN_MAX: Duration = Duration::from_mins(1);
-const FLOW: Duration = Duration::from_secs(60);
+const FLOW: Duration = Duration::from_mins(1);
 const MESSAGES: usize = 60;
 
 fn manifests() -> String {

@@ -20,6 +20,7 @@ mod offsets;
 mod refusal;
 mod rollout;
 mod rollout_figures;
+mod scale;
 mod scaling;
 mod scenarios;
 mod streams;

@@ -5,6 +5,7 @@
 
 mod control;
 mod cordon;
+mod fleet;
 mod nodes;
 mod operators;
 

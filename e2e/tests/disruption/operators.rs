@@ -68,7 +68,7 @@ impl Step {
 }
 
 /// What of the objects in the namespace is not as their specs say.
-fn unsettled(here: &Place) -> Vec<String> {
+pub(crate) fn unsettled(here: &Place) -> Vec<String> {
     let said = here.kubectl(&["get", "brokerclusters,topics,consumergroups", "-o", "json"]);
     let list: Value = serde_json::from_str(&said.text).unwrap_or_default();
     let is_settled = |object: &Value| {

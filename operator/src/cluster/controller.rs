@@ -30,6 +30,7 @@ use crate::backoff::Backoff;
 use crate::children::SLICE_SELECTOR;
 use crate::context::{Context, Scope};
 use crate::events::Severity;
+use crate::fleet::Turn;
 use crate::kubernetes::{CallError, STATUS_MANAGER, within};
 use crate::metrics::Counter;
 use crate::nodes;
@@ -114,6 +115,7 @@ pub async fn reconcile<A: BrokerAdmin>(
     // Boxed, as is `apply`: many kinds of objects make futures of many kilobytes.
     let observed = Box::pin(observe::observe(&context, cluster)).await?;
     let mut plan = plan(cluster, &observed, &context.settings, context.now());
+    take_turns(&context, cluster, &observed, &mut plan).await?;
     match Box::pin(apply::apply(&context, (&namespace, &cluster.name_any()), &plan, &observed)).await {
         Ok(applied) => {
             announce(&context, cluster, &applied).await;
@@ -148,6 +150,26 @@ pub async fn reconcile<A: BrokerAdmin>(
     } else {
         BUSY_PERIOD.min(context.settings.resync)
     }))
+}
+
+/// A broker that serves is restarted when it is the turn of its cluster. One that does not takes nothing from anybody.
+async fn take_turns<A>(
+    context: &Context<A>,
+    cluster: &BrokerCluster,
+    observed: &super::Observed,
+    plan: &mut super::Plan,
+) -> Result<(), CallError> {
+    let Some(fleet) = &context.fleet else { return Ok(()) };
+    let pod = plan.restart.as_ref().and_then(|restart| observed.pods.get(&restart.member));
+    if pod.is_some_and(|pod| pod.ready) {
+        if let Turn::After(others) = fleet.enter(cluster, context.now()).await? {
+            plan.restart = None;
+            plan.waits_for = others;
+        }
+    } else if plan.is_rolled_out {
+        fleet.leave(cluster).await?;
+    }
+    Ok(())
 }
 
 /// A conflict is tried again at once, anything else later and later.

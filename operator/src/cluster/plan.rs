@@ -43,6 +43,8 @@ pub struct Plan {
     pub refreshes: Vec<Refresh>,
     /// The broker to restart.
     pub restart: Option<Restart>,
+    /// The clusters that restart brokers now, so that this one waits.
+    pub waits_for: Vec<String>,
     /// Members that run with an older template.
     pub outdated: Vec<Member>,
     /// Pods that each group has to have.

@@ -191,6 +191,13 @@ impl<'a> Facts<'a> {
             let text = "Kubernetes is being told of a newer template, or of more or fewer pods".to_owned();
             return Some((Reason::Updating, text));
         }
+        if !self.plan.waits_for.is_empty() {
+            let text = format!(
+                "brokers with an older template are restarted after those of {}",
+                self.plan.waits_for.join(", ")
+            );
+            return Some((Reason::WaitsForTurn, text));
+        }
         if !self.plan.outdated.is_empty() {
             let number = self.plan.outdated.len();
             let text = format!("{number} brokers run an older template and are restarted in turn");

@@ -25,6 +25,17 @@ fn a_cluster_whose_groups_all_serve_is_ready() {
 }
 
 #[test]
+fn a_cluster_that_waits_for_others_says_for_which() {
+    let cluster = cluster(&json!({}));
+    let observed = settled(&cluster);
+    let plan = Plan { waits_for: vec!["prod/bank".into()], ..planned(&cluster, &observed) };
+    let status = report(&cluster, &observed, &plan, noon()).status;
+    let reconciling = conditions::find(&status.conditions, Kind::Reconciling).unwrap();
+    assert_eq!((reconciling.status.as_str(), reconciling.reason.as_str()), ("True", "WaitsForTurn"));
+    assert!(reconciling.message.ends_with("after those of prod/bank"), "{}", reconciling.message);
+}
+
+#[test]
 fn the_status_says_which_group_waits_and_for_what() {
     let cluster = cluster(&json!({ "groups": 2 }));
     let mut observed = settled(&cluster);
