@@ -246,3 +246,6 @@ impl<'a> Families<'a> {
         self.page.series(self.name, &self.broker, labels, value);
     }
 }
+
+#[cfg(test)]
+mod tests;
