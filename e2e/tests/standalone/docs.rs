@@ -10,9 +10,10 @@ use e2e::members::Members;
 use e2e::{place, promql, traffic};
 
 /// Pages that explain, and show nothing to try without a Kubernetes.
-const EXPLANATIONS: [&str; 10] = [
+const EXPLANATIONS: [&str; 11] = [
     "README",
     "architecture",
+    "autoscaling",
     "benchmarks-features",
     "benchmarks",
     "copies",
@@ -86,8 +87,7 @@ fn every_link_between_pages_leads_somewhere() {
 
 #[test]
 fn every_metric_of_a_broker_is_in_the_reference() {
-    let members = Members::start(2, &traffic::manifests());
-    let page = members.page(members.leader(), "/metrics").expect("a page");
+    let page = Usage::start().page();
     let names = promql::names_on(&page);
     let kinds: BTreeMap<&str, &str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
@@ -97,11 +97,13 @@ fn every_metric_of_a_broker_is_in_the_reference() {
     rows.sort();
     let reference = place::root().join("docs/reference/metrics.md");
     let text = fs::read_to_string(&reference).expect("the reference");
-    let documented: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("| `millpond_") && !line.contains("_operator_"))
-        .collect();
-    assert_eq!(documented, rows, "the rows of {} should be\n{}", reference.display(), rows.join("\n"));
+    for start in ["| `millpond_", "| `rocketmq_"] {
+        let is_said = |line: &&str| line.starts_with(start) && !line.contains("_operator_");
+        let documented: Vec<&str> = text.lines().filter(is_said).collect();
+        let said: Vec<&str> = rows.iter().map(String::as_str).filter(is_said).collect();
+        assert_eq!(documented, said, "the rows of {} should be\n{}", reference.display(), said.join("\n"));
+    }
+    assert!(rows.iter().all(|row| row.starts_with("| `millpond_") || row.starts_with("| `rocketmq_")));
 }
 
 #[test]

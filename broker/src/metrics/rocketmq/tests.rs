@@ -37,11 +37,11 @@ impl Crowd {
         let specs: Vec<_> = (0..topics).map(|number| topic(&format!("topic-{number}"), queues)).collect();
         for some in specs.chunks(256) {
             let (_, ticket) = crowd.group.apply_topics(some, Adopt::Always, &crowd.mailbox).unwrap();
-            crowd.settle(ticket.unwrap());
+            crowd.settle(&ticket.unwrap());
         }
         let specs: Vec<_> = (0..readers).map(|number| consumer_group(&format!("reader-{number}"))).collect();
         let (_, ticket) = crowd.group.apply_consumer_groups(&specs, Adopt::Always, &crowd.mailbox).unwrap();
-        crowd.settle(ticket.unwrap());
+        crowd.settle(&ticket.unwrap());
         crowd.read_and_send();
         crowd
     }
@@ -62,11 +62,11 @@ impl Crowd {
                 self.group.receive(&request, NOW_MS, None).unwrap();
             }
             let ticket = self.group.send(&topic, vec![draft()], &self.mailbox).unwrap();
-            self.settle(ticket);
+            self.settle(&ticket);
         }
     }
 
-    fn settle(&mut self, ticket: Ticket) {
+    fn settle(&mut self, ticket: &Ticket) {
         while self.writer.step(NOW_MS).unwrap() == Step::Wrote {}
         ticket.try_outcome().expect("answered by the step").unwrap();
     }
