@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use e2e::broker::Broker;
-use e2e::members::Members;
-use e2e::{place, promql, traffic};
+use e2e::{place, promql};
+
+use crate::usage::Usage;
 
 /// Pages that explain, and show nothing to try without a Kubernetes.
 const EXPLANATIONS: [&str; 11] = [

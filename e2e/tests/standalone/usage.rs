@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use client::admin::{AdminClient, AdminConfig, DescribeConsumerGroupResponse};
 use client::{Checker, Message, Producer, Resolution, SimpleConsumer};
-use e2e::matrix;
 use e2e::members::Members;
 use e2e::traffic::{LIVE, TOPIC, manifests};
+use e2e::{matrix, wait};
 use tokio::runtime::Runtime;
 
 /// A topic of transactions beside the ones of the traffic.
 const PAID: &str = "paid";
+/// The leader has read its manifests within this time, or something is wrong.
+const APPLIED_MAX: Duration = Duration::from_secs(10);
 const INVISIBLE: Duration = Duration::from_mins(5);
 /// Messages in `TOPIC`.
 pub(crate) const SENT: u64 = 5;
@@ -31,6 +33,11 @@ impl Usage {
         let mut yaml = manifests();
         matrix::object(&mut yaml, "Topic", PAID, "local", "type: TRANSACTION");
         let members = Members::start(2, &yaml);
+        wait::until("topics and consumer groups", APPLIED_MAX, || {
+            let page = members.page(members.leader(), "/metrics")?;
+            let all = ["\nmillpond_topics 2\n", "\nmillpond_consumer_groups 2\n"];
+            all.iter().all(|line| page.contains(line)).then_some(())
+        });
         let runtime = Runtime::new().expect("a runtime");
         let endpoint = members.endpoints().swap_remove(members.leader());
         let (producer, consumer) = runtime.block_on(use_all(&endpoint));
