@@ -5,7 +5,7 @@
 //! series than `LIMITS` allow, of queues there are none, and `millpond_metrics_series_left_out` tells what has none.
 //! Cost: see `Group::census`.
 
-use engine::catalog::{DEAD_LETTER_PREFIX, TopicType};
+use engine::catalog::TopicType;
 use engine::group::{Census, CensusLimits, Decision, Group, Pair, TopicFigures};
 use engine::traffic::{Amount, Outflow};
 use gateway_grpc::census::ClientKinds;
@@ -78,7 +78,7 @@ fn incoming(families: &mut Families<'_>, topics: &[TopicFigures]) {
         for TopicFigures { topic, .. } in topics {
             for message_type in TYPES {
                 let amount = topic.sent(message_type);
-                if amount.messages > 0 || is_taken(&topic.spec.name, topic.spec.topic_type, message_type) {
+                if amount.messages > 0 || is_taken(topic.spec.topic_type, message_type) {
                     let message_type = message_type.word().to_ascii_lowercase();
                     families
                         .put(&[("topic", &topic.spec.name), ("message_type", &message_type)], value(&amount));
@@ -90,17 +90,16 @@ fn incoming(families: &mut Families<'_>, topics: &[TopicFigures]) {
     each("rocketmq_throughput_in_total", "Bytes of these messages as they came.", |amount| amount.bytes);
 }
 
-/// Whether producers may send such messages to the topic.
-fn is_taken(topic: &str, topic_type: TopicType, message_type: TopicType) -> bool {
-    !topic.starts_with(DEAD_LETTER_PREFIX)
-        && match topic_type {
-            TopicType::Mixed => message_type != TopicType::Priority,
-            TopicType::Normal
-            | TopicType::Fifo
-            | TopicType::Delay
-            | TopicType::Transaction
-            | TopicType::Priority => message_type == topic_type,
-        }
+/// Whether the topic takes such messages.
+fn is_taken(topic_type: TopicType, message_type: TopicType) -> bool {
+    match topic_type {
+        TopicType::Mixed => message_type != TopicType::Priority,
+        TopicType::Normal
+        | TopicType::Fifo
+        | TopicType::Delay
+        | TopicType::Transaction
+        | TopicType::Priority => message_type == topic_type,
+    }
 }
 
 fn transactions(families: &mut Families<'_>, topics: &[TopicFigures]) {
@@ -108,9 +107,8 @@ fn transactions(families: &mut Families<'_>, topics: &[TopicFigures]) {
         [Decision::Commit, Decision::RollBack].map(|decision| figures.topic.decided(decision))
     };
     let has_some = |figures: &&TopicFigures| {
-        let spec = &figures.topic.spec;
         let has_any = figures.undecided > 0 || decided(figures) != [0, 0];
-        has_any || is_taken(&spec.name, spec.topic_type, TopicType::Transaction)
+        has_any || is_taken(figures.topic.spec.topic_type, TopicType::Transaction)
     };
     let topics: Vec<_> = topics.iter().filter(has_some).collect();
     let names = [
@@ -210,9 +208,9 @@ fn left_out(page: &mut Page, census: &Census, clients: &ClientKinds) {
     );
     let unseen = census.pairs.iter().filter(|pair| pair.waits.is_none()).count() as u64;
     let each = [
-        ("topics", census.topic_count - census.topics.len() as u64),
-        ("consumer_groups", census.consumer_group_count - census.consumer_groups.len() as u64),
-        ("pairs", census.pair_count - census.pairs.len() as u64),
+        ("topics", census.topics_left_out),
+        ("consumer_groups", census.consumer_groups_left_out),
+        ("pairs", census.pairs_left_out),
         ("latencies", unseen),
         ("clients", clients.left_out),
     ];

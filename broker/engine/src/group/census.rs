@@ -16,7 +16,7 @@ use std::sync::Arc;
 use store::index::IndexError;
 
 use super::{Backlog, Group};
-use crate::catalog::{Broadcast, ConsumerGroup, DEAD_LETTER_PREFIX, Topic};
+use crate::catalog::{ABANDONED_TRANSACTIONS_TOPIC, Broadcast, ConsumerGroup, DEAD_LETTER_PREFIX, Topic};
 use crate::traffic::Outflow;
 
 /// How much a census tells at most.
@@ -35,7 +35,7 @@ pub struct CensusLimits {
 /// Topics, consumer groups, and what these have before them.
 #[derive(Debug, Default)]
 pub struct Census {
-    /// By id.
+    /// By id, without those that the broker alone fills.
     pub topics: Vec<TopicFigures>,
     /// By id, without members of broadcasts.
     pub consumer_groups: Vec<GroupFigures>,
@@ -45,8 +45,12 @@ pub struct Census {
     pub topic_count: u64,
     /// Consumer groups that there are, without members of broadcasts.
     pub consumer_group_count: u64,
-    /// Pairs that there are.
-    pub pair_count: u64,
+    /// Topics that would be told with a higher limit; and so on.
+    pub topics_left_out: u64,
+    /// As `topics_left_out`.
+    pub consumer_groups_left_out: u64,
+    /// As `topics_left_out`.
+    pub pairs_left_out: u64,
 }
 
 /// A topic.
@@ -106,14 +110,20 @@ impl Group {
             for topic in topics {
                 census.topic_count += 1;
                 for (group, readers) in self.readers_of(&topic) {
-                    census.pair_count += 1;
                     if census.pairs.len() < limits.pairs {
                         census.pairs.push(self.pair(&topic, group, &readers, now_ms, &mut looks));
+                    } else {
+                        census.pairs_left_out += 1;
                     }
+                }
+                if is_filled_by_the_broker(&topic.spec.name) {
+                    continue;
                 }
                 if census.topics.len() < limits.topics {
                     let undecided = undecided.get(&topic.id).copied().unwrap_or(0);
                     census.topics.push(TopicFigures { topic, undecided });
+                } else {
+                    census.topics_left_out += 1;
                 }
             }
         }
@@ -129,6 +139,7 @@ impl Group {
             groups.retain(|group| !matches!(group.spec.broadcast, Broadcast::Member(_)));
             census.consumer_group_count += groups.len() as u64;
             let room = limits.consumer_groups - census.consumer_groups.len();
+            census.consumer_groups_left_out += groups.len().saturating_sub(room) as u64;
             census.consumer_groups.extend(groups.into_iter().take(room).map(|group| {
                 let dead_letters = self.dead_letters_of(&group);
                 GroupFigures { group, dead_letters }
@@ -224,6 +235,11 @@ impl Group {
         let queues = topic.iter().flat_map(|topic| &topic.queues);
         queues.map(|&queue| self.queue_range(queue).1.0).sum()
     }
+}
+
+/// Producers have no business there.
+fn is_filled_by_the_broker(topic: &str) -> bool {
+    topic.starts_with(DEAD_LETTER_PREFIX) || topic == ABANDONED_TRANSACTIONS_TOPIC
 }
 
 impl Waits {

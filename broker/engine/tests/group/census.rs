@@ -66,7 +66,9 @@ fn the_oldest_ones_are_told_and_the_others_are_counted() {
     let limits = CensusLimits { topics: 2, consumer_groups: 3, pairs: 8, looks: 0 };
     for turn in 0..2 {
         let told = broker.group.census(&limits, broker.now_ms);
-        assert_eq!((told.topic_count, told.consumer_group_count, told.pair_count), (6, 6, 36));
+        assert_eq!((told.topic_count, told.consumer_group_count), (6, 6));
+        let left_out = [told.topics_left_out, told.consumer_groups_left_out, told.pairs_left_out];
+        assert_eq!(left_out, [4, 3, 28]);
         let topics: Vec<_> = told.topics.iter().map(|told| &*told.topic.spec.name).collect();
         assert_eq!(topics, ["orders", "topic-9"], "by age, and not by name: turn {turn}");
         let groups: Vec<_> = told.consumer_groups.iter().map(|told| &*told.group.spec.name).collect();
@@ -147,6 +149,9 @@ fn dead_letters_are_counted_over_restarts() {
     }
     broker.step();
     assert_eq!(letters(&broker), 2);
+    let told = census(&broker);
+    let topics: Vec<_> = told.topics.iter().map(|told| &*told.topic.spec.name).collect();
+    assert_eq!((topics, told.topic_count, told.topics_left_out), (vec!["orders"], 2, 0));
     assert_eq!(letters(&broker.restart()), 2);
 }
 
