@@ -13,7 +13,8 @@ use gateway_grpc::gateway::Gateway;
 
 use super::page::Page;
 
-/// The oldest topics, consumer groups and pairs of both have series, about 50,000 together.
+/// The oldest topics, consumer groups and pairs of both have series: 60,000 together at most, if each topic takes several
+/// types of messages and each group was handed some again.
 pub(super) const LIMITS: CensusLimits =
     CensusLimits { topics: 1000, consumer_groups: 1000, pairs: 5000, looks: 10_000 };
 /// Series of clients.
