@@ -31,8 +31,8 @@ pub(crate) async fn serve(listener: TcpListener, figures: Arc<Figures>, stop: Ca
         let figures = Arc::clone(&figures);
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let response = answer(&request, &figures);
-                async { Ok::<_, Infallible>(response) }
+                let figures = Arc::clone(&figures);
+                async move { Ok::<_, Infallible>(answer(&request, figures).await) }
             });
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -46,12 +46,15 @@ pub(crate) async fn serve(listener: TcpListener, figures: Arc<Figures>, stop: Ca
     }
 }
 
-fn answer(request: &Request<Incoming>, figures: &Figures) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, figures: Arc<Figures>) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => (StatusCode::OK, "ok\n".to_owned()),
         (&Method::GET, "/readyz") if figures.is_ready() => (StatusCode::OK, "ready\n".to_owned()),
         (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "not serving clients\n".to_owned()),
-        (&Method::GET, "/metrics") => (StatusCode::OK, figures.prometheus_text()),
+        (&Method::GET, "/metrics") => match figures.prometheus_page().await {
+            Some(page) => (StatusCode::OK, page),
+            None => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
+        },
         (&Method::GET, path) => {
             (StatusCode::NOT_FOUND, format!("no {path}; try /healthz, /readyz, /metrics\n"))
         }

@@ -2,6 +2,7 @@
 
 mod page;
 mod replica;
+mod rocketmq;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,6 +18,8 @@ use peer::standing::Status;
 pub(crate) struct Figures {
     /// Of the cluster, and of the group.
     names: [String; 2],
+    /// One page at a time: it may take long, and wait for the disk.
+    turn: tokio::sync::Mutex<()>,
     leadership: Arc<Leadership>,
     /// Of a member that is not alone.
     member: Option<Arc<RwLock<Status>>>,
@@ -32,7 +35,14 @@ impl Figures {
         connections: Vec<Arc<AtomicUsize>>,
     ) -> Self {
         let names = [config.cluster.clone(), config.group.clone()];
-        Self { names, leadership, member, connections, ready: AtomicBool::new(false) }
+        Self {
+            names,
+            turn: tokio::sync::Mutex::default(),
+            leadership,
+            member,
+            connections,
+            ready: AtomicBool::new(false),
+        }
     }
 
     /// Clients are served from now on.
@@ -57,7 +67,14 @@ impl Figures {
         Arc::new(move || connections.iter().map(|count| count.load(Ordering::Relaxed) as u64).sum())
     }
 
-    pub(crate) fn prometheus_text(&self) -> String {
+    /// The page for Prometheus, made where it holds up nobody; `None`: the runtime is going away.
+    pub(crate) async fn prometheus_page(self: Arc<Self>) -> Option<String> {
+        let _turn = self.turn.lock().await;
+        let figures = Arc::clone(&self);
+        tokio::task::spawn_blocking(move || figures.prometheus_text()).await.ok()
+    }
+
+    fn prometheus_text(&self) -> String {
         let mut page = Page::default();
         let [cluster, group] = &self.names;
         let labels = [("cluster", &**cluster), ("group", group)];
@@ -73,6 +90,7 @@ impl Figures {
         );
         if let Some(group) = self.leadership.local() {
             log_figures(&mut page, &group);
+            rocketmq::storage(&mut page, &self.names, &group, self.leadership.now_ms());
         }
         if let Some(member) = &self.member {
             replica::figures(&mut page, &member.read(), self.leadership.now_ms());
@@ -110,6 +128,9 @@ impl Figures {
             figures.relayed,
         );
         page.gauge("millpond_held_calls", "Calls that wait for a leader.", figures.held_calls);
+        if let Some(gateway) = self.leadership.gateway() {
+            rocketmq::figures(&mut page, &self.names, &gateway);
+        }
         page.into_text()
     }
 }
@@ -137,6 +158,7 @@ fn log_figures(page: &mut Page, group: &Group) {
         "Messages whose transaction is not decided.",
         group.open_transactions(),
     );
-    page.gauge("millpond_topics", "Topics.", group.topics().len() as u64);
-    page.gauge("millpond_consumer_groups", "Consumer groups.", group.consumer_groups().len() as u64);
+    let [topics, consumer_groups] = group.counts();
+    page.gauge("millpond_topics", "Topics.", topics as u64);
+    page.gauge("millpond_consumer_groups", "Consumer groups.", consumer_groups as u64);
 }

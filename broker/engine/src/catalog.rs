@@ -270,6 +270,9 @@ pub struct ConsumerGroup {
     pub spec: ConsumerGroupSpec,
 }
 
+/// Ids that are looked at in one go.
+const PAGE_IDS: u32 = 1024;
+
 /// A hasher without a random seed: the order of a run must not depend on it.
 type ByName<T> = HashMap<String, T, BuildHasherDefault<DefaultHasher>>;
 type ById<T> = HashMap<u32, T, BuildHasherDefault<DefaultHasher>>;
@@ -320,6 +323,22 @@ impl Catalog {
         topics
     }
 
+    /// Topics by id, beginning with `from`, and where to go on. Looks at a limited number of ids, so that whoever wants all
+    /// can let others have the lock in between.
+    pub(crate) fn topics_from(&self, from: u32) -> (Vec<Arc<Topic>>, Option<u32>) {
+        page_of(&self.topics_by_id, from, self.last_topic_id)
+    }
+
+    /// As `topics_from`, of consumer groups.
+    pub(crate) fn consumer_groups_from(&self, from: u32) -> (Vec<Arc<ConsumerGroup>>, Option<u32>) {
+        page_of(&self.groups_by_id, from, self.last_group_id)
+    }
+
+    /// How many topics and consumer groups there are, members of broadcasts among these.
+    pub(crate) fn counts(&self) -> [usize; 2] {
+        [self.topics.len(), self.groups.len()]
+    }
+
     /// All consumer groups by name.
     pub(crate) fn consumer_groups(&self) -> Vec<Arc<ConsumerGroup>> {
         let mut groups: Vec<_> = self.groups.values().cloned().collect();
@@ -341,6 +360,12 @@ impl Catalog {
         self.last_queue_id += 1;
         QueueId(self.last_queue_id)
     }
+}
+
+fn page_of<T>(by_id: &ById<Arc<T>>, from: u32, last: u32) -> (Vec<Arc<T>>, Option<u32>) {
+    let end = from.saturating_add(PAGE_IDS).min(last.saturating_add(1));
+    let found = (from..end).filter_map(|id| by_id.get(&id).cloned()).collect();
+    (found, (end <= last).then_some(end))
 }
 
 /// Decodes the bytes as changes and as a checkpoint's section; for the fuzz target.

@@ -13,6 +13,7 @@
 mod admin;
 mod alarm;
 mod broadcast;
+mod census;
 mod checkpoint;
 mod dead_letter;
 mod fire;
@@ -46,6 +47,7 @@ use crate::state::State;
 
 use alarm::Alarms;
 pub use broadcast::{MEMBER_PREFIX, MEMBERS_MAX, Member};
+pub use census::{Census, CensusLimits, GroupFigures, Pair, TopicFigures, Waits};
 pub use fire::RecallError;
 pub use history::{Event, Happened, Spot, Trail};
 pub use offsets::{MoveError, Place};
@@ -128,6 +130,11 @@ impl Group {
     /// All consumer groups by name.
     pub fn consumer_groups(&self) -> Vec<Arc<ConsumerGroup>> {
         self.state.catalog.read().consumer_groups()
+    }
+
+    /// How many topics and consumer groups there are, members of broadcasts among these; cheaper than lists of them.
+    pub fn counts(&self) -> [usize; 2] {
+        self.state.catalog.read().counts()
     }
 
     /// The consumer group with that id.

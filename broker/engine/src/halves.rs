@@ -90,6 +90,8 @@ pub(crate) struct Halves(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     open: BTreeMap<Position, Half>,
+    /// How many are open, by the queue that they are for; none is 0.
+    by_queue: BTreeMap<QueueId, u64>,
     /// All that are open, by the time of their next check.
     checks: BTreeSet<(u64, Position)>,
     /// With the time of their first check.
@@ -108,6 +110,11 @@ impl Halves {
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
         self.0.lock().open.len()
+    }
+
+    /// How many are open, by the queue that they are for; queues without any are left out.
+    pub(crate) fn by_queue(&self) -> BTreeMap<QueueId, u64> {
+        self.0.lock().by_queue.clone()
     }
 
     /// Everything from here on is needed.
@@ -137,6 +144,7 @@ impl Halves {
         let mut table = self.0.lock();
         let Some(half) = table.open.remove(&position) else { return };
         table.checks.remove(&(half.next_check_ms, position));
+        table.is_gone(half.queue);
         table.remember(position, half.check_ms, decision);
     }
 
@@ -193,7 +201,17 @@ impl Table {
         // A replay repeats some.
         if !self.open.contains_key(&position) {
             self.checks.insert((half.next_check_ms, position));
+            *self.by_queue.entry(half.queue).or_insert(0) += 1;
             self.open.insert(position, half);
+        }
+    }
+
+    fn is_gone(&mut self, queue: QueueId) {
+        if let Some(count) = self.by_queue.get_mut(&queue) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_queue.remove(&queue);
+            }
         }
     }
 

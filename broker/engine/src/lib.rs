@@ -21,6 +21,7 @@ pub mod lease;
 pub mod mailbox;
 pub mod pen;
 pub mod setting;
+pub mod traffic;
 pub mod waiter;
 pub mod writer;
 

@@ -21,17 +21,20 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use reading::{Ask, Granted, Look, Reading, Unseen};
 
+use crate::traffic::Inflow;
+
 /// The state that all values of one topic share.
 #[derive(Debug)]
 pub(crate) struct Queues {
     pub(crate) topic: u32,
     turn: AtomicU32,
+    pub(crate) inflow: Inflow,
     reading: Mutex<Reading>,
 }
 
 impl Queues {
     pub(crate) fn new(topic: u32) -> Self {
-        Self { topic, turn: AtomicU32::new(0), reading: Mutex::default() }
+        Self { topic, turn: AtomicU32::new(0), inflow: Inflow::default(), reading: Mutex::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Reading> {

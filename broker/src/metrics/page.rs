@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-/// Series, one after the other. Labels must hold nothing that has to be escaped.
+/// Series, one after the other. Values of labels may hold anything, names of labels and series are ours.
 #[derive(Default)]
 pub(super) struct Page {
     text: String,
@@ -49,13 +49,95 @@ impl Page {
 
     /// One series of a family.
     pub(super) fn labelled(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        self.series(name, &[], labels, value);
+    }
+
+    /// As `labelled`, with labels that many series share before the others.
+    pub(super) fn series(
+        &mut self,
+        name: &str,
+        shared: &[(&str, &str)],
+        labels: &[(&str, &str)],
+        value: impl Display,
+    ) {
+        self.text.push_str(name);
+        let mut before = '{';
+        for (label, value) in shared.iter().chain(labels) {
+            self.text.push(before);
+            self.text.push_str(label);
+            self.text.push_str("=\"");
+            self.escaped(value);
+            self.text.push('"');
+            before = ',';
+        }
+        if before == ',' {
+            self.text.push('}');
+        }
         // Writing to a String cannot fail.
-        let _ = writeln!(self.text, "{name}{labels} {value}");
+        let _ = writeln!(self.text, " {value}");
+    }
+
+    /// What the format says of values of labels: a backslash before backslashes, quotes and ends of lines.
+    fn escaped(&mut self, value: &str) {
+        for part in value.split_inclusive(['\\', '"', '\n']) {
+            match part.as_bytes().last() {
+                Some(b'\n') => {
+                    self.text.push_str(&part[..part.len() - 1]);
+                    self.text.push_str("\\n");
+                }
+                Some(&escaped @ (b'\\' | b'"')) => {
+                    self.text.push_str(&part[..part.len() - 1]);
+                    self.text.push('\\');
+                    self.text.push(char::from(escaped));
+                }
+                Some(_) | None => self.text.push_str(part),
+            }
+        }
     }
 }
 
 pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a reader of the format makes of the value of the only label.
+    fn read(line: &str) -> Option<String> {
+        let mut letters = line.strip_prefix("x{l=\"")?.strip_suffix("\"} 1\n")?.chars();
+        let mut value = String::new();
+        while let Some(letter) = letters.next() {
+            value.push(match letter {
+                '\\' => match letters.next()? {
+                    'n' => '\n',
+                    escaped @ ('\\' | '"') => escaped,
+                    _ => return None,
+                },
+                '"' | '\n' => return None,
+                letter => letter,
+            });
+        }
+        Some(value)
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_of_a_label_is_read_as_it_was(value in r#"([\\\\"\na-c{},=]|\PC)*"#) {
+            let mut page = Page::default();
+            page.labelled("x", &[("l", &value)], 1);
+            prop_assert_eq!(read(&page.into_text()), Some(value));
+        }
+    }
+
+    #[test]
+    fn labels_are_set_apart_and_a_series_without_any_has_no_brackets() {
+        let mut page = Page::default();
+        page.labelled("x", &[], 1);
+        page.labelled("x", &[("a", "1"), ("b", "%DLQ%\"q\"")], 2.5);
+        assert_eq!(page.into_text(), "x 1\nx{a=\"1\",b=\"%DLQ%\\\"q\\\"\"} 2.5\n");
+    }
 }

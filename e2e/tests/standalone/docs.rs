@@ -7,8 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use e2e::broker::Broker;
-use e2e::members::Members;
-use e2e::{place, promql, traffic, wait};
+use e2e::{place, promql, wait};
+
+use crate::usage::Usage;
 
 /// A page of a broker has everything within this time, or something is wrong.
 const PAGE_MAX: Duration = Duration::from_secs(10);
@@ -16,6 +17,7 @@ const PAGE_MAX: Duration = Duration::from_secs(10);
 const EXPLANATIONS: [&str; 11] = [
     "README",
     "architecture",
+    "autoscaling",
     "benchmarks-features",
     "benchmarks",
     "copies",
@@ -90,10 +92,10 @@ fn every_link_between_pages_leads_somewhere() {
 
 #[test]
 fn every_metric_of_a_broker_is_in_the_reference() {
-    let members = Members::start(2, &traffic::manifests());
+    let usage = Usage::start();
     // A member can be in sync by the record a moment before the page of the leader tells of it.
     let page = wait::until("a leader that tells of its follower", PAGE_MAX, || {
-        members.page(members.leader(), "/metrics").filter(|page| page.contains("millpond_replica_lag_bytes{"))
+        Some(usage.page()).filter(|page| page.contains("millpond_replica_lag_bytes{"))
     });
     let names = promql::names_on(&page);
     let kinds: BTreeMap<&str, &str> =
@@ -104,11 +106,13 @@ fn every_metric_of_a_broker_is_in_the_reference() {
     rows.sort();
     let reference = place::root().join("docs/reference/metrics.md");
     let text = fs::read_to_string(&reference).expect("the reference");
-    let documented: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("| `millpond_") && !line.contains("_operator_"))
-        .collect();
-    assert_eq!(documented, rows, "the rows of {} should be\n{}", reference.display(), rows.join("\n"));
+    for start in ["| `millpond_", "| `rocketmq_"] {
+        let is_said = |line: &&str| line.starts_with(start) && !line.contains("_operator_");
+        let documented: Vec<&str> = text.lines().filter(is_said).collect();
+        let said: Vec<&str> = rows.iter().map(String::as_str).filter(is_said).collect();
+        assert_eq!(documented, said, "the rows of {} should be\n{}", reference.display(), said.join("\n"));
+    }
+    assert!(rows.iter().all(|row| row.starts_with("| `millpond_") || row.starts_with("| `rocketmq_")));
 }
 
 #[test]

@@ -23,3 +23,4 @@ mod sdks;
 mod start;
 mod trace;
 mod transactions;
+mod usage;

@@ -5,11 +5,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
+use client::admin::GroupProgress;
 use crds::object::ObjectState;
 use e2e::members::Members;
 use e2e::promql::{Asked, Reference, asked};
+use e2e::traffic::{LIVE, TOPIC};
 use e2e::{place, traffic, wait};
 use serde_json::Value;
+
+use crate::usage::{DONE, HELD, SENT, Usage};
 
 /// Figures of a copy are on the page so soon after it was opened.
 const SHOWN_MAX: Duration = Duration::from_secs(10);
@@ -37,8 +41,7 @@ fn dashboards_and_alerts_ask_for_series_and_labels_that_exist() {
 
 #[test]
 fn values_that_dashboards_and_alerts_ask_for_are_those_of_a_broker_or_the_operator() {
-    let members = Members::start(2, &traffic::manifests());
-    let page = members.page(members.leader(), "/metrics").expect("a page");
+    let page = Usage::start().page();
     let mut compared = 0;
     for question in questions() {
         for series in question.asked.series {
@@ -69,6 +72,43 @@ fn a_follower_shows_its_disk_and_its_log() {
                 page.lines().any(|line| line.starts_with(series)).then_some(())
             });
         }
+    }
+}
+
+/// Otherwise copies would be counted twice.
+#[test]
+fn the_leader_alone_tells_how_far_a_consumer_group_is_behind_and_agrees_with_the_admin_api() {
+    let usage = Usage::start();
+    let page = usage.page();
+    let value = |name: &str, labels: &str| -> u64 {
+        let wanted = |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains(labels);
+        let found: Vec<&str> = page.lines().filter(wanted).collect();
+        let [line] = found[..] else { panic!("{name} {labels}: {found:?}\n{page}") };
+        line.rsplit_once(' ').expect("a value").1.parse().expect("a number")
+    };
+    let pair = format!("topic=\"{TOPIC}\",consumer_group=\"{LIVE}\"");
+    let of_pair = |name: &str| value(&format!("rocketmq_consumer_{name}"), &pair);
+    assert_eq!(of_pair("lag_messages"), SENT - DONE);
+    assert_eq!(of_pair("inflight_messages"), HELD);
+    assert_eq!(of_pair("ready_messages"), SENT - DONE - HELD);
+    assert!(of_pair("lag_latency") >= of_pair("queueing_latency"));
+    let described = usage.described().progress;
+    let sum = |of: fn(&GroupProgress) -> u64| described.iter().map(of).sum::<u64>();
+    assert_eq!(of_pair("lag_messages"), sum(|queue| queue.lag));
+    assert_eq!(of_pair("inflight_messages"), sum(|queue| queue.in_flight));
+    assert_eq!(value("rocketmq_messages_in_total", &format!("topic=\"{TOPIC}\"")), SENT);
+    assert_eq!(value("rocketmq_messages_out_total", &pair), DONE + HELD);
+    for decided in ["commit", "rollback"] {
+        assert_eq!(value(&format!("rocketmq_{decided}_messages_total"), "topic=\"paid\""), 1);
+    }
+    let clients = [("producer", ""), ("consumer", &*format!("consumer_group=\"{LIVE}\""))];
+    for (kind, labels) in clients {
+        assert_eq!(value(&format!("rocketmq_{kind}_connections"), labels), 1);
+    }
+    for member in usage.members.followers() {
+        let page = usage.members.page(member, "/metrics").expect("a page");
+        let tells = |line: &&str| line.starts_with("rocketmq_") && !line.starts_with("rocketmq_storage_");
+        assert_eq!(page.lines().filter(tells).collect::<Vec<_>>(), [""; 0]);
     }
 }
 

@@ -24,7 +24,7 @@ impl Group {
         self.reader_ids(group).into_iter().flat_map(|id| self.backlog_of(topic, id, now_ms)).collect()
     }
 
-    fn backlog_of(&self, topic: &Topic, group: u32, now_ms: u64) -> Vec<Backlog> {
+    pub(super) fn backlog_of(&self, topic: &Topic, group: u32, now_ms: u64) -> Vec<Backlog> {
         self.each_queue(topic, group, |queue, oldest, tail, deliveries| {
             let in_flight = deliveries.held_at(now_ms);
             Backlog {

@@ -90,6 +90,11 @@ impl Reading {
         Some((self.subscriptions.get_mut(&group)?.deliveries.get_mut(queue as usize)?, tail))
     }
 
+    /// The consumer groups that read the topic, members of broadcasts among them, by id.
+    pub(crate) fn readers(&self) -> Vec<u32> {
+        self.subscriptions.keys().copied().collect()
+    }
+
     /// How each consumer group stands to a message.
     pub(crate) fn standings(&self, queue: u32, offset: Offset, now_ms: u64) -> Vec<(u32, Standing)> {
         let of = |subscription: &Subscription| {

@@ -12,6 +12,7 @@ use super::reentry::Reentry;
 use super::search::Search;
 use crate::catalog::PriorityPolicy;
 use crate::lease::{Deliveries, Wish};
+use crate::traffic::Outflow;
 use crate::waiter::Waiter;
 
 /// Where a consumer group stands in each queue, and who of it waits.
@@ -19,6 +20,8 @@ use crate::waiter::Waiter;
 pub(crate) struct Subscription {
     /// By number of the queue.
     pub(crate) deliveries: Vec<Deliveries>,
+    /// What it was handed.
+    pub(crate) outflow: Outflow,
     turn: usize,
     /// Of a PRIORITY topic.
     levels: Option<Box<Levels>>,
@@ -34,6 +37,7 @@ impl Subscription {
     pub(super) fn new(deliveries: Vec<Deliveries>) -> Self {
         Self {
             deliveries,
+            outflow: Outflow::default(),
             turn: 0,
             levels: None,
             waiters: VecDeque::new(),

@@ -6,6 +6,7 @@
 mod batches;
 mod broadcast;
 mod catalog;
+mod census;
 mod crash;
 mod dead_letters;
 mod delivery;

@@ -174,6 +174,11 @@ impl Gateway {
         self.sessions.all()
     }
 
+    /// The group that is served.
+    pub fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
     /// How many leases are kept alive for clients.
     pub fn held_count(&self) -> usize {
         self.renewals.count()

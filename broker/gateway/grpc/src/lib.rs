@@ -11,6 +11,7 @@ pub mod admin;
 pub mod authorize;
 mod broadcast;
 pub mod call;
+pub mod census;
 pub mod connection;
 pub mod endpoints;
 mod exchange;

@@ -9,10 +9,13 @@
 //! Promise: a message between the offset that was asked for and the next one that is not in the reply is not wanted, was
 //! trimmed, or does not verify. A pull that waits is answered half a second before the client's deadline at the latest.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use engine::catalog::ConsumerGroup;
 use engine::group::{Pull, PullError, Pulled, PulledMessage};
+use engine::traffic::Outflow;
 use engine::waiter::Waiter;
 use prost::Message;
 use store::Offset;
@@ -32,6 +35,8 @@ use crate::settings::{LONG_POLLING_MS_MAX, RECEIVE_BATCH_MAX, RESERVE_MS, millis
 
 /// A checked pull.
 struct Plan {
+    /// Who reads, if it is known to the engine: a client of a broadcast has its own group once it stored an offset.
+    reader: Option<u32>,
     named: Named,
     filter: Filter,
     /// Hashes of the wanted tags; none means all.
@@ -80,8 +85,8 @@ impl Gateway {
     }
 
     async fn pulled(&self, call: &Call, request: &v2::PullMessageRequest) -> Result<(Plan, Found), Ended> {
-        self.reader(call, request.group.as_ref())?;
-        let (from, plan) = self.pull_plan(call, request)?;
+        let reader = self.reader(call, request.group.as_ref())?;
+        let (from, plan) = self.pull_plan(call, request, &reader)?;
         let mut next = from;
         let mut waiting = None;
         loop {
@@ -127,7 +132,12 @@ impl Gateway {
         }
     }
 
-    fn pull_plan(&self, call: &Call, request: &v2::PullMessageRequest) -> Result<(Offset, Plan), Refusal> {
+    fn pull_plan(
+        &self,
+        call: &Call,
+        request: &v2::PullMessageRequest,
+        reader: &Arc<ConsumerGroup>,
+    ) -> Result<(Offset, Plan), Refusal> {
         let named = self.named(request.message_queue.as_ref())?;
         let filter = Filter::of(request.filter_expression.as_ref())?;
         let now_ms = self.now_ms();
@@ -136,6 +146,7 @@ impl Gateway {
             call.deadline_ms().map_or(LONG_POLLING_MS_MAX, |at| at.saturating_sub(now_ms + RESERVE_MS));
         let wait_ms = u64::try_from(asked_ms).unwrap_or(0).min(LONG_POLLING_MS_MAX).min(left_ms);
         let plan = Plan {
+            reader: self.group.member_of(reader, call.client_id()).map(|reader| reader.id),
             named,
             tags: filter.tag_hashes(),
             filter,
@@ -197,8 +208,14 @@ impl Gateway {
         put(out, Content::Status(status));
         let before = out.len();
         let digest = DigestForm::of_client(call.language(), call.version());
+        let mut outflow = Outflow::default();
         for message in &found.messages {
+            let before = out.len();
             self.put_pulled_message(plan, digest, message, out);
+            outflow.add(1, out.len() - before);
+        }
+        if let Some(reader) = plan.reader.filter(|_| !found.messages.is_empty()) {
+            self.group.note_received(&plan.named.topic, reader, outflow);
         }
         put(out, Content::NextOffset(found.next.0.cast_signed()));
         self.counters.received(found.messages.len(), out.len() - before);

@@ -13,6 +13,7 @@ mod poll;
 
 use bytes::{Bytes, BytesMut};
 use engine::group::Delivery;
+use engine::traffic::Outflow;
 use prost::Message;
 use store::log::Record;
 use wire::digest::DigestForm;
@@ -85,13 +86,17 @@ impl Gateway {
         out.reserve(deliveries.iter().map(bytes_of).sum());
         let digest = DigestForm::of_client(call.language(), call.version());
         let now_ms = self.now_ms();
+        let mut outflow = Outflow::default();
         for delivery in &deliveries {
+            let before = out.len();
             self.put_delivery(out, &plan, digest, delivery);
+            outflow.add(delivery.attempt, out.len() - before);
             if let Some(session) = &plan.renew_for {
                 self.renewals.hold(&delivery.receipt, session, call, now_ms);
             }
         }
         self.counters.received(deliveries.len(), out.len());
+        self.group.note_received(&plan.topic, plan.group.id, outflow);
         Ok(())
     }
 

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use engine::catalog::Topic;
 use engine::inbox::{self, StoreError, SubmitError, Ticket};
+use engine::traffic::Sent;
 use store::QueueId;
 use store::log::{Draft, Encoding, Kind, Placed, crc32};
 use wire::stored::{self, Defaults, Scanned, System};
@@ -34,7 +35,7 @@ use crate::call::{Call, Unanswered};
 use crate::gateway::Gateway;
 use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
-use crate::topic_type::{fits_type, type_of};
+use crate::topic_type::{fits_type, stored_type, type_of};
 
 /// Messages of one request.
 const MESSAGES_MAX: usize = 4096;
@@ -53,6 +54,8 @@ struct Prepared {
     ids: Vec<Bytes>,
     /// What each is, and the time that is stored with it.
     kinds: Vec<(Kind, u64)>,
+    /// Messages and their bytes by type.
+    sent: Sent,
 }
 
 impl Gateway {
@@ -63,7 +66,7 @@ impl Gateway {
         request: Bytes,
         out: &mut BytesMut,
     ) -> Result<(), Unanswered> {
-        let Prepared { topic, drafts, ids, kinds } = match self.prepare(call, &request) {
+        let Prepared { topic, drafts, ids, kinds, sent } = match self.prepare(call, &request) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let refusal = failure.refusal()?;
@@ -75,6 +78,7 @@ impl Gateway {
         match stored(self.group.send(&topic, drafts, &call.mailbox)).await {
             Ok(placed) => {
                 self.counters.sent(placed.len(), request.len());
+                topic.note_sent(&sent);
                 if kinds.iter().all(|(kind, _)| *kind == Kind::Message) {
                     reply::put_stored(out, &ids, &placed);
                 } else {
@@ -96,7 +100,7 @@ impl Gateway {
         let mut heads = BytesMut::new();
         let mut home: Option<Home> = None;
         let mut drafts = Vec::new();
-        let (mut ids, mut kinds) = (Vec::new(), Vec::new());
+        let (mut ids, mut kinds, mut sent) = (Vec::new(), Vec::new(), Sent::default());
         for message in stored::split_messages(request) {
             let message = message?;
             let scanned = stored::scan(&message)?;
@@ -123,10 +127,11 @@ impl Gateway {
             let draft = self.draft(&message, &scanned, message_type, call, now_ms, &mut heads);
             let draft = Draft { queue: queue_of(topic, message_type, &scanned.system), ..draft };
             kinds.push((draft.kind, draft.due_ms));
+            sent.add(stored_type(message_type), message.len());
             drafts.push(draft);
         }
         match home {
-            Some(Home { topic, .. }) => Ok(Prepared { topic, drafts, ids, kinds }),
+            Some(Home { topic, .. }) => Ok(Prepared { topic, drafts, ids, kinds, sent }),
             None => Err(Refusal::new(Code::MessageCorrupted, "request holds no message").into()),
         }
     }

@@ -244,6 +244,16 @@ impl Sessions {
         self.all().into_iter().filter(can_be_told).collect()
     }
 
+    /// Shows `tell` what each client told; of each, and of a part of them, no lock is held for longer than that takes.
+    pub(crate) fn each_profile(&self, mut tell: impl FnMut(&Profile)) {
+        for shard in &self.shards {
+            let sessions: Vec<_> = shard.lock().values().cloned().collect();
+            for session in sessions {
+                tell(&session.profile.lock());
+            }
+        }
+    }
+
     /// All sessions, in the order of their ids.
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {
         let mut all: Vec<_> =

@@ -48,6 +48,17 @@ pub(crate) fn type_of(system: &System<'_>) -> MessageType {
     }
 }
 
+/// The type under which a message is counted; no topic takes the last ones.
+pub(crate) fn stored_type(message_type: MessageType) -> TopicType {
+    match message_type {
+        MessageType::Fifo => TopicType::Fifo,
+        MessageType::Delay => TopicType::Delay,
+        MessageType::Transaction => TopicType::Transaction,
+        MessageType::Priority => TopicType::Priority,
+        MessageType::Normal | MessageType::Lite | MessageType::Unspecified => TopicType::Normal,
+    }
+}
+
 /// Refuses a type that the topic does not take.
 pub(crate) fn fits_type(topic: &Topic, found: MessageType) -> Result<(), Refusal> {
     if accepted(topic.spec.topic_type).contains(&found) {

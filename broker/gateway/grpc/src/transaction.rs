@@ -79,7 +79,11 @@ impl Gateway {
                 Err(DecideError::Deciding) => tokio::time::sleep(AGAIN).await,
                 Err(error) => return Err(refused(&error)),
                 Ok(ticket) => {
-                    stored(Ok(ticket)).await?;
+                    let written = stored(Ok(ticket)).await?;
+                    // The same decision again writes nothing.
+                    if !written.is_empty() {
+                        topic.note_decided(decision);
+                    }
                     return Ok(decided());
                 }
             }

@@ -15,6 +15,7 @@ mod admin_service;
 mod batch;
 mod broadcast;
 mod broker;
+mod census;
 mod delay;
 mod fifo;
 mod filter;
