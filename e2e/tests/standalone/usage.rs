@@ -46,7 +46,7 @@ impl Usage {
 
     /// The leader's page for Prometheus.
     pub(crate) fn page(&self) -> String {
-        self.members.page(self.members.leader(), "/metrics").expect("a page")
+        wait::until("a page", APPLIED_MAX, || self.members.page(self.members.leader(), "/metrics"))
     }
 
     /// What `millpond groups describe` shows of `LIVE`.
