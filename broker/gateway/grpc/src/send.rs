@@ -34,6 +34,7 @@ use crate::call::{Call, Unanswered};
 use crate::gateway::Gateway;
 use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
+use crate::spans::About;
 use crate::topic_type::{fits_type, type_of};
 
 /// Messages of one request.
@@ -53,6 +54,8 @@ struct Prepared {
     ids: Vec<Bytes>,
     /// What each is, and the time that is stored with it.
     kinds: Vec<(Kind, u64)>,
+    /// What is said about those whose trace is sampled.
+    traced: Vec<Arc<About>>,
 }
 
 impl Gateway {
@@ -63,7 +66,8 @@ impl Gateway {
         request: Bytes,
         out: &mut BytesMut,
     ) -> Result<(), Unanswered> {
-        let Prepared { topic, drafts, ids, kinds } = match self.prepare(call, &request) {
+        let begin_ns = self.span_begin_ns();
+        let Prepared { topic, drafts, ids, kinds, traced } = match self.prepare(call, &request) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let refusal = failure.refusal()?;
@@ -74,6 +78,7 @@ impl Gateway {
         };
         match stored(self.group.send(&topic, drafts, &call.mailbox)).await {
             Ok(placed) => {
+                self.tell_sent(call, traced, begin_ns, None);
                 self.counters.sent(placed.len(), request.len());
                 if kinds.iter().all(|(kind, _)| *kind == Kind::Message) {
                     reply::put_stored(out, &ids, &placed);
@@ -83,6 +88,7 @@ impl Gateway {
             }
             Err(failure) => {
                 let refusal = failure.refusal()?;
+                self.tell_sent(call, traced, begin_ns, Some(&refusal));
                 self.counters.refused(1);
                 frame::put(out, &not_stored(ids.len(), refusal));
             }
@@ -96,7 +102,7 @@ impl Gateway {
         let mut heads = BytesMut::new();
         let mut home: Option<Home> = None;
         let mut drafts = Vec::new();
-        let (mut ids, mut kinds) = (Vec::new(), Vec::new());
+        let (mut ids, mut kinds, mut traced) = (Vec::new(), Vec::new(), Vec::new());
         for message in stored::split_messages(request) {
             let message = message?;
             let scanned = stored::scan(&message)?;
@@ -124,9 +130,10 @@ impl Gateway {
             let draft = Draft { queue: queue_of(topic, message_type, &scanned.system), ..draft };
             kinds.push((draft.kind, draft.due_ms));
             drafts.push(draft);
+            traced.extend(self.about_sent(&scanned));
         }
         match home {
-            Some(Home { topic, .. }) => Ok(Prepared { topic, drafts, ids, kinds }),
+            Some(Home { topic, .. }) => Ok(Prepared { topic, drafts, ids, kinds, traced }),
             None => Err(Refusal::new(Code::MessageCorrupted, "request holds no message").into()),
         }
     }
