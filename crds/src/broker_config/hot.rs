@@ -2,11 +2,11 @@
 //!
 //! | Class | Keys |
 //! |---|---|
-//! | taken over within seconds | `log.retentionMs`, `log.retentionBytes`, `maxDelayMs`, `transactions`, `groups` |
+//! | taken over within seconds | `log.retentionMs`, `log.retentionBytes`, `maxDelayMs`, `transactions`, `tracing`, `groups` |
 //! | with the next start, whenever that is | `log.segmentBytes` |
 //! | needs a restart | everything else |
 
-use super::{BrokerConfig, GroupEndpoint, LogConfig, MAX_DELAY_MS_DEFAULT, TransactionConfig};
+use super::{BrokerConfig, GroupEndpoint, LogConfig, MAX_DELAY_MS_DEFAULT, TracingConfig, TransactionConfig};
 
 /// What a running broker takes over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct HotConfig {
     pub max_delay_ms: u64,
     /// When senders are asked about transactions.
     pub transactions: TransactionConfig,
+    /// Where spans of messages go.
+    pub tracing: Option<TracingConfig>,
     /// All groups of the cluster.
     pub groups: Vec<GroupEndpoint>,
 }
@@ -31,6 +33,7 @@ impl BrokerConfig {
             retention_bytes: self.log.retention_bytes,
             max_delay_ms: self.max_delay_ms,
             transactions: self.transactions.clone(),
+            tracing: self.tracing.clone(),
             groups: self.groups.clone(),
         }
     }
@@ -51,6 +54,7 @@ impl BrokerConfig {
             transactions: _,
             groups: _,
             tls,
+            tracing: _,
             replication,
         } = self.clone();
         Self {
@@ -65,6 +69,7 @@ impl BrokerConfig {
             transactions: TransactionConfig::default(),
             groups: Vec::new(),
             tls,
+            tracing: None,
             replication,
         }
     }
