@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crds::broker_config::BrokerConfig;
 use engine::group::Group;
 use gateway_grpc::leader::{Leadership, Place};
+use gateway_grpc::spans::Spans;
 use page::Page;
 use parking_lot::RwLock;
 use peer::standing::Status;
@@ -21,6 +22,7 @@ pub(crate) struct Figures {
     /// Of a member that is not alone.
     member: Option<Arc<RwLock<Status>>>,
     connections: Vec<Arc<AtomicUsize>>,
+    spans: Arc<Spans>,
     ready: AtomicBool,
 }
 
@@ -30,9 +32,10 @@ impl Figures {
         leadership: Arc<Leadership>,
         member: Option<Arc<RwLock<Status>>>,
         connections: Vec<Arc<AtomicUsize>>,
+        spans: Arc<Spans>,
     ) -> Self {
         let names = [config.cluster.clone(), config.group.clone()];
-        Self { names, leadership, member, connections, ready: AtomicBool::new(false) }
+        Self { names, leadership, member, connections, spans, ready: AtomicBool::new(false) }
     }
 
     /// Clients are served from now on.
@@ -110,6 +113,13 @@ impl Figures {
             figures.relayed,
         );
         page.gauge("millpond_held_calls", "Calls that wait for a leader.", figures.held_calls);
+        let spans = self.spans.counts();
+        page.counter("millpond_spans_exported_total", "Spans that a collector took.", spans.exported);
+        page.counter(
+            "millpond_spans_dropped_total",
+            "Spans that were not exported: the collector did not take them, or not fast enough.",
+            spans.dropped,
+        );
         page.into_text()
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Live {
     pub(crate) check_after_ms: Setting<u64>,
     pub(crate) delay_ms_max: Setting<u64>,
     pub(crate) groups: Setting<Arc<[GroupAddress]>>,
+    /// Where spans go.
+    pub(crate) otlp_endpoint: Setting<Option<String>>,
 }
 
 impl Live {
@@ -37,6 +39,7 @@ impl Live {
             check_after_ms: hot.transactions.check_after_ms.into(),
             delay_ms_max: hot.max_delay_ms.into(),
             groups: groups(hot).into(),
+            otlp_endpoint: otlp_endpoint(hot).into(),
         }
     }
 
@@ -46,6 +49,7 @@ impl Live {
         self.check_after_ms.set(hot.transactions.check_after_ms);
         self.delay_ms_max.set(hot.max_delay_ms);
         self.groups.set(groups(hot));
+        self.otlp_endpoint.set(otlp_endpoint(hot));
     }
 }
 
@@ -55,6 +59,10 @@ fn retention(hot: &HotConfig) -> Retention {
 
 fn checks(hot: &HotConfig) -> TransactionChecks {
     TransactionChecks { every_ms: hot.transactions.check_interval_ms, max: hot.transactions.max_checks }
+}
+
+fn otlp_endpoint(hot: &HotConfig) -> Option<String> {
+    hot.tracing.as_ref().map(|tracing| tracing.otlp_endpoint.clone())
 }
 
 fn groups(hot: &HotConfig) -> Arc<[GroupAddress]> {
