@@ -193,6 +193,7 @@ fn a_pod_is_made_anew_only_for_what_it_reads_at_its_start() {
         ("retention", json!({ "maxAge": "1h", "maxSize": "1Gi" })),
         ("maxDelay", json!("40h")),
         ("transactions", json!({ "checkAfter": "1s", "maxChecks": 3 })),
+        ("tracing", json!({ "otlpEndpoint": "http://collector:4317" })),
         ("rollout", json!({ "progressDeadline": "1m" })),
         ("copies", json!(3)),
         ("minInSync", json!(1)),
