@@ -22,4 +22,5 @@ mod push;
 mod sdks;
 mod start;
 mod trace;
+mod tracing;
 mod transactions;
