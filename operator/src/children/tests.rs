@@ -28,6 +28,7 @@ pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
         phases: BTreeMap::new(),
         image: "millpond:1".into(),
         image_pull_policy: None,
+        log_json: false,
         operator_namespace: "mq".into(),
     }
 }
@@ -116,6 +117,14 @@ fn pods_are_restricted() {
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         assert_eq!(container[probe]["httpGet"]["port"], "http", "{probe}");
     }
+}
+
+#[test]
+fn brokers_log_json_where_that_is_wanted() {
+    let wanted = Blueprint { log_json: true, ..blueprint(&small(), 1) };
+    let children = children(&wanted, |_| shape(None)).unwrap();
+    let args = &pod_template(&children, "shop-g0")["spec"]["containers"][0]["args"];
+    assert_eq!(args[4], "--log-json");
 }
 
 #[test]
