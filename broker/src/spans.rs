@@ -101,12 +101,11 @@ impl Exporter {
             return false;
         }
         self.spans.switch(wanted.is_some());
-        match &wanted {
-            Some(endpoint) => info!(endpoint, "exporting spans of sampled traces"),
-            None => {
-                self.spans.note_dropped(self.spans.take(usize::MAX).len());
-                info!("exporting no spans");
-            }
+        if let Some(endpoint) = &wanted {
+            info!(endpoint, "exporting spans of sampled traces");
+        } else {
+            self.spans.note_dropped(self.spans.take(usize::MAX).len());
+            info!("exporting no spans");
         }
         self.endpoint = wanted;
         true

@@ -131,12 +131,15 @@ fn spans_of(request: ExportTraceServiceRequest) -> Vec<v1::Span> {
 
 fn attribute(span: &v1::Span, key: &str) -> Option<String> {
     let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
-    Some(match found.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(text) => text.clone(),
-        Value::IntValue(number) => number.to_string(),
-        Value::ArrayValue(array) => array.values.len().to_string(),
-        other => panic!("{other:?}"),
-    })
+    let value = found.value.as_ref()?.value.as_ref()?;
+    if let Value::StringValue(text) = value {
+        return Some(text.clone());
+    }
+    if let Value::IntValue(number) = value {
+        return Some(number.to_string());
+    }
+    let Value::ArrayValue(array) = value else { panic!("{value:?}") };
+    Some(array.values.len().to_string())
 }
 
 #[tokio::test]
