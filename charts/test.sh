@@ -37,6 +37,10 @@ want "the image can be chosen" "image: example.org/m:v7" --set image.repository=
 want "a chosen image is the brokers' too" "--broker-image=example.org/m:v7" --set image.repository=example.org/m --set image.tag=v7
 want "brokers can have their own" "--broker-image=b:v2" --set brokerImage.repository=b --set brokerImage.tag=v2
 want "brokers are pulled as the operator is" "--broker-image-pull-policy=Never" --set image.pullPolicy=Never
+want "the operator logs JSON" "- --log-json"
+without "it can log text" "- --log-json" --set log.json=false
+without "brokers log text" "--broker-log-json"
+want "they can log JSON" "- --broker-log-json" --set log.brokersJson=true
 want "rights are for all namespaces" "kind: ClusterRole"
 want "leaders move away from nodes that are emptied" "resources: [nodes]"
 without "or only for some" "kind: ClusterRole" --set 'watchNamespaces={a,b}'

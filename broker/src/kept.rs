@@ -23,7 +23,6 @@ use tokio::sync::watch;
 use crate::member::{members, membership};
 use crate::reload::Live;
 
-/// The name of the machine; in Kubernetes, of the pod.
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// Another one after every start of the machine.
 const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
@@ -162,8 +161,7 @@ fn setup(
     pod_ips: &[IpAddr],
     shelf: Shelf,
 ) -> Result<Setup> {
-    let read = |file: &str| std::fs::read_to_string(file).with_context(|| file.to_owned());
-    let pod = read(HOST_NAME_FILE)?.trim().to_owned();
+    let pod = host_name()?;
     let ordinal = replication.ordinal_on(&pod)?;
     let boot_id = read(BOOT_ID_FILE)?;
     let digits: String = boot_id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
@@ -178,6 +176,15 @@ fn setup(
         boot,
         entropy: [draw(), draw()],
     })
+}
+
+/// The name of the machine; in Kubernetes, of the pod.
+pub(crate) fn host_name() -> Result<String> {
+    Ok(read(HOST_NAME_FILE)?.trim().to_owned())
+}
+
+fn read(file: &str) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| file.to_owned())
 }
 
 fn group_config(config: &BrokerConfig, live: &Live) -> GroupConfig {
@@ -198,6 +205,6 @@ fn group_config(config: &BrokerConfig, live: &Live) -> GroupConfig {
 }
 
 /// A random number; the standard library's hasher keys are the entropy.
-fn draw() -> u64 {
+pub(crate) fn draw() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

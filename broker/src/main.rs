@@ -14,6 +14,7 @@ mod metrics;
 mod ports;
 mod reload;
 mod runtimes;
+mod spans;
 mod standalone;
 mod tls;
 
@@ -38,6 +39,7 @@ use peer::clock::Clock;
 use peer::copy::PenSlot;
 use reload::Live;
 use runtimes::Runtimes;
+use spans::Exporter;
 use standalone::Folder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -81,7 +83,11 @@ async fn serve(
 ) -> Result<()> {
     let stop = CancellationToken::new();
     let now_ms: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(move || clock.now_ms());
-    let leadership = Leadership::new(gateway_config(config, live, kept, log_level), Arc::clone(&now_ms));
+    let spans = spans::spans();
+    let exporter = Exporter::new(Arc::clone(&spans), live.otlp_endpoint.clone(), config);
+    let gateway_config =
+        GatewayConfig { spans: Some(Arc::clone(&spans)), ..gateway_config(config, live, kept, log_level) };
+    let leadership = Leadership::new(gateway_config, Arc::clone(&now_ms));
     kept.announce(config, &leadership);
     let tls = tls::acceptor(&config.tls)?;
     let listener = listen("listen", config.listen).await?;
@@ -101,7 +107,7 @@ async fn serve(
         stop: stop.clone(),
     })?;
     let figures =
-        Arc::new(Figures::new(config, Arc::clone(&leadership), kept.status(), runtimes.connections()));
+        Arc::new(Figures::new(config, Arc::clone(&leadership), kept.status(), runtimes.connections(), spans));
     tokio::spawn(http::serve(http_listener, Arc::clone(&figures), stop.clone()));
     let admin = AdminService::new(Arc::clone(&leadership), Arc::clone(&mailbox), figures.open_connections())
         .among(kept.membership(config));
@@ -116,6 +122,8 @@ async fn serve(
     }
     tokio::spawn(sweep(Arc::clone(&leadership), stop.clone()));
     tokio::spawn(reload::watch(args.clone(), config.clone(), live.clone(), stop.clone()));
+    let answered = CancellationToken::new();
+    let exporting = tokio::spawn(exporter.run(answered.clone()));
     figures.serving();
     info!(clients = %config.listen, admin = %config.admin_listen, http = %config.http_listen, threads, "serving");
     let accepting = async {
@@ -128,7 +136,9 @@ async fn serve(
     info!("stopping: answering what is under way");
     kept.retire().await;
     stop.cancel();
-    tokio::task::spawn_blocking(move || runtimes.join()).await.context("runtimes")
+    tokio::task::spawn_blocking(move || runtimes.join()).await.context("runtimes")?;
+    answered.cancel();
+    exporting.await.context("spans")
 }
 
 /// Until the broker shall stop. One among others hands over at once, and then serves `linger` longer, by way of whoever leads:

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crds::broker_config::BrokerConfig;
 use engine::group::Group;
 use gateway_grpc::leader::{Leadership, Place};
+use gateway_grpc::spans::Spans;
 use page::Page;
 use parking_lot::RwLock;
 use peer::standing::Status;
@@ -24,6 +25,7 @@ pub(crate) struct Figures {
     /// Of a member that is not alone.
     member: Option<Arc<RwLock<Status>>>,
     connections: Vec<Arc<AtomicUsize>>,
+    spans: Arc<Spans>,
     ready: AtomicBool,
 }
 
@@ -33,6 +35,7 @@ impl Figures {
         leadership: Arc<Leadership>,
         member: Option<Arc<RwLock<Status>>>,
         connections: Vec<Arc<AtomicUsize>>,
+        spans: Arc<Spans>,
     ) -> Self {
         let names = [config.cluster.clone(), config.group.clone()];
         Self {
@@ -41,6 +44,7 @@ impl Figures {
             leadership,
             member,
             connections,
+            spans,
             ready: AtomicBool::new(false),
         }
     }
@@ -131,6 +135,13 @@ impl Figures {
         if let Some(gateway) = self.leadership.gateway() {
             rocketmq::figures(&mut page, &self.names, &gateway);
         }
+        let spans = self.spans.counts();
+        page.counter("millpond_spans_exported_total", "Spans that a collector took.", spans.exported);
+        page.counter(
+            "millpond_spans_dropped_total",
+            "Spans that were not exported: the collector did not take them, or not fast enough.",
+            spans.dropped,
+        );
         page.into_text()
     }
 }

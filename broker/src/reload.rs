@@ -33,6 +33,8 @@ pub(crate) struct Live {
     pub(crate) ways: Setting<Arc<[Listener]>>,
     /// The ports of listeners.
     pub(crate) listeners: watch::Sender<Vec<ListenerConfig>>,
+    /// Where spans go.
+    pub(crate) otlp_endpoint: Setting<Option<String>>,
 }
 
 impl Live {
@@ -45,6 +47,7 @@ impl Live {
             groups: groups(hot).into(),
             ways: ways(hot).into(),
             listeners: watch::Sender::new(hot.listeners.clone()),
+            otlp_endpoint: otlp_endpoint(hot).into(),
         }
     }
 
@@ -56,6 +59,7 @@ impl Live {
         self.groups.set(groups(hot));
         self.ways.set(ways(hot));
         self.listeners.send_replace(hot.listeners.clone());
+        self.otlp_endpoint.set(otlp_endpoint(hot));
     }
 }
 
@@ -65,6 +69,10 @@ fn retention(hot: &HotConfig) -> Retention {
 
 fn checks(hot: &HotConfig) -> TransactionChecks {
     TransactionChecks { every_ms: hot.transactions.check_interval_ms, max: hot.transactions.max_checks }
+}
+
+fn otlp_endpoint(hot: &HotConfig) -> Option<String> {
+    hot.tracing.as_ref().map(|tracing| tracing.otlp_endpoint.clone())
 }
 
 fn groups(hot: &HotConfig) -> Arc<[GroupAddress]> {

@@ -140,6 +140,10 @@ pub struct BrokerClusterSpec {
     /// When producers are asked about transactions that they neither commit nor roll back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transactions: Option<Transactions>,
+    /// Export of spans: what brokers did with messages that carry a sampled trace context; left out: none. Changes without a
+    /// restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
     /// The disk of each copy of a group.
     #[x_kube(
         validation = Rule::new(
@@ -266,6 +270,18 @@ pub struct Transactions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_checks: Option<i32>,
+}
+
+/// Export of spans by OpenTelemetry's protocol. Only messages whose sender began a trace, and sampled it, have spans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tracing {
+    /// Where a collector takes OTLP over gRPC, in plaintext, for example `http://collector.monitoring.svc:4317`.
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("self.matches('^http://([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[1-9][0-9]{0,4}$')").message(
+        "must be http://host:port, where a collector takes OTLP over gRPC, for example http://collector.monitoring.svc:4317"
+    ))]
+    pub otlp_endpoint: String,
 }
 
 impl Retention {

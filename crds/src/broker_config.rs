@@ -13,6 +13,7 @@ mod hot;
 mod listeners;
 mod replication;
 mod tls;
+mod tracing;
 mod transactions;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ use crate::names;
 pub use hot::HotConfig;
 pub use listeners::{AdvertisedGroup, ListenerConfig};
 pub use tls::TlsConfig;
+pub use tracing::TracingConfig;
 pub use transactions::TransactionConfig;
 
 pub use replication::{
@@ -85,6 +87,9 @@ pub struct BrokerConfig {
     /// Certificate for TLS on the client ports.
     #[serde(skip_serializing_if = "TlsConfig::is_self_signed")]
     pub tls: TlsConfig,
+    /// Where spans of messages go; none: nobody wants them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<TracingConfig>,
     /// How the copies of the group are kept in step; none: this broker is alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replication: Option<ReplicationConfig>,
@@ -106,6 +111,7 @@ impl Default for BrokerConfig {
             groups: Vec::new(),
             listeners: Vec::new(),
             tls: TlsConfig::default(),
+            tracing: None,
             replication: None,
         }
     }
@@ -259,6 +265,12 @@ pub enum ConfigError {
     /// Only one of certificate and key.
     #[error("tls: certFile and keyFile belong together; give both, or none for a self-signed certificate")]
     HalfTls,
+    /// A place for spans that cannot be one.
+    #[error(
+        "tracing.otlpEndpoint: `{0}` must be `http://host:port`, where a collector takes OTLP over gRPC, for example \
+         `http://collector.monitoring.svc:4317`"
+    )]
+    OtlpEndpoint(String),
     /// No data directory.
     #[error("data: a directory is needed")]
     NoData,
@@ -299,6 +311,7 @@ impl BrokerConfig {
         self.log.validate()?;
         check_range("maxDelayMs", self.max_delay_ms, 0, MAX_DELAY_MS_MAX)?;
         self.transactions.validate()?;
+        self.tracing.as_ref().map_or(Ok(()), TracingConfig::validate)?;
         self.replication.as_ref().map_or(Ok(()), ReplicationConfig::validate)?;
         self.validate_groups()
     }
@@ -339,6 +352,7 @@ fn check_group(key: &'static str, value: &str) -> Result<(), ConfigError> {
     }
 }
 
+/// `host:port`, with a host of any kind and a port that can be dialled.
 fn is_host_and_port(endpoint: &str) -> bool {
     let port = endpoint.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))

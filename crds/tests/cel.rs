@@ -107,6 +107,8 @@ fn clusters_that_can_work_are_accepted() {
             ] }),
             json!({ "reconciliation": "Paused", "pausedUntil": "2026-12-24T18:00:00Z" }),
             json!({ "resources": { "requests": { "cpu": 1, "memory": "1Gi" } } }),
+            json!({ "tracing": { "otlpEndpoint": "http://collector.monitoring.svc:4317" } }),
+            json!({ "tracing": { "otlpEndpoint": "http://[fd00::1]:4317" } }),
         ],
     );
 }
@@ -118,6 +120,9 @@ fn clusters_that_cannot_work_are_refused_with_advice() {
         "BrokerCluster",
         &base,
         &[
+            (json!({ "tracing": { "otlpEndpoint": "https://collector:4317" } }), "must be http://host:port"),
+            (json!({ "tracing": { "otlpEndpoint": "collector:4317" } }), "must be http://host:port"),
+            (json!({ "tracing": { "otlpEndpoint": "http://collector" } }), "must be http://host:port"),
             (json!({ "minInSync": 2 }), "lower minInSync or raise copies"),
             (json!({ "copies": 2, "minInSync": 3 }), "lower minInSync or raise copies"),
             (json!({ "pausedUntil": "2026-12-24T18:00:00Z" }), "set reconciliation to Paused"),

@@ -90,6 +90,8 @@ pub struct Blueprint {
     pub image: String,
     /// When nodes pull it.
     pub image_pull_policy: Option<String>,
+    /// They log JSON.
+    pub log_json: bool,
     /// Namespace whose operator pods may use the admin port.
     pub operator_namespace: String,
 }

@@ -18,6 +18,9 @@ pub struct Args {
     /// When nodes pull the image of brokers.
     #[arg(long, value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub broker_image_pull_policy: Option<String>,
+    /// Have brokers log JSON; a change of it restarts them.
+    #[arg(long)]
+    pub broker_log_json: bool,
     /// Namespaces to watch, with commas between them; left out: all.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
@@ -70,6 +73,7 @@ impl Args {
         Settings {
             broker_image: self.broker_image.clone(),
             broker_image_pull_policy: self.broker_image_pull_policy.clone(),
+            broker_log_json: self.broker_log_json,
             namespace: self.namespace.clone(),
             admin_endpoint: self.admin_endpoint_template.clone(),
             resync: self.resync,

@@ -15,6 +15,8 @@ pub struct Settings {
     pub broker_image: String,
     /// When nodes pull it; none: Kubernetes decides by the tag.
     pub broker_image_pull_policy: Option<String>,
+    /// Brokers log JSON.
+    pub broker_log_json: bool,
     /// Namespace of the operator itself: its pods may use the brokers' admin port.
     pub namespace: String,
     /// Where the admin API of a member is, with placeholders.

@@ -35,6 +35,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         broker_image: "example.org:5000/millpond:1".to_owned(),
         broker_image_pull_policy: None,
+        broker_log_json: false,
         namespace: "mq".to_owned(),
         admin_endpoint: EndpointTemplate::default(),
         resync: Duration::from_secs(30),

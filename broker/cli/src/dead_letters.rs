@@ -207,6 +207,8 @@ impl Letters<'_> {
             // Its time has come before.
             delivery_ms: (*topic_type == TopicType::Delay).then(now_ms),
             check_after: None,
+            // The same message, again.
+            trace_context: letter.trace_context.clone(),
         };
         if *topic_type == TopicType::Transaction {
             producer.begin(message).await?.commit().await?;

@@ -117,6 +117,9 @@ fn message_json(message: &Delivered) -> Value {
     if let Some(priority) = message.priority {
         value["priority"] = priority.into();
     }
+    if let Some(context) = &message.trace_context {
+        value["traceContext"] = context.as_str().into();
+    }
     if let Some((topic, id)) = &message.dead_letter_of {
         value["deadLetterOf"] = json!({"topic": topic, "messageId": id});
     }

@@ -12,7 +12,7 @@ use crate::connect::Connect;
 use crate::failure::Failure;
 use crate::output::{Format, print_line};
 use crate::progress::Progress;
-use crate::values::{duration, key_value};
+use crate::values::{duration, key_value, traceparent};
 
 /// Messages of one request that repeats a body, if nothing else is said.
 const BATCH: u32 = 32;
@@ -26,6 +26,7 @@ Examples:
   millpond send reminders 'call back' --delay 30m
   millpond send payments 'paid 4711' --transaction commit
   millpond send alerts 'disk is full' --priority 9
+  millpond send orders 'hello' --trace-context 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
   millpond send orders --file order.json
   cat lines.txt | millpond send orders            one message a line
   cat lines.txt | millpond send orders --batch 64 the same with 64 lines in each request
@@ -63,6 +64,9 @@ pub(crate) struct Args {
     /// How urgent it is, from 0 to 9 for the highest; the topic must be of type PRIORITY
     #[arg(long, conflicts_with_all = ["message_group", "delay"])]
     priority: Option<u32>,
+    /// The trace the message belongs to, as W3C `traceparent`: 00-<32 hex digits>-<16 hex digits>-01
+    #[arg(long, value_name = "TRACEPARENT", value_parser = traceparent)]
+    trace_context: Option<String>,
     /// Send the message this often
     #[arg(long, default_value_t = 1)]
     count: u64,
@@ -94,6 +98,7 @@ impl Args {
             delivery_ms: None,
             check_after: None,
             priority: self.priority,
+            trace_context: self.trace_context.clone(),
         };
         match self.delay {
             Some(delay) => message.delay(delay),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use wire::traceparent::TraceParent;
 
 /// A place in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,15 @@ pub(crate) fn show_time(ms: u64) -> String {
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not key=value"))?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Reads a W3C `traceparent`; it stays a text.
+pub(crate) fn traceparent(text: &str) -> Result<String, String> {
+    let form = "00-<trace id, 32 hex digits>-<span id, 16 hex digits>-<flags, 01: sampled>";
+    match TraceParent::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("`{text}` is no traceparent: write {form}, in lower case, and no id all zero")),
+    }
 }
 
 /// Writes a duration with its largest whole unit.
@@ -152,6 +162,15 @@ mod tests {
         assert_eq!(expand("t%d-x", 9, 2).unwrap(), ["t9-x", "t10-x"]);
         for wrong in ["bench", "%", "%s", "%d%d", "%99d"] {
             assert!(expand(wrong, 0, 1).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_trace_context_is_taken_as_it_is_or_refused() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(traceparent(good), Ok(good.to_owned()));
+        for wrong in ["", "0af7651916cd43dd8448eb211c80319c", &good.to_uppercase()] {
+            assert!(traceparent(wrong).unwrap_err().contains("is no traceparent"), "{wrong}");
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Message {
     pub check_after: Option<Duration>,
     /// Higher goes first, from 0 to 9, in topics of type PRIORITY.
     pub priority: Option<u32>,
+    /// The trace it was sent in, as the W3C's `traceparent`: brokers that export spans add theirs, and consumers get it as it is.
+    pub trace_context: Option<String>,
 }
 
 impl Message {
@@ -98,6 +100,13 @@ impl Message {
         self
     }
 
+    /// Sets the trace it belongs to, a W3C `traceparent`.
+    #[must_use]
+    pub fn trace_context(mut self, context: impl Into<String>) -> Self {
+        self.trace_context = Some(context.into());
+        self
+    }
+
     fn message_type(&self) -> v2::MessageType {
         if self.delivery_ms.is_some() {
             v2::MessageType::Delay
@@ -133,6 +142,7 @@ impl Message {
                 born_timestamp: Some(timestamp(born_ms)),
                 born_host,
                 orphaned_transaction_recovery_duration: self.check_after.map(duration),
+                trace_context: self.trace_context,
                 ..Default::default()
             }),
             body: self.body,
@@ -188,6 +198,9 @@ pub struct Delivered {
     pub receipt_handle: String,
     /// Topic and id that a dead letter had before.
     pub dead_letter_of: Option<(String, String)>,
+    /// The trace it was sent in, a W3C `traceparent`, if its sender put it into the protocol's own field; instrumentations of
+    /// other SDKs use a property of that name.
+    pub trace_context: Option<String>,
     digest: Option<v2::Digest>,
     pub(crate) link: Arc<Link>,
 }
@@ -212,6 +225,7 @@ impl Delivered {
             attempt: system.delivery_attempt.unwrap_or_default(),
             receipt_handle: system.receipt_handle.unwrap_or_default(),
             dead_letter_of: system.dead_letter_queue.map(|origin| (origin.topic, origin.message_id)),
+            trace_context: system.trace_context,
             digest: system.body_digest,
             link: link.clone(),
         }

@@ -17,6 +17,7 @@ pub mod frame;
 pub mod receipt;
 pub mod stored;
 pub mod tag;
+pub mod traceparent;
 pub mod validate;
 
 pub use fields::Malformed;

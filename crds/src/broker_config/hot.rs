@@ -2,12 +2,13 @@
 //!
 //! | Class | Keys |
 //! |---|---|
-//! | taken over within seconds | `log.retentionMs`, `log.retentionBytes`, `maxDelayMs`, `transactions`, `groups`, `listeners` |
+//! | taken over within seconds | `log.retentionMs`, `log.retentionBytes`, `maxDelayMs`, `transactions`, `tracing`, `groups`, `listeners` |
 //! | with the next start, whenever that is | `log.segmentBytes` |
 //! | needs a restart | everything else |
 
 use super::{
-    BrokerConfig, GroupEndpoint, ListenerConfig, LogConfig, MAX_DELAY_MS_DEFAULT, TransactionConfig,
+    BrokerConfig, GroupEndpoint, ListenerConfig, LogConfig, MAX_DELAY_MS_DEFAULT, TracingConfig,
+    TransactionConfig,
 };
 
 /// What a running broker takes over.
@@ -21,6 +22,8 @@ pub struct HotConfig {
     pub max_delay_ms: u64,
     /// When senders are asked about transactions.
     pub transactions: TransactionConfig,
+    /// Where spans of messages go.
+    pub tracing: Option<TracingConfig>,
     /// All groups of the cluster.
     pub groups: Vec<GroupEndpoint>,
     /// More ports for clients.
@@ -35,6 +38,7 @@ impl BrokerConfig {
             retention_bytes: self.log.retention_bytes,
             max_delay_ms: self.max_delay_ms,
             transactions: self.transactions.clone(),
+            tracing: self.tracing.clone(),
             groups: self.groups.clone(),
             listeners: self.listeners.clone(),
         }
@@ -57,6 +61,7 @@ impl BrokerConfig {
             groups: _,
             listeners: _,
             tls,
+            tracing: _,
             replication,
         } = self.clone();
         Self {
@@ -72,6 +77,7 @@ impl BrokerConfig {
             groups: Vec::new(),
             listeners: Vec::new(),
             tls,
+            tracing: None,
             replication,
         }
     }

@@ -96,6 +96,7 @@ fn a_change_is_either_taken_over_or_needs_a_restart_or_waits_for_one() {
         ("log: {retentionBytes: 1073741824}", (true, false)),
         ("maxDelayMs: 1000", (true, false)),
         ("transactions: {maxChecks: 2}", (true, false)),
+        ("tracing: {otlpEndpoint: 'http://a:1'}", (true, false)),
         ("groups: [{name: g0, endpoint: 'a:1'}]", (true, false)),
         ("log: {segmentBytes: 1048576}", (false, false)),
         ("log: {flush: Async}", (false, true)),
@@ -104,4 +105,36 @@ fn a_change_is_either_taken_over_or_needs_a_restart_or_waits_for_one() {
     for (text, expected) in all {
         assert_eq!(changed(text), expected, "{text}");
     }
+}
+
+#[test]
+fn spans_go_to_a_host_and_port_in_plaintext_and_nowhere_else() {
+    let read = |endpoint: &str| BrokerConfig::from_yaml(&format!("tracing: {{otlpEndpoint: '{endpoint}'}}"));
+    for good in [
+        "http://collector:4317",
+        "http://otel.monitoring.svc:4317",
+        "http://10.0.0.1:1",
+        "http://[fd00::1]:4317",
+    ] {
+        assert!(read(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "collector:4317",
+        "https://collector:4317",
+        "http://collector",
+        "http://collector:0",
+        "http://collector:99999",
+        "http://collector:4317/",
+        "http://a:b:4317",
+        "http://[fd00::1:4317",
+        "http://user@collector:4317",
+    ] {
+        assert_eq!(read(bad), Err(ConfigError::OtlpEndpoint(bad.into())), "{bad}");
+    }
+}
+
+#[test]
+fn a_key_that_older_brokers_do_not_know_is_left_out_unless_it_is_set() {
+    assert!(!BrokerConfig::default().to_yaml().unwrap().contains("tracing"));
 }

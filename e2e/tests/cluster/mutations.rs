@@ -78,6 +78,8 @@ fn of_cluster() -> Vec<(&'static str, Value)> {
         ("transactions.checkAfter", json!("10s")),
         ("transactions.checkInterval", json!("10s")),
         ("transactions.maxChecks", json!(7)),
+        ("tracing", json!({ "otlpEndpoint": "http://collector.monitoring.svc:4317" })),
+        ("tracing", json!({ "otlpEndpoint": "https://collector" })),
         ("scaleIn.deadline", json!("1m")),
         ("storage.size", json!("2Gi")),
         ("storage.className", json!("other")),

@@ -22,5 +22,6 @@ mod push;
 mod sdks;
 mod start;
 mod trace;
+mod tracing;
 mod transactions;
 mod usage;

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crds::amount::{AmountError, Span};
-use crds::broker_cluster::{COPIES_MAX, Transactions};
+use crds::broker_cluster::{COPIES_MAX, Tracing, Transactions};
 use crds::broker_config::{
     ACK_STALL_MS_DEFAULT, ArbiterConfig, BrokerConfig, GroupEndpoint, LogConfig, MAX_DELAY_MS_DEFAULT,
     MemberAddress, PEER_TIMEOUT_MS_DEFAULT, ReplicationConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN,
-    TransactionConfig,
+    TracingConfig, TransactionConfig,
 };
 use crds::names;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -51,6 +51,7 @@ pub fn broker_config(blueprint: &Blueprint, group: u32) -> Result<BrokerConfig, 
             None => MAX_DELAY_MS_DEFAULT,
         },
         transactions: transactions(blueprint.spec.transactions.as_ref())?,
+        tracing: blueprint.spec.tracing.as_ref().map(tracing),
         ..BrokerConfig::default()
     };
     config.validate().map_err(|error| InvalidSpec(error.to_string()))?;
@@ -66,6 +67,10 @@ fn transactions(spec: Option<&Transactions>) -> Result<TransactionConfig, Invali
         check_interval_ms: millis(check_interval, usual.check_interval_ms)?,
         max_checks: max_checks.map_or(usual.max_checks, i32::unsigned_abs),
     })
+}
+
+fn tracing(spec: &Tracing) -> TracingConfig {
+    TracingConfig { otlp_endpoint: spec.otlp_endpoint.clone() }
 }
 
 /// Names all members that there may ever be. How many there are, and how many have to be in sync, is said in the Lease:

@@ -103,12 +103,7 @@ fn container(blueprint: &Blueprint) -> Container {
         image: Some(blueprint.image.clone()),
         image_pull_policy: blueprint.image_pull_policy.clone(),
         command: Some(vec!["/usr/local/bin/millpond-broker".to_owned()]),
-        args: Some(vec![
-            "--config".to_owned(),
-            format!("{CONFIG_MOUNT}/{CONFIG_FILE}"),
-            format!("--pod-ips=$({POD_IPS})"),
-            format!("--linger-ms={LINGER_MS}"),
-        ]),
+        args: Some(args(blueprint)),
         env: Some(vec![pod_ips()]),
         ports: Some(vec![
             port("client", CLIENT_PORT),
@@ -130,6 +125,19 @@ fn container(blueprint: &Blueprint) -> Container {
         }),
         ..Container::default()
     }
+}
+
+fn args(blueprint: &Blueprint) -> Vec<String> {
+    let mut args = vec![
+        "--config".to_owned(),
+        format!("{CONFIG_MOUNT}/{CONFIG_FILE}"),
+        format!("--pod-ips=$({POD_IPS})"),
+        format!("--linger-ms={LINGER_MS}"),
+    ];
+    if blueprint.log_json {
+        args.push("--log-json".to_owned());
+    }
+    args
 }
 
 /// One of each family; the one that fits is where clients are sent while this pod leads.

@@ -31,6 +31,7 @@ pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
         phases: BTreeMap::new(),
         image: "millpond:1".into(),
         image_pull_policy: None,
+        log_json: false,
         operator_namespace: "mq".into(),
     }
 }
@@ -122,6 +123,14 @@ fn pods_are_restricted() {
 }
 
 #[test]
+fn brokers_log_json_where_that_is_wanted() {
+    let wanted = Blueprint { log_json: true, ..blueprint(&small(), 1) };
+    let children = children(&wanted, |_| shape(None)).unwrap();
+    let args = &pod_template(&children, "shop-g0")["spec"]["containers"][0]["args"];
+    assert_eq!(args[4], "--log-json");
+}
+
+#[test]
 fn each_selector_finds_its_own_pods_only() {
     let children = build(&small(), 2);
     let labels = |name: &str| pod_template(&children, name)["metadata"]["labels"].clone();
@@ -196,6 +205,7 @@ fn a_pod_is_made_anew_only_for_what_it_reads_at_its_start() {
         ("retention", json!({ "maxAge": "1h", "maxSize": "1Gi" })),
         ("maxDelay", json!("40h")),
         ("transactions", json!({ "checkAfter": "1s", "maxChecks": 3 })),
+        ("tracing", json!({ "otlpEndpoint": "http://collector:4317" })),
         ("rollout", json!({ "progressDeadline": "1m" })),
         ("copies", json!(3)),
         ("minInSync", json!(1)),

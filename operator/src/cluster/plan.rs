@@ -326,6 +326,7 @@ fn blueprint(
         joining: plan.joining.keys().copied().collect(),
         image: plan.image.clone(),
         image_pull_policy: settings.broker_image_pull_policy.clone(),
+        log_json: settings.broker_log_json,
         operator_namespace: settings.namespace.clone(),
     })
 }

@@ -37,12 +37,15 @@ fn builder(server: &Server, group: &str) -> SimpleBuilder {
 async fn a_message_arrives_with_all_its_parts() {
     let server = Server::start().await;
     let message = Message::new("orders", "hello").tag("new").key("k1").key("k2").property("a", "b");
+    let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let message = message.trace_context(context);
     let receipt = producer(&server).await.send(message).await.unwrap();
     let delivered = consumer(&server).await.receive(8, INVISIBLE).await.unwrap();
     let [one] = &delivered[..] else { panic!("{delivered:?}") };
     assert_eq!(one.message_id, receipt.message_id);
     assert_eq!((&one.body[..], one.tag.as_deref(), one.attempt), (&b"hello"[..], Some("new"), 1));
     assert_eq!((&one.keys[..], &*one.properties["a"]), (&["k1".to_owned(), "k2".to_owned()][..], "b"));
+    assert_eq!(one.trace_context.as_deref(), Some(context));
     assert!(one.is_intact());
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use store::index::IndexError;
 use store::log::{Draft, ReadError};
-use store::{Position, QueueId};
+use store::{Offset, Position, QueueId};
 
 use super::types::undecodable;
 use super::{DeadLetterError, Group, Receive, Received};
@@ -84,7 +84,7 @@ impl Group {
                 }
             };
             if !letters.is_empty() && bytes + letter.bytes() > most_bytes {
-                self.submit_burial(request, std::mem::take(&mut letters), &done, &waiting);
+                self.submit_burial(request, std::mem::take(&mut letters), &done, &waiting, received);
                 (done, bytes) = (none, 0);
             }
             bytes += letter.bytes();
@@ -92,7 +92,7 @@ impl Group {
             done.mask |= bit;
         }
         if !letters.is_empty() {
-            self.submit_burial(request, letters, &done, &waiting);
+            self.submit_burial(request, letters, &done, &waiting, received);
         }
     }
 
@@ -102,10 +102,21 @@ impl Group {
         self.config.batch_bytes_max.min(self.config.log.segment_bytes / 4)
     }
 
-    fn submit_burial(&self, request: &Receive<'_>, letters: Vec<Draft>, done: &Cell, waiting: &Arc<()>) {
+    fn submit_burial(
+        &self,
+        request: &Receive<'_>,
+        letters: Vec<Draft>,
+        done: &Cell,
+        waiting: &Arc<()>,
+        received: &mut Received,
+    ) {
         // If the log is busy they stay held, and are tried again when the lease ends.
         let Some(name) = self.letters_of(request.group) else { return };
-        let _ = self.submit_letters(name, letters, acks(done), request.mailbox, Arc::clone(waiting));
+        let taken = self.submit_letters(name, letters, acks(done), request.mailbox, Arc::clone(waiting));
+        if taken.is_ok() {
+            let bits = (0..64).filter(|bit| done.mask >> bit & 1 == 1);
+            received.buried.extend(bits.map(|bit| (done.queue, Offset(done.base.0 + bit))));
+        }
     }
 
     /// Keeps others from the message while it is moved, and not from its neighbours in the lease; false if it is done

@@ -295,6 +295,8 @@ pub struct Received {
     pub next_due_ms: Option<u64>,
     /// Messages that were passed over: those that do not verify for good, others until their lease ends.
     pub corrupt: Vec<ReadError>,
+    /// Messages whose attempts were used up: they are on their way to the dead letters.
+    pub buried: Vec<(QueueId, Offset)>,
 }
 
 /// One message handed out.

@@ -6,6 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 use engine::group::DeadLetterError;
+use engine::lease::Receipt;
 use prost::Message;
 use wire::v2::{self, Code};
 use wire::{frame, validate};
@@ -17,6 +18,7 @@ use crate::handle;
 use crate::refusal::{Failure, Refusable, Refusal, ok};
 use crate::send::stored;
 use crate::settings::millis;
+use crate::spans::Operation;
 
 impl Gateway {
     /// Messages are done; each entry has its own outcome.
@@ -72,7 +74,10 @@ impl Gateway {
 
     fn ack_one(&self, call: &Call, text: &str, group: u32, now_ms: u64) -> Result<(), Failure> {
         let receipt = self.receipt(text, group)?;
-        self.group.ack(&receipt, now_ms, &call.mailbox).map_err(|error| handle::invalid(&error))?;
+        let span = self.settling(call, &receipt, Operation::Ack);
+        let done = self.group.ack(&receipt, now_ms, &call.mailbox).map_err(|error| handle::invalid(&error));
+        self.settled(&receipt, span, done.as_ref().map(drop));
+        done?;
         self.renewals.let_go(&receipt);
         Ok(())
     }
@@ -89,10 +94,11 @@ impl Gateway {
             validate::invisible_on_change(request.invisible_duration.as_ref().map_or(0, millis))?;
         let group = self.group_of_receipts(request.group.as_ref())?;
         let receipt = self.receipt(&request.receipt_handle, group)?;
-        let extended = self
-            .group
-            .extend(&receipt, invisible_ms, self.now_ms())
-            .map_err(|error| handle::invalid(&error))?;
+        let span = self.settling(call, &receipt, Operation::ChangeInvisibleDuration);
+        let extended = self.group.extend(&receipt, invisible_ms, self.now_ms());
+        let extended = extended.map_err(|error| handle::invalid(&error));
+        self.settled(&receipt, span, extended.as_ref().map(drop));
+        let extended = extended?;
         // From here on the client's word counts: renewing would bring back the time it just changed.
         self.renewals.let_go(&receipt);
         Ok(v2::ChangeInvisibleDurationResponse {
@@ -111,7 +117,16 @@ impl Gateway {
         allow(request.group.as_ref(), request.topic.as_ref())?;
         let group = self.group_of_receipts(request.group.as_ref())?;
         let receipt = self.receipt(&request.receipt_handle, group)?;
-        let submitted = match self.group.dead_letter(&receipt, self.now_ms(), &call.mailbox) {
+        let span = self.settling(call, &receipt, Operation::DeadLetter);
+        let moved = self.move_to_dead_letters(call, &receipt).await;
+        self.settled(&receipt, span, moved.as_ref().map(drop));
+        moved?;
+        self.renewals.let_go(&receipt);
+        Ok(v2::ForwardMessageToDeadLetterQueueResponse { status: Some(ok()) })
+    }
+
+    async fn move_to_dead_letters(&self, call: &Call, receipt: &Receipt) -> Result<(), Failure> {
+        let submitted = match self.group.dead_letter(receipt, self.now_ms(), &call.mailbox) {
             Ok(ticket) => Ok(ticket),
             Err(DeadLetterError::Submit(refused)) => Err(refused),
             Err(DeadLetterError::Lease(error)) => return Err(handle::invalid(&error)),
@@ -120,9 +135,7 @@ impl Gateway {
                 return Err(Refusal::new(Code::InternalServerError, error.to_string()).into());
             }
         };
-        stored(submitted).await?;
-        self.renewals.let_go(&receipt);
-        Ok(v2::ForwardMessageToDeadLetterQueueResponse { status: Some(ok()) })
+        stored(submitted).await.map(drop)
     }
 }
 

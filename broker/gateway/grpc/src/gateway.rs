@@ -34,6 +34,7 @@ use crate::refusal::Refusal;
 use crate::renew::Renewals;
 use crate::rocketmq_admin::{LogLevel, Questions};
 use crate::session::{Session, Sessions};
+use crate::spans::{HandedOut, Spans};
 
 /// How a gateway presents its group. Every field has a default.
 #[derive(Clone, Debug)]
@@ -73,6 +74,8 @@ pub struct GatewayConfig {
     pub log_level: Option<LogLevel>,
     /// After this time the sender of an undecided message is asked for the first time, if the message says no other.
     pub check_after_ms: Setting<u64>,
+    /// Takes what this gateway does with messages of sampled traces; `None`: nobody wants to know.
+    pub spans: Option<Arc<Spans>>,
 }
 
 /// One broker group behind the client protocol, for as long as this broker leads it.
@@ -94,6 +97,8 @@ pub struct Gateway {
     /// Messages that were sent by administrators.
     pub(crate) admin_sends: AtomicU32,
     pub(crate) counters: Arc<Counters>,
+    /// Messages of sampled traces that consumers have.
+    pub(crate) handed_out: HandedOut,
     /// Cancelled when this broker no longer leads.
     pub(crate) ended: CancellationToken,
 }
@@ -132,6 +137,7 @@ impl Default for GatewayConfig {
             held_max: 10_000,
             log_level: None,
             check_after_ms: 6000.into(),
+            spans: None,
         }
     }
 }
@@ -165,6 +171,7 @@ impl Gateway {
             questions: Questions::default(),
             admin_sends: AtomicU32::new(0),
             counters,
+            handed_out: HandedOut::default(),
             ended,
         })
     }

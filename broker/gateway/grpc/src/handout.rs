@@ -17,6 +17,7 @@ use engine::lease::Receipt;
 use futures::future::BoxFuture;
 
 use crate::renew::GIVE_BACK_MS;
+use crate::spans::OnTheWay;
 
 /// As `GIVE_BACK_MS`, for a client that may ask again under the same name: it pauses for about a second before it does.
 const REENTRY_MS: u64 = 3000;
@@ -30,6 +31,9 @@ pub struct Handout {
     receipts: Vec<Receipt>,
     free_in_ms: u64,
     taken: Option<BoxFuture<'static, bool>>,
+    /// When the messages were leased, in nanoseconds since 1970; 0 if nobody wants to know.
+    begin_ns: u64,
+    told: Option<OnTheWay>,
 }
 
 impl Handout {
@@ -40,12 +44,17 @@ impl Handout {
             receipts: Vec::new(),
             free_in_ms: GIVE_BACK_MS,
             taken: None,
+            begin_ns: 0,
+            told: None,
         }
     }
 
     /// The reply was handed to the network: the messages are the client's now.
     pub fn delivered(mut self) {
         self.receipts.clear();
+        if let Some(told) = self.told.take() {
+            told.end(true);
+        }
     }
 
     /// Whether whoever relays the reply got rid of it.
@@ -70,6 +79,20 @@ impl Handout {
         self.free_in_ms = REENTRY_MS;
     }
 
+    pub(crate) fn begin_ns(&self) -> u64 {
+        self.begin_ns
+    }
+
+    /// Messages were leased at this time.
+    pub(crate) fn begin(&mut self, begin_ns: u64) {
+        self.begin_ns = begin_ns;
+    }
+
+    /// Spans that end with the delivery.
+    pub(crate) fn tell(&mut self, told: Option<OnTheWay>) {
+        self.told = told;
+    }
+
     pub(crate) fn add(&mut self, receipts: impl IntoIterator<Item = Receipt>) {
         self.receipts.extend(receipts);
     }
@@ -77,6 +100,9 @@ impl Handout {
 
 impl Drop for Handout {
     fn drop(&mut self) {
+        if let Some(told) = self.told.take() {
+            told.end(false);
+        }
         if !self.receipts.is_empty()
             && let Some(group) = self.group.upgrade()
         {

@@ -42,6 +42,7 @@ mod send;
 pub mod serve;
 pub mod session;
 mod settings;
+pub mod spans;
 mod steer;
 mod telemetry;
 mod topic_type;

@@ -27,7 +27,7 @@ use wire::v2::{self, Code, pull_message_response::Content};
 
 use crate::call::{Call, Unanswered};
 use crate::filter::Filter;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, name_of};
 use crate::offsets::{Named, offset, unread};
 use crate::outgoing::{Outgoing, is_wanted};
 use crate::refusal::{Failure, Refusal, ok};
@@ -68,6 +68,7 @@ impl Gateway {
         let ended = match self.pulled(call, &request).await {
             Ok((plan, found)) => {
                 self.put_pulled(call, &plan, &found, out);
+                self.tell_pulled(call, name_of(request.group.as_ref()), &plan.named, &found.messages);
                 return Ok(());
             }
             Err(ended) => ended,

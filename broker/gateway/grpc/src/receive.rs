@@ -8,8 +8,10 @@
 //! Promise: a receive drains every queue of its topic, whatever queue it names; its reply has one status first and one time
 //! last, and comes half a second before the client's deadline at the latest.
 
-mod plan;
+pub(crate) mod plan;
 mod poll;
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use engine::group::Delivery;
@@ -73,6 +75,7 @@ impl Gateway {
         call.identified()?;
         let request = v2::ReceiveMessageRequest::decode(request)?;
         let mut plan = self.plan(call, &request)?;
+        let named = Arc::clone(&plan.group);
         plan.group = self.reads_for(call, plan.group).await?;
         if plan.group.spec.ordered && plan.attempt_id.is_some() {
             handout.may_reenter();
@@ -82,6 +85,8 @@ impl Gateway {
             return Err(Refusal::new(Code::MessageNotFound, "no new message").into());
         }
         self.group.note_handed(&plan.group, &deliveries, call.client_id(), &call.mailbox);
+        let begin_ns = handout.begin_ns();
+        handout.tell(self.on_the_way(call, (&plan, &named.spec.name), &deliveries, begin_ns));
         reply::put_receive_ok(out);
         out.reserve(deliveries.iter().map(bytes_of).sum());
         let digest = DigestForm::of_client(call.language(), call.version());

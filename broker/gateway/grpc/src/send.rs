@@ -35,6 +35,7 @@ use crate::call::{Call, Unanswered};
 use crate::gateway::Gateway;
 use crate::refusal::{Failure, Refusable, Refusal};
 use crate::reply;
+use crate::spans::About;
 use crate::topic_type::{fits_type, stored_type, type_of};
 
 /// Messages of one request.
@@ -56,6 +57,8 @@ struct Prepared {
     kinds: Vec<(Kind, u64)>,
     /// Messages and their bytes by type.
     sent: Sent,
+    /// What is said about those whose trace is sampled.
+    traced: Vec<Arc<About>>,
 }
 
 impl Gateway {
@@ -66,7 +69,8 @@ impl Gateway {
         request: Bytes,
         out: &mut BytesMut,
     ) -> Result<(), Unanswered> {
-        let Prepared { topic, drafts, ids, kinds, sent } = match self.prepare(call, &request) {
+        let begin_ns = self.span_begin_ns();
+        let Prepared { topic, drafts, ids, kinds, sent, traced } = match self.prepare(call, &request) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let refusal = failure.refusal()?;
@@ -77,6 +81,7 @@ impl Gateway {
         };
         match stored(self.group.send(&topic, drafts, &call.mailbox)).await {
             Ok(placed) => {
+                self.tell_sent(call, traced, begin_ns, None);
                 self.counters.sent(placed.len(), request.len());
                 topic.note_sent(&sent);
                 if kinds.iter().all(|(kind, _)| *kind == Kind::Message) {
@@ -87,6 +92,7 @@ impl Gateway {
             }
             Err(failure) => {
                 let refusal = failure.refusal()?;
+                self.tell_sent(call, traced, begin_ns, Some(&refusal));
                 self.counters.refused(1);
                 frame::put(out, &not_stored(ids.len(), refusal));
             }
@@ -100,7 +106,8 @@ impl Gateway {
         let mut heads = BytesMut::new();
         let mut home: Option<Home> = None;
         let mut drafts = Vec::new();
-        let (mut ids, mut kinds, mut sent) = (Vec::new(), Vec::new(), Sent::default());
+        let (mut ids, mut kinds, mut traced) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sent = Sent::default();
         for message in stored::split_messages(request) {
             let message = message?;
             let scanned = stored::scan(&message)?;
@@ -129,9 +136,10 @@ impl Gateway {
             kinds.push((draft.kind, draft.due_ms));
             sent.add(stored_type(message_type), message.len());
             drafts.push(draft);
+            traced.extend(self.about_sent(&scanned));
         }
         match home {
-            Some(Home { topic, .. }) => Ok(Prepared { topic, drafts, ids, kinds, sent }),
+            Some(Home { topic, .. }) => Ok(Prepared { topic, drafts, ids, kinds, sent, traced }),
             None => Err(Refusal::new(Code::MessageCorrupted, "request holds no message").into()),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::system::System;
 use crate::fields::{Fields, Malformed};
+use crate::traceparent::{self, TraceParent};
 
 const LENGTH_BYTES: usize = 4;
 
@@ -65,6 +66,11 @@ impl<'a> Head<'a> {
     /// The value of a user property.
     pub fn user_property(&self, key: &str) -> Option<&'a str> {
         self.user_properties().filter(|pair| pair.key == key).last().map(|pair| pair.value)
+    }
+
+    /// The context of its trace, if that is sampled.
+    pub fn sampled(&self) -> Option<TraceParent> {
+        TraceParent::sampled(self.text(18), self.user_property(traceparent::PROPERTY))
     }
 
     pub(crate) fn user_bytes(&self) -> &'a [u8] {

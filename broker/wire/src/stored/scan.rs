@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::head::Pair;
 use super::system::{System, is_owned_by_server};
 use crate::fields::{Field, Fields, Malformed};
+use crate::traceparent::{self, TraceParent};
 use crate::v2::Encoding;
 
 /// One sent message, as slices of its bytes.
@@ -20,6 +21,8 @@ pub struct Scanned<'a> {
     /// Bytes of their keys and values.
     pub property_bytes: u64,
     user_bytes: u32,
+    /// The trace that an instrumentation of the sender put among the user properties.
+    traceparent: Option<&'a str>,
     /// The system properties the sender filled in.
     pub system: System<'a>,
     /// The body as sent.
@@ -59,6 +62,7 @@ pub fn scan(message: &[u8]) -> Result<Scanned<'_>, Malformed> {
         property_count: 0,
         property_bytes: 0,
         user_bytes: 0,
+        traceparent: None,
         system: System::default(),
         body: &[],
     };
@@ -83,6 +87,11 @@ impl<'a> Scanned<'a> {
             .flatten()
             .filter(|field| field.number == 2)
             .filter_map(|field| Pair::read(field.bytes("user_properties").ok()?).ok())
+    }
+
+    /// The context of its trace, if that is sampled.
+    pub fn sampled(&self) -> Option<TraceParent> {
+        TraceParent::sampled(self.system.trace_context, self.traceparent)
     }
 
     /// Bytes of the head that `put_head` will write.
@@ -139,6 +148,9 @@ impl<'a> Scanned<'a> {
             1 => self.absorb_topic(field.bytes("topic")?)?,
             2 => {
                 let pair = Pair::read(field.bytes("user_properties")?)?;
+                if pair.key == traceparent::PROPERTY {
+                    self.traceparent = Some(pair.value);
+                }
                 self.property_count += 1;
                 self.property_bytes += (pair.key.len() + pair.value.len()) as u64;
                 self.user_bytes += field.raw.len() as u32;

@@ -27,6 +27,8 @@ pub struct System<'a> {
     pub born_ms: Option<i64>,
     /// Where the sender made it; empty if not stated.
     pub born_host: &'a str,
+    /// The trace that the sender made it in, as it wrote it.
+    pub trace_context: Option<&'a str>,
     /// Number of the body's encoding, 0 if not stated.
     pub body_encoding: i32,
     /// How long a transaction may stay undecided before the sender is asked.
@@ -70,9 +72,7 @@ impl<'a> System<'a> {
             8 => self.born_host = field.text("born_host")?,
             11 => self.delivery_ms = Some(millis(field.bytes("delivery_timestamp")?, "delivery_timestamp")?),
             17 => self.message_group = Some(field.text("message_group")?),
-            18 => {
-                field.text("trace_context")?;
-            }
+            18 => self.trace_context = Some(field.text("trace_context")?),
             19 => {
                 let name = "orphaned_transaction_recovery_duration";
                 self.recovery_ms = Some(millis(field.bytes(name)?, name)?);

@@ -188,6 +188,7 @@ proptest! {
         prop_assert_eq!(seen.system.message_group, system.message_group.as_deref());
         prop_assert_eq!(seen.system.lite_topic, system.lite_topic.as_deref());
         prop_assert_eq!(seen.system.priority, system.priority);
+        prop_assert_eq!(seen.system.trace_context, system.trace_context.as_deref());
         let ms = |time: &Timestamp| time.seconds * 1000 + i64::from(time.nanos / 1_000_000);
         prop_assert_eq!(seen.system.delivery_ms, system.delivery_timestamp.as_ref().map(ms));
         prop_assert_eq!(seen.system.born_ms, system.born_timestamp.as_ref().map(ms));
@@ -241,6 +242,37 @@ fn fields_of_the_future_survive() {
     let raw = [&[0x1a, 0x05][..], &[0x92, 0x0f, 0x02, b'h', b'i']].concat();
     let head = scan(&raw).unwrap().head(&DEFAULTS);
     assert!(head.windows(5).any(|window| window == [0x92, 0x0f, 0x02, b'h', b'i']));
+}
+
+#[test]
+fn a_sampled_trace_is_found_where_sdks_and_instrumentations_put_it() {
+    let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    let sent = |field: Option<&str>, property: Option<&str>| v2::Message {
+        user_properties: property
+            .map(|text| ("traceparent".to_owned(), text.to_owned()))
+            .into_iter()
+            .collect(),
+        system_properties: Some(v2::SystemProperties {
+            trace_context: field.map(Into::into),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    for (field, property, is_found) in [
+        (Some(context), None, true),
+        (None, Some(context), true),
+        (Some("noise"), Some(context), true),
+        (Some(unsampled), Some(context), false),
+        (None, Some(unsampled), false),
+        (None, None, false),
+    ] {
+        let raw = sent(field, property).encode_to_vec();
+        let seen = scan(&raw).unwrap();
+        let head = seen.head(&DEFAULTS);
+        let found = (seen.sampled(), Head::parse(&head).unwrap().sampled());
+        assert_eq!((found.0.is_some(), found.0), (is_found, found.1), "{field:?} {property:?}");
+    }
 }
 
 #[test]

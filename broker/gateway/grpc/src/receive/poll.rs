@@ -42,10 +42,12 @@ impl Gateway {
                 Err(ReceiveError::NotLeading) if waiter.is_some() => return Ok(Vec::new()),
                 Err(error) => return Err(refused(&error)),
             };
+            self.tell_buried(plan.group.id, &found.buried);
             for error in &found.corrupt {
                 error!(%error, topic = plan.topic.spec.name, "skipped a message that does not verify");
             }
             if !found.deliveries.is_empty() {
+                handout.begin(self.span_begin_ns());
                 handout.add(found.deliveries.iter().map(|delivery| delivery.receipt));
                 let wanted = self.wanted(plan, call, found.deliveries).await;
                 if !wanted.is_empty() || self.now_ms() >= plan.until_ms {

@@ -34,6 +34,7 @@ mod relay;
 mod renew;
 mod route;
 mod send;
+mod spans;
 mod taken;
 mod telemetry;
 mod trace;
