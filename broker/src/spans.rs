@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Promise: a collector that is slow, hangs or is not there costs spans, which are counted, a line in the log per minute, and
-//! at most 16384 spans of memory; no call waits for it. Another endpoint is taken over while the broker runs.
+//! memory for a queue of 8192 spans and a batch; no call waits for it. Another endpoint is taken over while the broker runs.
 //! Limit: plaintext, and no headers: a collector next to the brokers adds what a service far away wants.
 
 mod otlp;

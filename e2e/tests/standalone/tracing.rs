@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use e2e::broker::Broker;
+use e2e::members::Members;
 use e2e::{matrix, place, wait};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
@@ -15,6 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
@@ -28,11 +30,14 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// A collector on loopback; it goes with its runtime.
 struct Collector {
     endpoint: String,
-    spans: Arc<Mutex<Vec<Span>>>,
+    spans: Spans,
     _runtime: Runtime,
 }
 
-struct Service(Arc<Mutex<Vec<Span>>>);
+/// What came, with the broker that it is of.
+type Spans = Arc<Mutex<Vec<(String, Span)>>>;
+
+struct Service(Spans);
 
 #[tonic::async_trait]
 impl TraceService for Service {
@@ -41,8 +46,12 @@ impl TraceService for Service {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let resources = request.into_inner().resource_spans.into_iter();
-        let scopes = resources.flat_map(|resource| resource.scope_spans);
-        self.0.lock().expect("no panic").extend(scopes.flat_map(|scope| scope.spans));
+        for resource in resources {
+            let of = resource.resource.map(|resource| text(&resource.attributes, "service.instance.id"));
+            let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            let spans = spans.map(|span| (of.clone().unwrap_or_default(), span));
+            self.0.lock().expect("no panic").extend(spans);
+        }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -51,7 +60,7 @@ impl Collector {
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let spans = Arc::<Mutex<Vec<Span>>>::default();
+        let spans = Spans::default();
         let listening = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = runtime.block_on(listening).expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
@@ -61,37 +70,40 @@ impl Collector {
         Self { endpoint, spans, _runtime: runtime }
     }
 
-    fn got(&self) -> Vec<Span> {
-        self.spans.lock().expect("no panic").clone()
+    /// In the order that they began in.
+    fn got(&self) -> Vec<(String, Span)> {
+        let mut spans = self.spans.lock().expect("no panic").clone();
+        spans.sort_by_key(|(_, span)| span.start_time_unix_nano);
+        spans
     }
 }
 
-fn broker(endpoint: &str) -> Broker {
+fn manifests() -> String {
     let mut yaml = String::new();
     matrix::object(&mut yaml, "Topic", "orders", "local", "type: NORMAL");
     matrix::object(&mut yaml, "ConsumerGroup", "billing", "local", "consumeFrom: Earliest");
-    Broker::start_configured(&yaml, &format!("tracing: {{otlpEndpoint: '{endpoint}'}}"))
+    yaml
 }
 
-fn millpond(broker: &Broker, args: &[&str]) -> Output {
-    Command::new(place::program("millpond"))
-        .args(["--endpoint", &broker.endpoint(), "--admin", &broker.admin()])
-        .args(args)
-        .output()
-        .expect("millpond starts")
+fn tracing(endpoint: &str) -> String {
+    format!("tracing: {{otlpEndpoint: '{endpoint}'}}\n")
 }
 
 /// The objects that a command prints, one a line.
-fn lines(broker: &Broker, args: &[&str]) -> Vec<Value> {
-    let output = millpond(broker, &[args, &["-o", "json"]].concat());
+fn lines(endpoint: &str, args: &[&str]) -> Vec<Value> {
+    let output = Command::new(place::program("millpond"))
+        .args(["--endpoint", endpoint, "-o", "json"])
+        .args(args)
+        .output()
+        .expect("millpond starts");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("text");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 /// Sends a message and returns its id.
-fn send(broker: &Broker, args: &[&str]) -> String {
-    let sent = lines(broker, &[&["send", "orders", "hello"], args].concat());
+fn send(endpoint: &str, args: &[&str]) -> String {
+    let sent = lines(endpoint, &[&["send", "orders", "hello"], args].concat());
     sent[0]["messageId"].as_str().expect("an id").to_owned()
 }
 
@@ -99,12 +111,18 @@ fn context(span_id: &str, flags: &str) -> String {
     format!("00-{TRACE}-{span_id}-{flags}")
 }
 
+/// As a `traceparent` has it.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(half.into(), 16).expect("four bits");
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn attribute(span: &Span, key: &str) -> String {
-    let found = span.attributes.iter().find(|attribute| attribute.key == key);
+    text(&span.attributes, key)
+}
+
+fn text(attributes: &[KeyValue], key: &str) -> String {
+    let found = attributes.iter().find(|attribute| attribute.key == key);
     match found.and_then(|found| found.value.clone()).and_then(|value| value.value) {
         Some(Any::StringValue(text)) => text,
         Some(Any::IntValue(number)) => number.to_string(),
@@ -115,15 +133,17 @@ fn attribute(span: &Span, key: &str) -> String {
 #[test]
 fn one_trace_shows_a_message_from_its_producer_to_its_consumer() {
     let collector = Collector::start();
-    let broker = broker(&collector.endpoint);
+    let broker = Broker::start_configured(&manifests(), &tracing(&collector.endpoint));
     let (first, second) = ("b7ad6b7169203331", "00f067aa0ba902b7");
-    let in_field = send(&broker, &["--trace-context", &context(first, "01")]);
+    let in_field = send(&broker.endpoint(), &["--trace-context", &context(first, "01")]);
     let property = format!("traceparent={}", context(second, "01"));
-    let in_property = send(&broker, &["--property", &property]);
-    let unsampled = send(&broker, &["--trace-context", &context(first, "00")]);
-    let plain = send(&broker, &[]);
-    let received =
-        lines(&broker, &["receive", "orders", "--group", "billing", "--max", "4", "--wait", "15s"]);
+    let in_property = send(&broker.endpoint(), &["--property", &property]);
+    let unsampled = send(&broker.endpoint(), &["--trace-context", &context(first, "00")]);
+    let plain = send(&broker.endpoint(), &[]);
+    let received = lines(
+        &broker.endpoint(),
+        &["receive", "orders", "--group", "billing", "--max", "4", "--wait", "15s"],
+    );
     let got: BTreeMap<_, _> = received
         .iter()
         .map(|message| {
@@ -146,9 +166,8 @@ fn one_trace_shows_a_message_from_its_producer_to_its_consumer() {
     assert_eq!(broker.figure("millpond_spans_dropped_total"), Some(0.0));
     let spans = collector.got();
     for (id, parent) in [(&in_field, first), (&in_property, second)] {
-        let mut own: Vec<_> =
-            spans.iter().filter(|span| attribute(span, "messaging.message.id") == **id).collect();
-        own.sort_by_key(|span| span.start_time_unix_nano);
+        let own = spans.iter().map(|(_, span)| span);
+        let own: Vec<_> = own.filter(|span| attribute(span, "messaging.message.id") == **id).collect();
         let names: Vec<_> = own.iter().map(|span| &*span.name).collect();
         assert_eq!(names, ["send orders", "receive orders", "ack orders"]);
         for span in own {
@@ -162,15 +181,45 @@ fn one_trace_shows_a_message_from_its_producer_to_its_consumer() {
 }
 
 #[test]
+fn a_trace_goes_on_with_the_next_leader_and_is_switched_on_without_a_restart() {
+    let collector = Collector::start();
+    let mut members = Members::start(3, &manifests());
+    for member in 0..members.count() {
+        members.configure(member, &tracing(&collector.endpoint));
+    }
+    wait::until("the members export spans", IN_TIME, || {
+        let all = (0..members.count()).all(|member| members.log(member).contains("exporting spans"));
+        all.then_some(())
+    });
+    let (leader, follower) = (members.leader(), members.followers()[0]);
+    send(&members.endpoint(follower), &["--trace-context", &context("b7ad6b7169203331", "01")]);
+    wait::until("the send is told", IN_TIME, || (collector.got().len() == 1).then_some(()));
+    members.kill(leader);
+    let receive = ["receive", "orders", "--group", "billing", "--wait", "20s"];
+    assert_eq!(lines(&members.endpoint(follower), &receive).len(), 1);
+    wait::until("the rest is told", IN_TIME, || (collector.got().len() == 3).then_some(()));
+    let spans = collector.got();
+    let names: Vec<_> = spans.iter().map(|(_, span)| &*span.name).collect();
+    assert_eq!(names, ["send orders", "receive orders", "ack orders"]);
+    assert!(spans.iter().all(|(_, span)| hex(&span.trace_id) == TRACE), "{spans:?}");
+    let brokers: Vec<_> = spans.iter().map(|(broker, _)| broker).collect();
+    assert!(brokers[0] != brokers[1] && brokers[1] == brokers[2], "{brokers:?}");
+}
+
+#[test]
 fn a_collector_that_hangs_neither_slows_nor_loses_messages() {
     // Connections wait in the backlog, and nobody ever answers.
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let broker = broker(&format!("http://{}", nobody.local_addr().expect("its address")));
+    let nowhere = format!("http://{}", nobody.local_addr().expect("its address"));
+    let broker = Broker::start_configured(&manifests(), &tracing(&nowhere));
     let context = context("b7ad6b7169203331", "01");
-    let sent = lines(&broker, &["send", "orders", "hello", "--count", "4000", "--trace-context", &context]);
+    let sent = lines(
+        &broker.endpoint(),
+        &["send", "orders", "hello", "--count", "4000", "--trace-context", &context],
+    );
     assert_eq!(sent.len(), 4000);
     let receive = ["receive", "orders", "--group", "billing", "--max", "4000", "--wait", "15s"];
-    assert_eq!(lines(&broker, &receive).len(), 4000);
+    assert_eq!(lines(&broker.endpoint(), &receive).len(), 4000);
     // Each of them had three spans; the queue and the exporter hold fewer.
     assert!(broker.figure("millpond_spans_dropped_total").expect("a figure") >= 3000.0);
     wait::until("the exporter gives up on a batch", IN_TIME, || {
