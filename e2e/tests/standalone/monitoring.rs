@@ -106,7 +106,7 @@ fn the_leader_alone_tells_how_far_a_consumer_group_is_behind_and_agrees_with_the
         assert_eq!(value(&format!("rocketmq_{kind}_connections"), labels), 1);
     }
     for member in usage.members.followers() {
-        let page = usage.members.page(member, "/metrics").expect("a page");
+        let page = wait::until("a page", SHOWN_MAX, || usage.members.page(member, "/metrics"));
         let tells = |line: &&str| line.starts_with("rocketmq_") && !line.starts_with("rocketmq_storage_");
         assert_eq!(page.lines().filter(tells).collect::<Vec<_>>(), [""; 0]);
     }
