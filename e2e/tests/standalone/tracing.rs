@@ -134,7 +134,7 @@ fn text(attributes: &[KeyValue], key: &str) -> String {
 fn one_trace_shows_a_message_from_its_producer_to_its_consumer() {
     let collector = Collector::start();
     let broker = Broker::start_configured(&manifests(), &tracing(&collector.endpoint));
-    let (first, second) = ("b7ad6b7169203331", "00f067aa0ba902b7");
+    let (first, second) = ("b7ad6b7169203331", "00f067aa0be902b7");
     let in_field = send(&broker.endpoint(), &["--trace-context", &context(first, "01")]);
     let property = format!("traceparent={}", context(second, "01"));
     let in_property = send(&broker.endpoint(), &["--property", &property]);
