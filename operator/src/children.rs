@@ -82,6 +82,8 @@ pub struct Blueprint {
     pub detours: BTreeSet<u32>,
     /// What Kubernetes gave the Services of listeners that there are, by name.
     pub given: BTreeMap<String, Given>,
+    /// Bytes of the smallest disk of groups whose disks are not as large yet as `storage.size`.
+    pub smaller_disks: BTreeMap<u32, u64>,
     /// Groups that clients are not sent to yet.
     pub joining: BTreeSet<u32>,
     /// Groups that leave, with how far they have come.

@@ -16,6 +16,7 @@
 
 mod apply;
 pub mod controller;
+mod disks;
 mod fence;
 mod group;
 mod join;

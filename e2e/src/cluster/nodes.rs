@@ -50,6 +50,19 @@ impl Disturbance {
         Self::undone_by("kubectl", &scale)
     }
 
+    /// No release of the chart; it is installed again with the values that it had.
+    pub fn without_chart() -> Self {
+        let get = ["get", "values", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--output", "yaml"];
+        let values = Command::new("helm").args(get).output().expect("helm runs").stdout;
+        let file = std::env::temp_dir().join(format!("millpond-values-{}.yaml", std::process::id()));
+        std::fs::write(&file, values).expect("a file is written");
+        run("helm", &["uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "60s"]);
+        let chart = place::root().join("charts/millpond").display().to_string();
+        let file = file.display().to_string();
+        let install = ["install", RELEASE, &chart, "--namespace", OPERATOR_NAMESPACE, "--values", &file];
+        Self::undone_by("helm", &[&install[..], &["--wait", "--timeout", "120s"]].concat())
+    }
+
     /// A node that takes no new pods.
     pub fn cordoned(node: &str) -> Self {
         run("kubectl", &["cordon", node]);
@@ -66,6 +79,7 @@ impl Disturbance {
 
 const SCRIPT: &str = "k8s/cluster.sh";
 const OPERATOR_NAMESPACE: &str = "millpond-system";
+const RELEASE: &str = "millpond";
 const OPERATOR: &str = "app.kubernetes.io/name=millpond-operator";
 
 impl Drop for Disturbance {

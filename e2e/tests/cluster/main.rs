@@ -7,6 +7,7 @@ mod copies_change;
 mod copies_sdk;
 mod deletion;
 mod drift;
+mod expansion;
 mod kinds;
 mod kubectl;
 mod leader_address;

@@ -8,6 +8,7 @@ mod cordon;
 mod fleet;
 mod nodes;
 mod operators;
+mod uninstall;
 
 use std::time::Duration;
 

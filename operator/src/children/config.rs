@@ -42,7 +42,7 @@ pub fn broker_config(blueprint: &Blueprint, group: u32) -> Result<BrokerConfig, 
         group: names::group_name(group),
         // A folder inside of the volume: some file systems keep files of their own at its root.
         data: PathBuf::from(DATA_MOUNT).join("data"),
-        log: log_config(&blueprint.spec)?,
+        log: log_config(&blueprint.spec, blueprint.smaller_disks.get(&group).copied())?,
         groups: told.iter().map(|group| endpoint(blueprint, *group)).collect(),
         listeners: listener::configs(blueprint, &told)?,
         replication: Some(replication(blueprint, group)),
@@ -111,12 +111,13 @@ fn endpoint(blueprint: &Blueprint, group: u32) -> GroupEndpoint {
     GroupEndpoint { name: names::group_name(group), endpoint, phase }
 }
 
-fn log_config(spec: &crds::BrokerClusterSpec) -> Result<LogConfig, InvalidSpec> {
+/// `smaller`: bytes of the smallest disk, if it is not as large yet as it is to be.
+fn log_config(spec: &crds::BrokerClusterSpec, smaller: Option<u64>) -> Result<LogConfig, InvalidSpec> {
     let disk = spec.storage.size.bytes()?;
     let kept = match &spec.retention.max_size {
         Some(size) => size.bytes()?,
         // The rest is for the index, checkpoints and the segment that is being prepared.
-        None => disk / 5 * 4,
+        None => share(disk),
     };
     if kept >= disk {
         let (kept, disk) =
@@ -126,6 +127,7 @@ fn log_config(spec: &crds::BrokerClusterSpec) -> Result<LogConfig, InvalidSpec> 
              or raise storage.size"
         )));
     }
+    let kept = smaller.map_or(kept, |smaller| kept.min(share(smaller)));
     // Retention removes whole segments, so there have to be many in what is kept.
     let segment_bytes = previous_power_of_two(kept / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_DEFAULT);
     Ok(LogConfig {
@@ -134,6 +136,11 @@ fn log_config(spec: &crds::BrokerClusterSpec) -> Result<LogConfig, InvalidSpec> 
         retention_ms: spec.retention.max_age.millis()?,
         retention_bytes: Some(kept),
     })
+}
+
+/// Four fifths of a disk.
+fn share(disk: u64) -> u64 {
+    disk / 5 * 4
 }
 
 fn previous_power_of_two(value: u64) -> u64 {

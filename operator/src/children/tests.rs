@@ -21,6 +21,7 @@ pub(crate) fn blueprint(spec: &Value, groups: u32) -> Blueprint {
     Blueprint {
         joining: BTreeSet::new(),
         given: BTreeMap::new(),
+        smaller_disks: BTreeMap::new(),
         cluster: "shop".into(),
         namespace: "prod".into(),
         owner,

@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 
 use crds::BrokerCluster;
-use crds::amount::Quantity;
 use crds::broker_config::GroupPhase;
 use crds::group_record::GroupRecord;
 use crds::names;
@@ -21,7 +20,7 @@ use kube::{Resource, ResourceExt};
 use super::observe::{ChildMeta, Member, Observed, PodView};
 use super::problem::Problem;
 use super::record::{self, LeaseView, RecordStep, Traces};
-use super::{fence, join, leave, removals, roll};
+use super::{disks, fence, join, leave, removals, roll};
 use crate::children::{Blueprint, CLAIM, Child, InvalidSpec, Shape, children, group_of, lease};
 use crate::fingerprint;
 use crate::settings::Settings;
@@ -39,6 +38,8 @@ pub struct Plan {
     pub removals: Vec<Removal>,
     /// Volume claims to enlarge.
     pub growths: Vec<Growth>,
+    /// Volume claims that Kubernetes has not enlarged yet.
+    pub growing: Vec<String>,
     /// Pods that have an older configuration.
     pub refreshes: Vec<Refresh>,
     /// The broker to restart.
@@ -188,7 +189,8 @@ pub fn plan(cluster: &BrokerCluster, observed: &Observed, settings: &Settings, n
     }
     plan.problem = problem.or(plan.problem);
     removals::undo_detours(cluster, observed, &mut children, &mut plan);
-    plan.growths = growths(cluster, observed, &plan);
+    plan.growths = disks::growths(cluster, observed, &plan.replicas);
+    plan.growing = disks::growing(observed, &plan.replicas);
     plan.refreshes = refreshes(observed, &children);
     plan.is_unseen = !roll::all_seen(&children, observed);
     plan.outdated = roll::outdated(observed);
@@ -322,6 +324,7 @@ fn blueprint(
         running: plan.running,
         detours: removals::addresses(cluster, observed, plan.groups),
         given: observed.given.clone(),
+        smaller_disks: disks::smaller(cluster, observed, &plan.replicas),
         phases: plan.phases.clone(),
         joining: plan.joining.keys().copied().collect(),
         image: plan.image.clone(),
@@ -372,17 +375,4 @@ fn refreshes(observed: &Observed, children: &[Child]) -> Vec<Refresh> {
         Some(Refresh { pod: pod.name.clone(), uid: pod.uid.clone(), config: config.clone() })
     };
     observed.pods.iter().filter_map(stale).collect()
-}
-
-fn growths(cluster: &BrokerCluster, observed: &Observed, plan: &Plan) -> Vec<Growth> {
-    let size = &cluster.spec.storage.size;
-    let Ok(wanted) = size.bytes() else { return Vec::new() };
-    let smaller = |requested: &str| Quantity(requested.to_owned()).bytes().is_ok_and(|bytes| bytes < wanted);
-    let is_kept = |(group, ordinal): &Member| plan.replicas.get(group).is_some_and(|pods| ordinal < pods);
-    observed
-        .claims
-        .iter()
-        .filter(|(member, claim)| is_kept(member) && is_ours(&claim.name) && smaller(&claim.requested))
-        .map(|(_, claim)| Growth { claim: claim.name.clone(), size: size.0.clone() })
-        .collect()
 }

@@ -224,6 +224,10 @@ impl<'a> Facts<'a> {
             );
             return Some((Reason::ScalingIn, text));
         }
+        if !self.plan.growing.is_empty() {
+            let text = format!("Kubernetes enlarges {}", self.plan.growing.join(", "));
+            return Some((Reason::Growing, text));
+        }
         if !self.plan.growths.is_empty() {
             return Some((
                 Reason::Growing,

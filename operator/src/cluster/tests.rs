@@ -2,6 +2,7 @@
 
 mod calls;
 mod copies;
+mod disks;
 mod join;
 mod leave;
 mod listener;
