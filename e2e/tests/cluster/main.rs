@@ -14,6 +14,7 @@ mod leader_address;
 mod lifecycle;
 mod listeners;
 mod load;
+mod lost_disk;
 mod lost_record;
 mod many;
 mod mutations;

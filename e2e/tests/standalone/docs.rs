@@ -14,13 +14,14 @@ use crate::usage::Usage;
 /// A page of a broker has everything within this time, or something is wrong.
 const PAGE_MAX: Duration = Duration::from_secs(10);
 /// Pages that explain, and show nothing to try without a Kubernetes.
-const EXPLANATIONS: [&str; 12] = [
+const EXPLANATIONS: [&str; 13] = [
     "README",
     "architecture",
     "autoscaling",
     "benchmarks-features",
     "benchmarks",
     "copies",
+    "disaster-recovery",
     "gitops",
     "kubectl",
     "listeners",
