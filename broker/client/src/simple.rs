@@ -49,25 +49,32 @@ impl SimpleConsumer {
     }
 
     /// Up to `max` messages (at most [`crate::RECEIVE_MAX`]) of one of the topics, in turn; none if there was none in the time to wait.
+    /// Where nobody answers the next place is asked; an error says that there is nobody anywhere, or that an answer broke.
     pub async fn receive(&self, max: usize, invisible: Duration) -> Result<Vec<Delivered>, AskError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let topics = self.subscriptions.len();
         let (topic, filter) = &self.subscriptions[turn % topics];
         let route = self.session.route(topic).await?;
-        let queue = route.readable(turn / topics).ok_or_else(|| AskError::NoQueue(topic.clone()))?;
-        let request = v2::ReceiveMessageRequest {
-            group: Some(self.group.clone()),
-            message_queue: Some(queue.queue.clone()),
-            filter_expression: Some(filter.to_proto()),
-            batch_size: receive::batch_size(max),
-            invisible_duration: Some(duration(invisible)),
-            long_polling_timeout: Some(duration(self.wait)),
-            ..Default::default()
-        };
-        match receive::receive(queue, self.wait, &request).await {
-            // What arrived before the break is in the caller's lease; losing it here would only delay it.
-            (delivered, Err(AskError::Call(_))) if !delivered.is_empty() => Ok(delivered),
-            (delivered, ended) => ended.map(|()| delivered),
+        let mut place = turn / topics;
+        let last = place + route.places().saturating_sub(1);
+        loop {
+            let queue = route.readable(place).ok_or_else(|| AskError::NoQueue(topic.clone()))?;
+            let request = v2::ReceiveMessageRequest {
+                group: Some(self.group.clone()),
+                message_queue: Some(queue.queue.clone()),
+                filter_expression: Some(filter.to_proto()),
+                batch_size: receive::batch_size(max),
+                invisible_duration: Some(duration(invisible)),
+                long_polling_timeout: Some(duration(self.wait)),
+                ..Default::default()
+            };
+            match receive::receive(queue, self.wait, &request).await {
+                // What arrived before the break is in the caller's lease; losing it here would only delay it.
+                (delivered, Err(AskError::Call(_))) if !delivered.is_empty() => return Ok(delivered),
+                // Nobody there: a route knows for a while of brokers that are gone.
+                (_, Err(AskError::Call(error))) if error.is_not_sent() && place < last => place += 1,
+                (delivered, ended) => return ended.map(|()| delivered),
+            }
         }
     }
 

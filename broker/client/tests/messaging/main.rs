@@ -7,6 +7,7 @@ mod fake;
 mod pull;
 mod push;
 mod server;
+mod simple;
 mod transactions;
 
 use std::time::Duration;
