@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use client::SimpleConsumer;
 use crds::broker_cluster::ListenerStatus;
 use crds::{BrokerCluster, ConsumerGroup, Topic};
 use e2e::cluster::Place;
@@ -17,11 +18,14 @@ use serde_json::json;
 const KNOWN_MAX: Duration = Duration::from_mins(1);
 const FLOW: Duration = Duration::from_mins(1);
 const MESSAGES: usize = 60;
+/// Topic and consumer group that only ask for the way.
+const PROBE: &str = "probe";
+const CONNECTIONS: usize = 20;
 
 fn manifests() -> String {
     let listeners = ", listeners: [{name: public, port: 9081, type: NodePort}, {name: lb, port: 9082, type: LoadBalancer}]";
     let mut yaml = super::shop(listeners).replace("groups: 1", "groups: 2");
-    for name in ["go", "java", "stream", "balanced"] {
+    for name in ["go", "java", "stream", "balanced", PROBE] {
         matrix::object(&mut yaml, "Topic", name, "shop", "queues: {perGroup: 2}");
         matrix::object(&mut yaml, "ConsumerGroup", name, "shop", "retry: {backoff: {custom: [1s]}}");
     }
@@ -61,6 +65,24 @@ fn opens(addresses: &[String]) {
     }
 }
 
+/// Waits until every broker tells of so many groups: the status has their addresses a moment earlier. Which broker answers is
+/// chosen anew for each connection.
+async fn told(endpoint: &str, groups: usize) {
+    wait::eventually(&format!("{endpoint} tells of {groups} groups"), KNOWN_MAX, async || {
+        for _ in 0..CONNECTIONS {
+            let consumer = SimpleConsumer::builder(endpoint, PROBE).subscribe(PROBE, "*");
+            let consumer = consumer.start().await.map_err(|error| error.to_string())?;
+            let places = consumer.places().await.map_err(|error| error.to_string())?;
+            consumer.close().await;
+            if places != groups {
+                return Err(format!("{places} groups"));
+            }
+        }
+        Ok(())
+    })
+    .await;
+}
+
 /// Every message comes back once, and every group of the cluster had some of them.
 async fn passes(here: &Place, sdk: Sdk, mode: Mode, endpoint: &str, topic: &str) {
     let call = Call::new(sdk, mode, endpoint, topic, topic);
@@ -79,7 +101,7 @@ async fn clients_outside_reach_every_group_by_the_addresses_that_they_are_told()
     let here = Place::new("listeners").await;
     here.apply(&manifests());
     here.ready::<BrokerCluster>("shop").await;
-    for name in ["go", "java", "stream", "balanced"] {
+    for name in ["go", "java", "stream", "balanced", PROBE] {
         here.ready::<Topic>(name).await;
         here.ready::<ConsumerGroup>(name).await;
     }
@@ -93,6 +115,7 @@ async fn clients_outside_reach_every_group_by_the_addresses_that_they_are_told()
         |address: &str| -> Vec<_> { nodes.iter().map(|node| format!("{node}:{}", port(address))).collect() };
     opens(&at_each(public.address.as_ref().expect("an address")));
     public.groups.iter().for_each(|group| opens(&at_each(&group.address)));
+    told(&first, 2).await;
     passes(&here, Sdk::Go, Mode::Simple, &first, "go").await;
     passes(&here, Sdk::Java, Mode::Push, &first, "java").await;
 
@@ -104,11 +127,12 @@ async fn clients_outside_reach_every_group_by_the_addresses_that_they_are_told()
         services.patch_status(name, &params, &Patch::Merge(&given)).await.expect("the Service is there");
     }
     let balanced = listener(&here, "lb", 2).await;
-    let told: Vec<_> = balanced.groups.iter().map(|group| group.address.clone()).collect();
-    assert_eq!(told, [&nodes[1], &nodes[2]].map(|node| format!("{node}:9082")));
-    opens(&told);
+    let addresses: Vec<_> = balanced.groups.iter().map(|group| group.address.clone()).collect();
+    assert_eq!(addresses, [&nodes[1], &nodes[2]].map(|node| format!("{node}:9082")));
+    opens(&addresses);
     let endpoint = balanced.address.expect("an address");
     opens(std::slice::from_ref(&endpoint));
+    told(&endpoint, 2).await;
     passes(&here, Sdk::Go, Mode::Push, &endpoint, "balanced").await;
 
     // A group that comes is told of under its own port, and nothing is lost meanwhile.
