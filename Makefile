@@ -10,7 +10,7 @@ up: ## a Kubernetes on this machine with Millpond in it, and messages passing th
 down: ## removes what `make up` started
 	@e2e/down.sh
 
-test: ## the whole suite: checks, unit tests, SDK matrix, Kubernetes (40 to 50 minutes on 2 cores)
+test: ## the whole suite: checks, unit tests, SDK matrix, Kubernetes (about 50 minutes on 2 cores)
 	@e2e/test.sh
 verify: ## formatting, clippy and the tests of every crate
 	@e2e/test.sh verify

@@ -74,7 +74,8 @@ pub(super) struct Applied {
     pub drifted: Vec<String>,
 }
 
-/// For the cluster of this namespace and name: applies Leases, children, growth, and removes what is not needed. The restart comes last and by itself.
+/// For the cluster of this namespace and name: applies Leases, children, growth, and removes what is not needed. The restart
+/// comes last and by itself.
 pub(super) async fn apply<A>(
     context: &Context<A>,
     (namespace, cluster): (&str, &str),
